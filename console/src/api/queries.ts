@@ -1,0 +1,105 @@
+/** What the screens read, as query options: key, route and how old an answer may be. */
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
+import { get } from './client.ts'
+import type {
+  AlertShape,
+  CheckShape,
+  LatestShape,
+  Overview,
+  Page,
+  ProfileShape,
+  QueryResult,
+  RuleShape,
+  SeriesShape,
+  StreamShape,
+  System,
+  TableShape,
+  TableSummary,
+  VersionShape,
+} from './types.ts'
+
+const list = 'limit'
+const most = 1000
+
+export const systemQuery = queryOptions({ queryKey: ['system'], queryFn: ({ signal }) => get<System>('system', {}, signal), refetchInterval: 30_000 })
+
+export const overviewQuery = queryOptions({
+  queryKey: ['overview'],
+  queryFn: ({ signal }) => get<Overview>('overview', {}, signal),
+  refetchInterval: 5_000,
+})
+
+export const streamsQuery = queryOptions({
+  queryKey: ['streams'],
+  queryFn: ({ signal }) => get<Page<StreamShape>>('streams', { [list]: most }, signal),
+  refetchInterval: 30_000,
+})
+
+export const latestQuery = (stream: string) =>
+  queryOptions({
+    queryKey: ['latest', stream],
+    queryFn: ({ signal }) => get<Page<LatestShape>>(`streams/${encodeURIComponent(stream)}/latest`, { [list]: most }, signal),
+    staleTime: 0,
+  })
+
+export function fetchSeries(stream: string, fields: readonly string[], from: number, until: number, points: number, signal: AbortSignal): Promise<SeriesShape> {
+  return get<SeriesShape>(`streams/${encodeURIComponent(stream)}/series`, { fields: fields.join(','), from, until, points }, signal)
+}
+
+export const tablesQuery = queryOptions({
+  queryKey: ['tables'],
+  queryFn: ({ signal }) => get<Page<TableSummary>>('tables', { [list]: most }, signal),
+  refetchInterval: 30_000,
+})
+
+const table = (name: string): string => `tables/${encodeURIComponent(name)}`
+
+export const tableQuery = (name: string) =>
+  queryOptions({ queryKey: ['table', name], queryFn: ({ signal }) => get<TableShape>(table(name), {}, signal), refetchInterval: 15_000 })
+
+export const rowsQuery = (name: string, version: number | undefined) =>
+  queryOptions({
+    queryKey: ['table', name, 'rows', version ?? 'newest'],
+    queryFn: ({ signal }) => get<QueryResult>(`${table(name)}/rows`, { [list]: 200, version }, signal),
+    placeholderData: keepPreviousData,
+    // A version never changes once it is written.
+    staleTime: version === undefined ? 0 : Number.POSITIVE_INFINITY,
+  })
+
+export const historyQuery = (name: string) =>
+  queryOptions({ queryKey: ['table', name, 'history'], queryFn: ({ signal }) => get<Page<VersionShape>>(`${table(name)}/history`, { [list]: 200 }, signal) })
+
+export const checksQuery = (name: string) =>
+  queryOptions({ queryKey: ['table', name, 'checks'], queryFn: ({ signal }) => get<Page<CheckShape>>(`${table(name)}/checks`, {}, signal) })
+
+export const profileQuery = (name: string) =>
+  queryOptions({
+    queryKey: ['table', name, 'profile'],
+    queryFn: ({ signal }) => get<ProfileShape>(`${table(name)}/profile`, {}, signal),
+    placeholderData: keepPreviousData,
+    staleTime: 60_000,
+  })
+
+export const rulesQuery = queryOptions({
+  queryKey: ['rules'],
+  queryFn: ({ signal }) => get<Page<RuleShape>>('rules', { [list]: most }, signal),
+  refetchInterval: 30_000,
+})
+
+export type AlertFilter = { state?: AlertShape['state'] | undefined; rule?: string | undefined }
+
+export const recentAlertsQuery = (filter: AlertFilter, limit: number) =>
+  queryOptions({
+    queryKey: ['alerts', 'recent', filter, limit],
+    queryFn: ({ signal }) => get<Page<AlertShape>>('alerts', { ...filter, limit }, signal),
+    refetchInterval: 30_000,
+  })
+
+export const alertPagesQuery = (filter: AlertFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['alerts', 'pages', filter],
+    queryFn: ({ signal, pageParam }) => get<Page<AlertShape>>('alerts', { ...filter, limit: 50, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+  })

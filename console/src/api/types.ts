@@ -1,0 +1,25 @@
+/** The server's shapes as types. The console takes nothing else from the server's tree, and nothing at run time. */
+import type { CheckShape, VersionShape } from '../../../src/server/wire.ts'
+
+export type {
+  AlertShape,
+  CheckShape,
+  FieldShape,
+  LatestShape,
+  LiveMessage,
+  Overview,
+  ProfileShape,
+  QueryResult,
+  RuleShape,
+  SeriesShape,
+  ServiceHealth,
+  StreamShape,
+  System,
+  TableShape,
+  TableSummary,
+  VersionShape,
+} from '../../../src/server/wire.ts'
+
+export type Page<T> = { items: T[]; cursor?: string | undefined }
+export type CheckState = CheckShape['state']
+export type Version = VersionShape

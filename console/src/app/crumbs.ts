@@ -1,0 +1,37 @@
+/** Where the reader stands, from the address alone. */
+
+export type Crumb = {
+  readonly label: string
+  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql'
+  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql'
+  readonly tier?: 'bronze' | 'silver' | 'gold'
+}
+
+const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
+  '': { page: 'page.overview', to: '/' },
+  live: { page: 'page.live', to: '/live' },
+  alerts: { page: 'page.alerts', to: '/alerts' },
+  lake: { page: 'page.lake', to: '/lake' },
+  sql: { page: 'page.sql', to: '/sql' },
+}
+
+export function crumbs(pathname: string): Crumb[] {
+  const [first = '', second] = pathname.replace(/^\//, '').split('/')
+  const page = pages[first]
+  if (page === undefined) return [{ label: first }]
+  const found: Crumb[] = [{ label: first, ...page }]
+  if (second === undefined || second === '') return found
+  const name = decode(second)
+  const dot = name.indexOf('.')
+  const tier = name.slice(0, Math.max(0, dot))
+  if (tier === 'bronze' || tier === 'silver' || tier === 'gold') return [...found, { label: tier, to: '/lake', tier }, { label: name.slice(dot + 1) }]
+  return [...found, { label: name }]
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}

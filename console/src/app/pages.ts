@@ -1,0 +1,22 @@
+/** The pages that exist, in the order of the sidebar; the palette offers the same. */
+import { Activity, Bell, Database, LayoutDashboard, type LucideIcon, SquareTerminal } from 'lucide-react'
+
+type PageLink = { readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql'; readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql'}`; readonly icon: LucideIcon }
+
+export const pageGroups: readonly { readonly title: 'group.data' | undefined; readonly pages: readonly PageLink[] }[] = [
+  {
+    title: undefined,
+    pages: [
+      { to: '/', title: 'page.overview', icon: LayoutDashboard },
+      { to: '/live', title: 'page.live', icon: Activity },
+      { to: '/alerts', title: 'page.alerts', icon: Bell },
+    ],
+  },
+  {
+    title: 'group.data',
+    pages: [
+      { to: '/lake', title: 'page.lake', icon: Database },
+      { to: '/sql', title: 'page.sql', icon: SquareTerminal },
+    ],
+  },
+]

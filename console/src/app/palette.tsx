@@ -1,0 +1,78 @@
+/** Ctrl K: jump to a page, a table or a stream by a few letters of its name. */
+import { Modal } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { useRouter } from '@tanstack/react-router'
+import { Activity, Database, type LucideIcon } from 'lucide-react'
+import { useEffect, useId, useRef, useState } from 'react'
+import { streamsQuery, tablesQuery } from '../api/index.ts'
+import { useWords } from '../ui/words/index.tsx'
+import { pageGroups } from './pages.ts'
+import { rank } from './rank.ts'
+
+export default function Palette({ onClose }: { onClose: () => void }) {
+  const { say } = useWords()
+  const router = useRouter()
+  const tables = useQuery(tablesQuery).data?.items ?? []
+  const streams = useQuery(streamsQuery).data?.items ?? []
+  const [text, setText] = useState('')
+  const [at, setAt] = useState(0)
+  const id = useId()
+  const list = useRef<HTMLUListElement>(null)
+
+  const places: { label: string; kind: string; href: string; icon: LucideIcon }[] = [
+    ...pageGroups.flatMap((group) => group.pages).map((page) => ({ label: say(page.title), kind: say('palette.page'), href: page.to, icon: page.icon })),
+    ...tables.map((table) => ({ label: table.name, kind: say('palette.table'), href: `/lake/${encodeURIComponent(table.name)}`, icon: Database })),
+    ...streams
+      .filter((stream) => stream.live !== undefined)
+      .map((stream) => ({ label: stream.name, kind: say('palette.stream'), href: `/live?stream=${encodeURIComponent(stream.name)}`, icon: Activity })),
+  ]
+  const found = rank(places, text).slice(0, 40)
+  const chosen = Math.min(at, found.length - 1)
+
+  useEffect(() => {
+    list.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest' })
+  }, [chosen])
+
+  const go = (href: string): void => {
+    onClose()
+    router.history.push(href)
+  }
+
+  return (
+    <Modal opened onClose={onClose} withCloseButton={false} size={560} padding={0} yOffset="12vh" className="palette" aria-label={say('palette.open')} transitionProps={{ duration: 80 }}>
+      <input
+        data-autofocus
+        role="combobox"
+        aria-expanded
+        aria-controls={`${id}-list`}
+        aria-activedescendant={chosen < 0 ? undefined : `${id}-${chosen}`}
+        aria-label={say('palette.open')}
+        placeholder={say('palette.placeholder')}
+        value={text}
+        onChange={(event) => {
+          setText(event.currentTarget.value)
+          setAt(0)
+        }}
+        onKeyDown={(event) => {
+          if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+            event.preventDefault()
+            setAt((chosen + (event.key === 'ArrowDown' ? 1 : found.length - 1)) % Math.max(1, found.length))
+          } else if (event.key === 'Enter') {
+            const place = found[chosen]
+            if (place !== undefined) go(place.href)
+          }
+        }}
+      />
+      {found.length === 0 && <p>{say('palette.none', { text })}</p>}
+      <ul role="listbox" id={`${id}-list`} ref={list} aria-label={say('palette.results')}>
+        {found.map((place, i) => (
+          <li key={place.href} id={`${id}-${i}`} role="option" aria-selected={i === chosen} onClick={() => go(place.href)} onPointerMove={() => setAt(i)}>
+            <place.icon aria-hidden />
+            <span className="cut">{place.label}</span>
+            <span>{place.kind}</span>
+          </li>
+        ))}
+      </ul>
+    </Modal>
+  )
+}

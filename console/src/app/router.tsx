@@ -1,0 +1,53 @@
+/** Addresses of the console: one lazy chunk a feature. */
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
+import { Failure, LoadingScreen } from '../ui/states.tsx'
+import { alertsSearch, lakeSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
+import { NotFound, Shell } from './shell.tsx'
+
+const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
+
+const overview = createRoute({ getParentRoute: () => root, path: '/', component: lazyRouteComponent(() => import('../features/overview/screen.tsx'), 'OverviewScreen') })
+const live = createRoute({
+  getParentRoute: () => root,
+  path: '/live',
+  validateSearch: liveSearch,
+  component: lazyRouteComponent(() => import('../features/live/screen.tsx'), 'LiveScreen'),
+})
+const lake = createRoute({
+  getParentRoute: () => root,
+  path: '/lake',
+  validateSearch: lakeSearch,
+  component: lazyRouteComponent(() => import('../features/lake/list.tsx'), 'LakeScreen'),
+})
+const table = createRoute({
+  getParentRoute: () => root,
+  path: '/lake/$name',
+  validateSearch: tableSearch,
+  component: lazyRouteComponent(() => import('../features/lake/table.tsx'), 'TableScreen'),
+})
+const sql = createRoute({
+  getParentRoute: () => root,
+  path: '/sql',
+  validateSearch: sqlSearch,
+  component: lazyRouteComponent(() => import('../features/sql/screen.tsx'), 'SqlScreen'),
+})
+const alerts = createRoute({
+  getParentRoute: () => root,
+  path: '/alerts',
+  validateSearch: alertsSearch,
+  component: lazyRouteComponent(() => import('../features/alerts/screen.tsx'), 'AlertsScreen'),
+})
+
+export const router = createRouter({
+  routeTree: root.addChildren([overview, live, lake, table, sql, alerts]),
+  defaultPreload: 'intent',
+  defaultPendingComponent: LoadingScreen,
+  defaultPendingMs: 150,
+  defaultErrorComponent: ({ error, reset }) => <Failure error={error} onRetry={reset} />,
+})
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router
+  }
+}

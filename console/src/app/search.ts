@@ -1,0 +1,50 @@
+/** What each screen keeps in the URL. Unknown and malformed parts are dropped, so an old link still opens. */
+
+type Raw = Record<string, unknown>
+
+const oneOf = <T extends string>(value: unknown, options: readonly T[]): T | undefined => options.find((each) => each === value)
+const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' ? String(value) : undefined)
+const whole = (value: unknown): number | undefined => {
+  const number = typeof value === 'string' ? Number(value) : value
+  return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0 ? number : undefined
+}
+
+export const ranges = ['5m', '15m', '1h'] as const
+export type Range = (typeof ranges)[number]
+export type LiveSearch = { stream?: string | undefined; range?: Range | undefined; stations?: string | undefined }
+/** `stations` is a list with commas in it, each name encoded, because names may hold commas themselves. */
+export const liveSearch = (raw: Raw): LiveSearch => ({ stream: text(raw['stream']), range: oneOf(raw['range'], ranges), stations: text(raw['stations']) })
+export const readNames = (list: string | undefined): string[] =>
+  list === undefined ? [] : list.split(',').flatMap((each) => (each === '' ? [] : [safeDecode(each)]))
+export const writeNames = (names: readonly string[]): string | undefined => (names.length === 0 ? undefined : names.map((each) => each.replaceAll('%', '%25').replaceAll(',', '%2C')).join(','))
+
+function safeDecode(value: string): string {
+  try {
+    return decodeURIComponent(value)
+  } catch {
+    return value
+  }
+}
+
+export const tiers = ['bronze', 'silver', 'gold', 'other'] as const
+export const sorts = ['name', 'rows', 'bytes', 'version', 'updatedAt', 'checks'] as const
+export type Sort = (typeof sorts)[number]
+export type LakeSearch = { tier?: (typeof tiers)[number] | undefined; q?: string | undefined; sort?: Sort | undefined; desc?: boolean | undefined }
+export const lakeSearch = (raw: Raw): LakeSearch => ({
+  tier: oneOf(raw['tier'], tiers),
+  q: text(raw['q']),
+  sort: oneOf(raw['sort'], sorts),
+  desc: raw['desc'] === true ? true : undefined,
+})
+
+export const tabs = ['preview', 'schema', 'history', 'quality'] as const
+export type Tab = (typeof tabs)[number]
+export type TableSearch = { tab?: Tab | undefined; version?: number | undefined }
+export const tableSearch = (raw: Raw): TableSearch => ({ tab: oneOf(raw['tab'], tabs), version: whole(raw['version']) })
+
+export type SqlSearch = { q?: string | undefined }
+export const sqlSearch = (raw: Raw): SqlSearch => ({ q: text(raw['q']) })
+
+export const alertStates = ['firing', 'pending', 'resolved', 'fired'] as const
+export type AlertsSearch = { state?: (typeof alertStates)[number] | undefined; rule?: string | undefined }
+export const alertsSearch = (raw: Raw): AlertsSearch => ({ state: oneOf(raw['state'], alertStates), rule: text(raw['rule']) })

@@ -1,0 +1,262 @@
+/** The frame around every screen: navigation, engine facts, breadcrumb, search, theme, language, connection. */
+import { ActionIcon, Button, Drawer, Menu, useMantineColorScheme } from '@mantine/core'
+import { useHotkeys } from '@mantine/hooks'
+import { useQuery } from '@tanstack/react-query'
+import { Link, Outlet, useLocation } from '@tanstack/react-router'
+import { Check, Languages, Menu as MenuIcon, Monitor, Moon, Search, Sun } from 'lucide-react'
+import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
+import { hub, overviewQuery, streamsQuery, systemQuery, tablesQuery } from '../api/index.ts'
+import { useNow } from '../ui/now.ts'
+import { Mark } from '../ui/parts.tsx'
+import { Empty } from '../ui/states.tsx'
+import { Toasts } from '../ui/toasts.tsx'
+import { type Language, showLanguage, useWords } from '../ui/words/index.tsx'
+import { crumbs } from './crumbs.ts'
+import { pageGroups } from './pages.ts'
+
+const Palette = lazy(() => import('./palette.tsx'))
+
+export function Shell() {
+  const { say } = useWords()
+  const [searching, setSearching] = useState(false)
+  const [drawer, setDrawer] = useState(false)
+  const { pathname } = useLocation()
+  const main = useRef<HTMLElement>(null)
+  const before = useRef(pathname)
+  useHotkeys([['mod+K', () => setSearching((open) => !open)]], [])
+
+  // A new screen begins at its top, and the drawer that led there has done its work.
+  useEffect(() => {
+    if (before.current === pathname) return
+    before.current = pathname
+    setDrawer(false)
+    main.current?.scrollTo(0, 0)
+  }, [pathname])
+
+  return (
+    <div className="app">
+      <a className="skip" href="#content">
+        {say('shell.skip')}
+      </a>
+      <aside className="side" aria-label={say('shell.sidebar')}>
+        <Sidebar />
+      </aside>
+      <div className="main">
+        <header className="top">
+          <ActionIcon className="menu-button" variant="subtle" color="gray" size={30} aria-label={say('shell.menu')} aria-expanded={drawer} onClick={() => setDrawer(true)}>
+            <MenuIcon />
+          </ActionIcon>
+          <Crumbs />
+          <Connection />
+          <button type="button" className="command" aria-label={say('palette.open')} aria-keyshortcuts="Control+K" onClick={() => setSearching(true)}>
+            <Search aria-hidden />
+            <span>{say('palette.open')}</span>
+            <kbd>Ctrl K</kbd>
+          </button>
+          <LanguageMenu />
+          <ThemeMenu />
+        </header>
+        <main className="body" id="content" tabIndex={-1} ref={main}>
+          <Outlet />
+        </main>
+      </div>
+      <Drawer opened={drawer} onClose={() => setDrawer(false)} size={236} withCloseButton={false} title={undefined} aria-label={say('shell.sidebar')} styles={{ body: { padding: '10px 8px', height: '100%' } }}>
+        <Sidebar />
+      </Drawer>
+      {searching && (
+        <Suspense>
+          <Palette onClose={() => setSearching(false)} />
+        </Suspense>
+      )}
+      <Toasts />
+    </div>
+  )
+}
+
+function Sidebar() {
+  const { say, format } = useWords()
+  const system = useQuery(systemQuery).data
+  const tables = useQuery(tablesQuery).data
+  const streams = useQuery(streamsQuery).data
+  const firing = useQuery(overviewQuery).data?.alerts.firing ?? 0
+  const now = useNow(30_000)
+  const counts: Readonly<Record<string, number | undefined>> = { '/lake': tables?.items.length, '/live': streams?.items.filter((each) => each.live !== undefined).length }
+  return (
+    <div className="side-inner">
+      <div className="brand">
+        <Logo />
+        Lagoa
+        {system !== undefined && <small>{system.version}</small>}
+      </div>
+      <nav className="nav" aria-label={say('shell.navigation')}>
+        {pageGroups.map((group) => (
+          <div key={group.title ?? 'first'}>
+            {group.title !== undefined && <h2>{say(group.title)}</h2>}
+            {group.pages.map((page) => {
+              const count = counts[page.to]
+              return (
+                <Link key={page.to} to={page.to} activeOptions={{ exact: page.to === '/', includeSearch: false }}>
+                  <page.icon aria-hidden />
+                  {say(page.title)}
+                  {page.to === '/alerts' && firing > 0 && (
+                    <b className="firing">
+                      {format.number(firing)}
+                      <span className="unseen"> {say('alerts.firing.word')}</span>
+                    </b>
+                  )}
+                  {count !== undefined && count > 0 && <b>{format.number(count)}</b>}
+                </Link>
+              )
+            })}
+          </div>
+        ))}
+      </nav>
+      {system !== undefined && (
+        <dl className="engine">
+          <div>
+            <dt>{say('shell.engine')}</dt>
+            <dd>{say(`mode.${system.mode}`)}</dd>
+          </div>
+          <div>
+            <dt>{say('shell.memory')}</dt>
+            <dd>{format.bytes(system.memoryBytes)}</dd>
+          </div>
+          <div>
+            <dt>{say('shell.uptime')}</dt>
+            <dd>{format.duration(now - system.startedAt)}</dd>
+          </div>
+        </dl>
+      )}
+    </div>
+  )
+}
+
+function Logo() {
+  return (
+    <svg width="24" height="24" viewBox="0 0 24 24" aria-hidden>
+      <rect width="24" height="24" rx="6.5" fill="var(--acc)" />
+      <g fill="none" strokeWidth="2" strokeLinecap="round">
+        <path d="M5 8.6q3.5-2.8 7 0t7 0" stroke="var(--bzf)" />
+        <path d="M5 12.6q3.5-2.8 7 0t7 0" stroke="#e8eef1" />
+        <path d="M5 16.6q3.5-2.8 7 0t7 0" stroke="var(--gdf)" />
+      </g>
+    </svg>
+  )
+}
+
+function Crumbs() {
+  const { say } = useWords()
+  const { pathname } = useLocation()
+  const parts = crumbs(pathname)
+  return (
+    <nav className="crumbs" aria-label={say('shell.breadcrumb')}>
+      <ol>
+        {parts.map((part, i) => {
+          const label = part.page === undefined ? part.label : say(part.page)
+          const last = i === parts.length - 1
+          return (
+            <li key={`${i}${part.label}`}>
+              {last || part.to === undefined ? <span {...(last ? { 'aria-current': 'page' } : {})}>{label}</span> : <Link to={part.to} {...(part.tier === undefined ? {} : { search: { tier: part.tier } })}>{label}</Link>}
+            </li>
+          )
+        })}
+      </ol>
+    </nav>
+  )
+}
+
+function Connection() {
+  const { say } = useWords()
+  const state = useSyncExternalStore(hub.onState, hub.state)
+  const now = useNow()
+  if (state.is === 'waiting')
+    return (
+      <div className="connection" role="status">
+        <Mark tone="bad" label={say('connection.lost')} />
+        <span>{say('connection.retry', { seconds: Math.max(0, Math.ceil((state.until - now) / 1000)) })}</span>
+        <Button size="xs" onClick={hub.retryNow}>
+          {say('connection.now')}
+        </Button>
+      </div>
+    )
+  return (
+    <div className="connection">
+      <Mark tone={state.is === 'open' ? 'ok' : 'run'} label={say(state.is === 'open' ? 'connection.open' : 'connection.opening')} />
+      <span aria-hidden>{say(state.is === 'open' ? 'connection.open' : 'connection.opening')}</span>
+    </div>
+  )
+}
+
+function LanguageMenu() {
+  const { say, language } = useWords()
+  const languages: readonly [Language, string][] = [
+    ['pt-BR', 'Português (Brasil)'],
+    ['en', 'English'],
+  ]
+  return (
+    <Menu position="bottom-end" width={190}>
+      <Menu.Target>
+        <ActionIcon variant="default" size={30} aria-label={say('shell.language')}>
+          <Languages />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {languages.map(([value, name]) => (
+          <Menu.Item key={value} lang={value} role="menuitemradio" aria-checked={value === language} rightSection={value === language ? <Check size={14} aria-hidden /> : null} onClick={() => void showLanguage(value)}>
+            {name}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  )
+}
+
+function ThemeMenu() {
+  const { say } = useWords()
+  const { colorScheme, setColorScheme } = useMantineColorScheme()
+  const schemes = [
+    ['light', Sun],
+    ['dark', Moon],
+    ['auto', Monitor],
+  ] as const
+  const Current = schemes.find(([value]) => value === colorScheme)?.[1] ?? Monitor
+  return (
+    <Menu position="bottom-end" width={170}>
+      <Menu.Target>
+        <ActionIcon variant="default" size={30} aria-label={say('shell.theme')}>
+          <Current />
+        </ActionIcon>
+      </Menu.Target>
+      <Menu.Dropdown>
+        {schemes.map(([value, Icon]) => (
+          <Menu.Item
+            key={value}
+            role="menuitemradio"
+            aria-checked={value === colorScheme}
+            leftSection={<Icon size={14} aria-hidden />}
+            rightSection={value === colorScheme ? <Check size={14} aria-hidden /> : null}
+            onClick={() => setColorScheme(value)}
+          >
+            {say(`theme.${value}`)}
+          </Menu.Item>
+        ))}
+      </Menu.Dropdown>
+    </Menu>
+  )
+}
+
+export function NotFound() {
+  const { say } = useWords()
+  return (
+    <Empty
+      title={say('notFound.title')}
+      actions={
+        <Link to="/" className="link">
+          {say('notFound.back')}
+        </Link>
+      }
+    >
+      {say('notFound.text')}
+    </Empty>
+  )
+}

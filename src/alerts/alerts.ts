@@ -1,0 +1,94 @@
+/** Alerts as one thing to open and close: rules in force, sinks for streams, the relay to the queues, reads and live changes. */
+import { systemClock, toLagoaError, type Clock, type Log } from '../base/index.ts'
+import type { Records } from '../storage/index.ts'
+import type { Sink } from '../streams/index.ts'
+import type { CompiledRule } from './compile.ts'
+import { startRelay } from './outbox.ts'
+import type { Queue } from './queue/port.ts'
+import { alertTotals, findAlert, firedSince, firingCounts, listAlerts, listRules, type AlertFilter, type AlertPage, type AlertTotals, type AlertView, type RuleView } from './reads.ts'
+import { createAlertSink, type AlertCommit } from './sink.ts'
+import { syncRules, trimAlerts } from './store.ts'
+
+export interface AlertsOptions {
+  readonly records: Records
+  readonly queue: Queue
+  readonly log: Log
+  readonly clock?: Clock
+}
+
+export interface Alerts {
+  /**
+   * Puts exactly these rules in force. Call it, with every rule of the project, before any of the sinks is started, and again after
+   * the project changed and the old sinks were stopped.
+   */
+  load(rules: readonly CompiledRule[]): Promise<void>
+  /** The sinks of the loaded rules, one a stream. */
+  sinks(): ReadonlyMap<string, Sink>
+  listRules(): Promise<RuleView[]>
+  listAlerts(filter?: AlertFilter): Promise<AlertPage>
+  findAlert(id: string): Promise<AlertView | null>
+  totals(): Promise<AlertTotals>
+  firingCounts(): Promise<Map<string, number>>
+  firedSince(time: number): Promise<number>
+  /** Calls back after each commit of this process that fired or resolved alerts. Answers how to stop. */
+  onAlert(listener: (commit: AlertCommit) => void): () => void
+  /** Moves everything in the outbox to its queues now; answers how many messages left. */
+  drain(): Promise<number>
+  /** Forgets alerts that were recorded before this time and are over; answers how many. */
+  trim(before: number): Promise<number>
+  /** Stops the relay. The sinks' lanes are stopped before, the queue and the records closed after. */
+  close(): Promise<void>
+}
+
+export function openAlerts({ records, queue, log, clock = systemClock }: AlertsOptions): Alerts {
+  const relay = startRelay(records, queue, { log, clock })
+  const listeners = new Set<(commit: AlertCommit) => void>()
+  let rules: readonly CompiledRule[] = []
+  let sinks: ReadonlyMap<string, Sink> = new Map()
+
+  function announce(commit: AlertCommit): void {
+    if (commit.fired.length > 0) relay.wake()
+    for (const listener of listeners) {
+      try {
+        listener(commit)
+      } catch (error) {
+        log.error('alerts.listener_failed', { error: toLagoaError(error) })
+      }
+    }
+  }
+
+  return {
+    async load(given) {
+      const resolved = await syncRules(records, given, clock.now())
+      rules = given
+      const byStream = Map.groupBy(given, (rule) => rule.stream.name)
+      sinks = new Map(
+        [...byStream].flatMap(([name, ofStream]) => {
+          const stream = ofStream[0]?.stream
+          return stream === undefined ? [] : [[name, createAlertSink(records, stream, ofStream, { log, onCommit: announce })]]
+        }),
+      )
+      if (resolved.length > 0) announce({ fired: [], resolved })
+    },
+    sinks: () => sinks,
+    listRules: () => listRules(records, rules),
+    async listAlerts(filter) {
+      const page = await listAlerts(records, filter)
+      if (filter?.state !== 'pending') return page
+      // A pending episode is stored without what its declaration says anyway.
+      const severities = new Map(rules.map((rule) => [rule.name, rule.severity]))
+      return { ...page, items: page.items.map((item) => ({ ...item, severity: severities.get(item.rule) ?? item.severity })) }
+    },
+    findAlert: (id) => findAlert(records, id),
+    totals: () => alertTotals(records),
+    firingCounts: () => firingCounts(records),
+    firedSince: (time) => firedSince(records, time),
+    onAlert(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    drain: () => relay.drain(),
+    trim: (before) => trimAlerts(records, before),
+    close: () => relay.close(),
+  }
+}

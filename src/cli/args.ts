@@ -1,0 +1,66 @@
+/** The command line: one table of flags for all commands, each command naming those it takes. Unknown ones are refused with the nearest. */
+import { parseArgs } from 'node:util'
+import { closest, invalid } from '../base/index.ts'
+
+export interface Flag {
+  readonly type: 'string' | 'boolean'
+  readonly value?: string
+  readonly about: string
+}
+
+export const FLAGS = {
+  project: { type: 'string', value: 'DIR', about: 'project folder (the current one)' },
+  config: { type: 'string', value: 'FILE', about: 'configuration file in the project folder (lagoa.config.ts)' },
+  home: { type: 'string', value: 'DIR', about: 'where state lives (.lagoa in the project folder)' },
+  port: { type: 'string', value: 'N', about: 'port to serve on (8080; 0 takes any)' },
+  host: { type: 'string', value: 'ADDRESS', about: 'loopback address to serve on (127.0.0.1)' },
+  data: { type: 'string', value: 'PATH', about: 'replay this file instead of the project\'s sources' },
+  rate: { type: 'string', value: 'N|max', about: 'records per second of the sources' },
+  stations: { type: 'string', value: 'N', about: 'number of simulated devices' },
+  seed: { type: 'string', value: 'N', about: 'seed of the simulation (1)' },
+  count: { type: 'string', value: 'N', about: 'end the simulation after this many readings' },
+  once: { type: 'boolean', about: 'process what there is, print a summary, exit' },
+  limit: { type: 'string', value: 'N', about: 'most rows to print (1000)' },
+  json: { type: 'boolean', about: 'print JSON' },
+  verbose: { type: 'boolean', about: 'log details' },
+  help: { type: 'boolean', about: 'print this help' },
+  version: { type: 'boolean', about: 'print the version' },
+} as const satisfies Record<string, Flag>
+
+export type FlagName = keyof typeof FLAGS
+
+export interface Arguments {
+  readonly values: { readonly [name in FlagName]?: (typeof FLAGS)[name]['type'] extends 'boolean' ? boolean : string }
+  readonly positionals: readonly string[]
+}
+
+export function readArguments(argv: readonly string[], allowed: readonly FlagName[]): Arguments {
+  const names = [...allowed, 'help', 'version', 'verbose'] as const
+  try {
+    const { values, positionals } = parseArgs({ args: [...argv], options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])), allowPositionals: true, strict: true })
+    return { values, positionals } as Arguments
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    const unknown = /Unknown option '--?([^' ]+)/.exec(message)?.[1]
+    if (unknown === undefined) throw invalid('cli.arguments', message.split('. To specify')[0] ?? message, { hint: 'See lagoa --help.', cause: error })
+    const near = closest(unknown, names)
+    throw invalid('cli.unknown_flag', `There is no flag --${unknown} here`, { hint: near.length > 0 ? `Did you mean --${near.join(' or --')}?` : `The flags are: ${names.map((name) => `--${name}`).join(', ')}.`, cause: error })
+  }
+}
+
+/** A positive whole number given as a flag. */
+export function numberFlag(name: FlagName, text: string | undefined, least: number = 1): number | undefined {
+  if (text === undefined) return undefined
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < least) throw invalid('cli.number', `--${name} is ${text}, which is no whole number from ${least} up`, { hint: `Write --${name} ${Math.max(least, 10)}, for example.` })
+  return value
+}
+
+/** `--rate 250` or `--rate max`. */
+export function rateFlag(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (text === 'max') return Number.POSITIVE_INFINITY
+  const value = Number(text)
+  if (!(value > 0)) throw invalid('cli.rate', `--rate is ${text}, which is no rate`, { hint: 'Write --rate 100 (records per second) or --rate max.' })
+  return value
+}

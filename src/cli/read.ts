@@ -1,0 +1,62 @@
+/** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
+import { tierOf } from '../lake/index.ts'
+import { invalid } from '../base/index.ts'
+import { openPlatform, type Platform } from '../platform/index.ts'
+import { numberFlag, type Arguments } from './args.ts'
+import { bytesText, note, print, textTable } from './output.ts'
+import { configFor, loggerFor } from './setup.ts'
+
+async function withPlatform(args: Arguments, body: (platform: Platform) => Promise<number>): Promise<number> {
+  const config = await configFor(args, false)
+  const platform = await openPlatform({ config, logger: loggerFor(config, args, 'warn'), feed: null })
+  try {
+    return await body(platform)
+  } finally {
+    await platform.close()
+  }
+}
+
+export function tables(args: Arguments): Promise<number> {
+  return withPlatform(args, async (platform) => {
+    const lake = platform.pipeline?.lake
+    const wanted = args.positionals[0]
+    const names = wanted === undefined ? ((await lake?.names()) ?? []) : [wanted]
+    const listed = await Promise.all(
+      names.map(async (name) => {
+        const snapshot = await lake?.table(name).snapshot()
+        return {
+          name,
+          tier: tierOf(name),
+          rows: snapshot?.rowCount ?? null,
+          bytes: snapshot?.bytes ?? 0,
+          files: snapshot?.fileCount ?? 0,
+          version: snapshot?.version ?? null,
+          updatedAt: snapshot?.timestamp ?? null,
+          ...(wanted === undefined ? {} : { columns: snapshot?.metadata.fields.map((field) => ({ name: field.name, type: field.type, nullable: field.nullable })) ?? [] }),
+        }
+      }),
+    )
+    if (args.values.json) print(JSON.stringify(wanted === undefined ? listed : listed[0]))
+    else {
+      print(textTable(['table', 'rows', 'size', 'files', 'version', 'updated'], listed.map((t) => [t.name, t.rows, bytesText(t.bytes), t.files, t.version, t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString()])))
+      const columns = listed[0]?.columns
+      if (columns) print(`\n${textTable(['column', 'type', 'null'], columns.map((c) => [c.name, c.type, c.nullable ? 'yes' : 'no']))}`)
+    }
+    return 0
+  })
+}
+
+export function runSql(args: Arguments): Promise<number> {
+  const text = args.positionals.join(' ')
+  if (text.trim() === '') throw invalid('cli.no_sql', 'There is no query', { hint: "Write it in quotes: lagoa sql 'select count(*) from silver.readings'" })
+  return withPlatform(args, async (platform) => {
+    const limit = numberFlag('limit', args.values.limit) ?? 1000
+    const answer = await platform.query.run(text, { limit })
+    if (args.values.json) print(JSON.stringify(answer))
+    else {
+      print(textTable(answer.columns.map(({ name }) => name), answer.rows))
+      note(`${answer.rows.length} rows${answer.truncated ? ' (there are more; raise --limit)' : ''} in ${Math.round(answer.elapsedMs)} ms`)
+    }
+    return 0
+  })
+}

@@ -1,0 +1,97 @@
+/**
+ * `table(...)`: how a project declares a Delta table and how its rows come about. The part before the dot is the layer and the
+ * bucket (`silver.readings` lives at `silver/readings`).
+ */
+import { columnRefs, t, type ColumnRef, type ColumnRefs, type Schema } from '../base/index.ts'
+import type { Sql } from './sql.ts'
+
+/** Anything whose records can fill a table; the stream of the streams room has this shape. */
+export interface StreamRef<S extends Schema = Schema> {
+  readonly kind: 'stream'
+  readonly name: string
+  readonly schema: S
+}
+
+export interface Expectation {
+  readonly severity: 'warn' | 'quarantine' | 'fail'
+  /** A condition in SQL that every row should meet; as in a CHECK constraint, unknown (null) meets it. */
+  readonly condition: string
+}
+
+/** Rows that break it are counted and kept. */
+export const warn = (condition: string): Expectation => ({ severity: 'warn', condition })
+/** Rows that break it are held in `<table>_quarantine` with the reason, and do not reach the table. */
+export const quarantine = (condition: string): Expectation => ({ severity: 'quarantine', condition })
+/** One row that breaks it stops the refresh; the table stays as it was. */
+export const fail = (condition: string): Expectation => ({ severity: 'fail', condition })
+
+/** Recomputes only the windows that new rows of the input touch, so late data corrects its windows. */
+export interface TimeWindow {
+  /** The output column that tells a row's window, such as `hour`. */
+  readonly column: string
+  /** The time column of the input that the window is computed from. */
+  readonly source: string
+  /** A window's length, such as '1h' or '1d'. */
+  readonly size: string | number
+}
+
+export interface TableOptions<S extends Schema = Schema> {
+  /** A stream: its records are appended as they are. A table: the one whose changes drive an incremental refresh. */
+  readonly from?: StreamRef | Table
+  /** The rows, as a SELECT over other tables. */
+  readonly sql?: Sql | string
+  /** Key columns: new rows update the row with the same key or are added. Only new rows of the input are read. */
+  readonly merge?: readonly string[]
+  readonly window?: TimeWindow
+  /** The columns that the table promises; the SQL must give exactly these, and references to them are typed. */
+  readonly columns?: S
+  readonly partitionBy?: readonly string[]
+  readonly expect?: Readonly<Record<string, Expectation>>
+  /** A stream's table commits at least this often while records come (5 s); a SQL table refreshes at most this often (at once). */
+  readonly every?: string | number
+  readonly description?: string
+}
+
+export interface Table<S extends Schema = Schema> {
+  readonly kind: 'table'
+  readonly name: string
+  readonly options: TableOptions<S>
+  /** References to the columns, for SQL and dashboards. */
+  readonly c: ColumnRefs<S>
+}
+
+/** What a stream's table has beside the stream's fields. */
+export const BRONZE_FIELDS = {
+  _partition: t.int().describe('Partition of the stream'),
+  _offset: t.long().describe('Offset in the partition'),
+  _ingested_at: t.timestamp().describe('When the event log took the record'),
+} satisfies Schema
+
+export function table<const S extends Schema>(name: string, options: TableOptions<S> & { readonly columns: S }): Table<S>
+export function table<const S extends Schema>(name: string, options: Omit<TableOptions, 'sql' | 'columns'> & { readonly from: StreamRef<S>; readonly sql?: never }): Table<S & typeof BRONZE_FIELDS>
+export function table(name: string, options: TableOptions): Table
+export function table(name: string, options: TableOptions): Table {
+  const known = options.columns ?? (options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : undefined)
+  return { kind: 'table', name, options, c: known ? columnRefs(name, known) : anyColumn(name) }
+}
+
+/** References by any name, for tables that do not declare their columns; names are checked when the project is loaded. */
+function anyColumn(asset: string): ColumnRefs<Schema> {
+  return new Proxy<Record<string, ColumnRef>>({}, { get: (_, name) => (typeof name === 'string' ? { kind: 'column', asset, name } : undefined) })
+}
+
+/** The columns a table is known to have before it exists, or null when only its SQL tells. */
+export function declaredColumns({ options }: Table): Schema | null {
+  if (options.columns) return options.columns
+  return options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : null
+}
+
+export const quarantineName = (name: string): string => `${name}_quarantine`
+
+/** `silver.readings` -> `silver/readings`. */
+export const tableRoot = (name: string): string => name.replace('.', '/')
+
+export function tierOf(name: string): 'bronze' | 'silver' | 'gold' | 'other' {
+  const layer = name.slice(0, name.indexOf('.'))
+  return layer === 'bronze' || layer === 'silver' || layer === 'gold' ? layer : 'other'
+}

@@ -1,0 +1,199 @@
+/**
+ * Checkpoints of the first specification (sections "Checkpoints" and "Checkpoint Schema"): the whole state at a version in Parquet.
+ * Reads single-file and multi-part ones, writes single-file ones; DuckDB carries the bytes both ways.
+ */
+import { DuckDBDataChunk, BIGINT, VARCHAR, type DuckDBConnection, type DuckDBResultReader } from '@duckdb/node-api'
+import { invalid, unsupported } from '../../base/index.ts'
+import { metadataFrom, partitionValuesFrom, protocolFrom, transactionFrom, type AddFile, type PartitionValues, type RemoveFile } from './actions.ts'
+import { isObject, numberOf, textMapOf, textOf, type JsonObject } from './json.ts'
+import type { ListedCheckpoint } from './log.ts'
+import { logFolder, paddedVersion } from './paths.ts'
+import { tombstoneRetention } from './protocol.ts'
+import type { CheckpointContent, TableState } from './replay.ts'
+import { schemaString } from './schema.ts'
+import { fileList, identifier, literal, query, temporary } from './sql.ts'
+import type { Place } from './types.ts'
+
+export async function readCheckpoint(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<CheckpointContent> {
+  if (checkpoint.v2) throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, { hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.' })
+  const files = fileList(await Promise.all(checkpoint.paths.map((path) => place.objects.localFile(path))))
+  const connection = await place.duck.connect()
+  try {
+    const source = `read_parquet(${files}, union_by_name = true, hive_partitioning = false)`
+    const columns = await columnsOf(connection, source)
+    if (columns.has('checkpointMetadata') || columns.has('sidecar')) {
+      const v2 = await query(connection, `select 1 from ${source} where ${['checkpointMetadata', 'sidecar'].filter((name) => columns.has(name)).map((name) => `${name} is not null`).join(' or ')} limit 1`)
+      if (v2.currentRowCount > 0) throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, { hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.' })
+    }
+    const objectsIn = async (column: string): Promise<JsonObject[]> => {
+      if (!columns.has(column)) return []
+      const reader = await query(connection, `select to_json(${column})::varchar from ${source} where ${column} is not null`)
+      return reader.getRows().flatMap(([text]) => parsedObject(text))
+    }
+    const protocol = (await objectsIn('protocol')).map(protocolFrom)[0]
+    const metadata = (await objectsIn('metaData')).map(metadataFrom)[0]
+    if (!protocol || !metadata) throw invalid('lake.checkpoint_damaged', `The checkpoint ${checkpoint.paths[0] ?? ''} holds no protocol or no metadata`)
+    const transactions = (await objectsIn('txn')).map(transactionFrom).filter((txn) => txn !== null)
+    const adds = await readAdds(connection, source, columns.get('add') ?? new Set())
+    const removes = await readRemoves(connection, source, columns.get('remove') ?? new Set())
+    return { version: checkpoint.version, protocol, metadata, transactions, adds, removes }
+  } finally {
+    connection.closeSync()
+  }
+}
+
+/** Top-level columns of the checkpoint with the names inside them. */
+async function columnsOf(connection: DuckDBConnection, source: string): Promise<Map<string, Set<string>>> {
+  const reader = await query(connection, `select * from ${source} limit 0`)
+  const names = reader.columnNames()
+  return new Map(reader.columnTypes().map((type, i) => [names[i] ?? '', new Set('entryNames' in type && Array.isArray(type.entryNames) ? type.entryNames.filter((name) => typeof name === 'string') : [])]))
+}
+
+async function readAdds(connection: DuckDBConnection, source: string, has: ReadonlySet<string>): Promise<Iterable<AddFile>> {
+  if (has.has('deletionVector')) {
+    const some = await query(connection, `select 1 from ${source} where add.deletionVector is not null and to_json(add.deletionVector)::varchar <> '{}' and add.deletionVector.storageType is not null limit 1`)
+    if (some.currentRowCount > 0) throw unsupported('lake.feature_unsupported', 'The table cannot be read here: it uses deletionVectors')
+  }
+  if (!has.has('path')) return []
+  const json = (name: string): string => (has.has(name) ? `to_json(add.${name})::varchar` : 'null::varchar')
+  const stats = [has.has('stats') ? 'add.stats' : null, has.has('stats_parsed') ? json('stats_parsed') : null].filter((sql) => sql !== null)
+  const reader = await query(
+    connection,
+    `select add.path, ${json('partitionValues')}, add.size, ${has.has('modificationTime') ? 'add.modificationTime' : '0'}, ${stats.length > 0 ? `coalesce(${stats.join(', ')})` : 'null::varchar'}, ${json('tags')}
+     from ${source} where add is not null and add.path is not null`,
+  )
+  return eachRow(reader, ([path, partitionValues, size, modified, text, tags]) => ({
+    path: textOf(path) ?? '',
+    partitionValues: values(partitionValues) ?? {},
+    size: numberOf(size) ?? 0,
+    modificationTime: numberOf(modified) ?? 0,
+    dataChange: false,
+    stats: textOf(text),
+    tags: tags === null ? null : textMapOf(parsedObject(tags)[0]),
+  }))
+}
+
+async function readRemoves(connection: DuckDBConnection, source: string, has: ReadonlySet<string>): Promise<Iterable<RemoveFile>> {
+  if (!has.has('path')) return []
+  const column = (name: string, json: boolean = false): string => (has.has(name) ? (json ? `to_json(remove.${name})::varchar` : `remove.${name}`) : 'null')
+  const reader = await query(
+    connection,
+    `select remove.path, ${column('deletionTimestamp')}, ${column('dataChange')}, ${column('partitionValues', true)}, ${column('size')} from ${source} where remove is not null and remove.path is not null`,
+  )
+  return eachRow(reader, ([path, deleted, dataChange, partitionValues, size]) => ({
+    path: textOf(path) ?? '',
+    deletionTimestamp: numberOf(deleted),
+    dataChange: dataChange !== false,
+    partitionValues: values(partitionValues),
+    size: numberOf(size),
+  }))
+}
+
+/** Row by row from columns, so that no array of rows is ever held. */
+function* eachRow<T>(reader: DuckDBResultReader, make: (cells: readonly unknown[]) => T): Generator<T> {
+  const columns = reader.getColumns()
+  for (let row = 0; row < reader.currentRowCount; row++) yield make(columns.map((column) => column[row] ?? null))
+}
+
+function parsedObject(text: unknown): JsonObject[] {
+  if (typeof text !== 'string') return []
+  const parsed: unknown = JSON.parse(text)
+  return isObject(parsed) ? [parsed] : []
+}
+
+const partitionCache = new Map<string, PartitionValues>([['{}', {}]])
+
+/** Partition values repeat: the last few thousand texts are parsed once. */
+function values(text: unknown): PartitionValues | null {
+  if (typeof text !== 'string') return null
+  const known = partitionCache.get(text)
+  if (known) return known
+  const parsed = partitionValuesFrom(JSON.parse(text))
+  if (partitionCache.size > 4096) partitionCache.clear()
+  if (parsed) partitionCache.set(text, parsed)
+  return parsed
+}
+
+/** Writes the checkpoint of a state and points `_last_checkpoint` at it. */
+export async function writeCheckpoint(place: Place, root: string, state: TableState, now: number): Promise<void> {
+  const connection = await place.duck.connect()
+  const staged = await place.objects.stage(`${logFolder(root)}${paddedVersion(state.version)}.checkpoint.parquet`)
+  try {
+    const live = state.files.at(state.version)
+    const gone = state.files.tombstones(state.version, now - tombstoneRetention(state.metadata))
+    const files = temporary('checkpoint')
+    await connection.run(`create temp table ${files} (removed bigint, path varchar, partitions varchar, size bigint, modified bigint, stats varchar, tags varchar, deleted bigint, data bigint)`)
+    await stageFiles(connection, files, state, live, gone)
+    await query(connection, `copy (${checkpointSql(state, files)}) to ${literal(staged.file)} (format parquet, compression snappy)`)
+    const sizeInBytes = await staged.publish()
+    const size = 2 + state.transactions.size + live.length + gone.length
+    // Hadoop's local file system checks this file's own checksum file and would refuse the new bytes.
+    await place.objects.delete(`${logFolder(root)}._last_checkpoint.crc`)
+    await place.objects.put(`${logFolder(root)}_last_checkpoint`, new TextEncoder().encode(JSON.stringify({ version: state.version, size, sizeInBytes, numOfAddFiles: live.length })))
+  } finally {
+    await staged.discard()
+    connection.closeSync()
+  }
+}
+
+async function stageFiles(connection: DuckDBConnection, table: string, state: TableState, live: readonly number[], gone: readonly number[]): Promise<void> {
+  const { files } = state
+  const chunk = DuckDBDataChunk.create([BIGINT, VARCHAR, VARCHAR, BIGINT, BIGINT, VARCHAR, VARCHAR, BIGINT, BIGINT])
+  const appender = await connection.createAppender(table, 'main', 'temp')
+  const rows = [...live, ...gone]
+  const tags = (row: number): string | null => {
+    const found = files.tags.get(row)
+    return found ? JSON.stringify(found) : null
+  }
+  try {
+    for (let start = 0; start < rows.length; start += 2048) {
+      const part = rows.slice(start, start + 2048)
+      chunk.reset()
+      chunk.setColumns([
+        part.map((_, i) => (start + i < live.length ? 0n : 1n)),
+        part.map((row) => files.paths[row] ?? ''),
+        part.map((row) => JSON.stringify(files.partitions[row] ?? {})),
+        part.map((row) => BigInt(files.sizes[row] ?? 0)),
+        part.map((row) => BigInt(files.modified[row] ?? 0)),
+        part.map((row) => files.stats[row] ?? null),
+        part.map(tags),
+        part.map((row) => BigInt(files.deletedOn[row] ?? 0)),
+        part.map((row) => (files.removedData[row] ? 1n : 0n)),
+      ])
+      appender.appendDataChunk(chunk)
+    }
+  } finally {
+    appender.closeSync()
+  }
+}
+
+const TYPES = {
+  txn: 'struct(appId varchar, version bigint, lastUpdated bigint)',
+  add: 'struct(path varchar, partitionValues map(varchar, varchar), size bigint, modificationTime bigint, dataChange boolean, tags map(varchar, varchar), stats varchar)',
+  remove: 'struct(path varchar, deletionTimestamp bigint, dataChange boolean, extendedFileMetadata boolean, partitionValues map(varchar, varchar), size bigint)',
+  metaData:
+    'struct(id varchar, "name" varchar, description varchar, format struct(provider varchar, options map(varchar, varchar)), schemaString varchar, partitionColumns varchar[], configuration map(varchar, varchar), createdTime bigint)',
+  protocol: 'struct(minReaderVersion integer, minWriterVersion integer, readerFeatures varchar[], writerFeatures varchar[])',
+} as const
+
+type Column = keyof typeof TYPES
+const COLUMNS: readonly Column[] = ['txn', 'add', 'remove', 'metaData', 'protocol']
+const MAP = `'"MAP(VARCHAR,VARCHAR)"'`
+
+function checkpointSql(state: TableState, files: string): string {
+  const row = (column: Column, value: string, from: string = ''): string => `select ${COLUMNS.map((name) => `${name === column ? `(${value})` : 'null'}::${TYPES[name]} as ${identifier(name)}`).join(', ')}${from}`
+  const text = (value: string | undefined): string => (value === undefined ? 'null' : literal(value))
+  const map = (value: unknown): string => `from_json(${literal(JSON.stringify(value))}, ${MAP})`
+  const list = (value: readonly string[] | undefined): string => (value === undefined ? 'null' : `[${value.map(literal).join(', ')}]::varchar[]`)
+  const { protocol, metadata } = state
+  return [
+    row('protocol', `{'minReaderVersion': ${protocol.minReaderVersion}, 'minWriterVersion': ${protocol.minWriterVersion}, 'readerFeatures': ${list(protocol.readerFeatures)}, 'writerFeatures': ${list(protocol.writerFeatures)}}`),
+    row(
+      'metaData',
+      `{'id': ${text(metadata.id)}, 'name': ${text(metadata.name)}, 'description': ${text(metadata.description)}, 'format': {'provider': 'parquet', 'options': ${map({})}}, 'schemaString': ${text(schemaString(metadata.fields))}, 'partitionColumns': ${list(metadata.partitionColumns)}, 'configuration': ${map(metadata.configuration)}, 'createdTime': ${metadata.createdTime ?? 'null'}}`,
+    ),
+    ...[...state.transactions.values()].map((txn) => row('txn', `{'appId': ${text(txn.appId)}, 'version': ${txn.version}, 'lastUpdated': ${txn.lastUpdated ?? 'null'}}`)),
+    row('add', `{'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'stats': stats}`, ` from ${files} where removed = 0`),
+    row('remove', `{'path': path, 'deletionTimestamp': deleted, 'dataChange': data = 1, 'extendedFileMetadata': true, 'partitionValues': from_json(partitions, ${MAP}), 'size': size}`, ` from ${files} where removed = 1`),
+  ].join('\nunion all ')
+}

@@ -1,0 +1,144 @@
+/**
+ * FileLog: every data file that a table's loaded history added, by column (parallel arrays; one JavaScript object per file
+ * would cost a gigabyte at a million files). A row says from which version to which the file was part of the table, so one
+ * log serves every snapshot since it was loaded, and a refresh appends instead of copying. Rows are never changed in a way
+ * that a snapshot of an earlier version could see.
+ */
+import { isObject, numberOf } from './json.ts'
+import type { AddFile, PartitionValues, RemoveFile } from './actions.ts'
+
+/** A version that never comes: still there, or (for a tombstone whose file was never seen) never there. */
+const NEVER = Number.MAX_SAFE_INTEGER
+
+export class FileLog {
+  readonly paths: string[] = []
+  readonly sizes: number[] = []
+  readonly modified: number[] = []
+  /** NaN when the statistics do not tell. */
+  readonly rows: number[] = []
+  readonly stats: (string | null)[] = []
+  /** Equal values share one object. */
+  readonly partitions: PartitionValues[] = []
+  readonly tags: Map<number, Readonly<Record<string, string>>> = new Map()
+  /** The version that added the file, the base version for files that a checkpoint brought. */
+  readonly addedAt: number[] = []
+  readonly removedAt: number[] = []
+  /** Epoch milliseconds of the removal; 0 when not removed or not told. */
+  readonly deletedOn: number[] = []
+  /** The version that brought the file's rows into the table; -1 when that was at or before the base. */
+  readonly dataAt: number[] = []
+  /** The removal took rows away, it did not just rearrange them. */
+  readonly removedData: boolean[] = []
+  readonly #present: Map<string, number> = new Map()
+  readonly #interned: Map<string, PartitionValues> = new Map()
+
+  /** How many rows there are, present or not. */
+  get length(): number {
+    return this.paths.length
+  }
+
+  /** The row of a file that the newest version has. */
+  find(path: string): number | undefined {
+    return this.#present.get(path)
+  }
+
+  add(file: AddFile, version: number, dataAt: number): number {
+    const row = this.paths.length
+    this.paths.push(file.path)
+    this.sizes.push(file.size)
+    this.modified.push(file.modificationTime)
+    this.rows.push(rowsOf(file.stats))
+    this.stats.push(file.stats)
+    this.partitions.push(this.#intern(file.partitionValues))
+    if (file.tags !== null) this.tags.set(row, file.tags)
+    this.addedAt.push(version)
+    this.removedAt.push(NEVER)
+    this.deletedOn.push(0)
+    this.dataAt.push(dataAt)
+    this.removedData.push(false)
+    this.#present.set(file.path, row)
+    return row
+  }
+
+  /** Marks a present file as removed; answers its row, or undefined when the table did not have it. */
+  remove(file: RemoveFile, version: number): number | undefined {
+    const row = this.#present.get(file.path)
+    if (row === undefined) {
+      this.bury(file, version)
+      return undefined
+    }
+    this.#present.delete(file.path)
+    this.removedAt[row] = version
+    this.deletedOn[row] = file.deletionTimestamp ?? 0
+    this.removedData[row] = file.dataChange
+    return row
+  }
+
+  /** Keeps a tombstone for a file that is not known. */
+  bury(file: RemoveFile, version: number): void {
+    const row = this.add({ path: file.path, partitionValues: file.partitionValues ?? {}, size: file.size ?? 0, modificationTime: 0, dataChange: file.dataChange, stats: null, tags: null }, NEVER, -1)
+    this.#present.delete(file.path)
+    this.removedAt[row] = version
+    this.deletedOn[row] = file.deletionTimestamp ?? 0
+    this.removedData[row] = file.dataChange
+  }
+
+  /** The rows of the files that are part of a version. */
+  at(version: number): number[] {
+    const found: number[] = []
+    for (let row = 0; row < this.paths.length; row++) if (this.isAt(row, version)) found.push(row)
+    return found
+  }
+
+  isAt(row: number, version: number): boolean {
+    return (this.addedAt[row] ?? NEVER) <= version && (this.removedAt[row] ?? NEVER) > version
+  }
+
+  /** The rows of files that are gone at a version and were deleted after `since` (epoch milliseconds). */
+  tombstones(version: number, since: number): number[] {
+    const found: number[] = []
+    for (let row = 0; row < this.paths.length; row++) {
+      const path = this.paths[row] ?? ''
+      const back = this.#present.get(path)
+      if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && (back === undefined || (this.addedAt[back] ?? NEVER) > version)) found.push(row)
+    }
+    return found
+  }
+
+  addAt(row: number): AddFile {
+    return {
+      path: this.paths[row] ?? '',
+      partitionValues: this.partitions[row] ?? {},
+      size: this.sizes[row] ?? 0,
+      modificationTime: this.modified[row] ?? 0,
+      dataChange: true,
+      stats: this.stats[row] ?? null,
+      tags: this.tags.get(row) ?? null,
+    }
+  }
+
+  removalOf(row: number, now: number, dataChange: boolean): RemoveFile {
+    return { path: this.paths[row] ?? '', deletionTimestamp: now, dataChange, partitionValues: this.partitions[row] ?? {}, size: this.sizes[row] ?? 0 }
+  }
+
+  #intern(values: PartitionValues): PartitionValues {
+    const key = JSON.stringify(values)
+    const known = this.#interned.get(key)
+    if (known) return known
+    this.#interned.set(key, values)
+    return values
+  }
+}
+
+function rowsOf(stats: string | null): number {
+  if (stats === null) return Number.NaN
+  // Writers put numRecords first; looking there saves parsing the whole text.
+  const first = /^\s*\{\s*"numRecords"\s*:\s*(\d+)/.exec(stats)
+  if (first) return Number(first[1])
+  try {
+    const parsed: unknown = JSON.parse(stats)
+    return (isObject(parsed) ? numberOf(parsed.numRecords) : null) ?? Number.NaN
+  } catch {
+    return Number.NaN
+  }
+}

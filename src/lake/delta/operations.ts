@@ -1,0 +1,156 @@
+/**
+ * What a table's writes share: deciding on a fresh state, writing data files, committing, and what follows a commit.
+ */
+import { randomUUID } from 'node:crypto'
+import { LagoaError, conflict, missing } from '../../base/index.ts'
+import type { AddFile, RemoveFile, Transaction } from './actions.ts'
+import { writeCheckpoint } from './checkpoint.ts'
+import { OUTCOME_UNKNOWN, commit, type Attempt } from './commit.ts'
+import type { Head } from './head.ts'
+import { NEW_TABLE, checkWritable, checkpointInterval } from './protocol.ts'
+import type { TableState } from './replay.ts'
+import { checkFields, fieldsOfRelation, matchColumns, type InputColumn } from './schema.ts'
+import type { CommitOptions, CommitResult, CreateOptions, Metadata, Place, Relation } from './types.ts'
+import { writeError, type Written } from './write.ts'
+
+/** A table as its operations know it. */
+export interface Table {
+  readonly place: Place
+  readonly root: string
+  readonly head: Head
+}
+
+export async function existing(table: Table): Promise<TableState> {
+  const state = await table.head.refresh()
+  if (state === null) throw missing('lake.table_missing', `There is no table at ${table.root}`, { hint: 'Create it first, or check the spelling of its path.' })
+  return state
+}
+
+/** The answer for a write that an earlier commit already made, or null when it has to be done. */
+export function alreadyDone(state: TableState, options: CommitOptions): CommitResult | null {
+  if (!options.txn) return null
+  const known = state.transactions.get(options.txn.appId)
+  return known && known.version >= options.txn.version ? skipped(state.version) : null
+}
+
+export function skipped(version: number): CommitResult {
+  return { version, skipped: true, filesAdded: 0, filesRemoved: 0, rowsAdded: 0, metrics: {} }
+}
+
+export function transactionsOf(options: CommitOptions): Transaction[] {
+  return options.txn ? [{ appId: options.txn.appId, version: options.txn.version, lastUpdated: Date.now() }] : []
+}
+
+/** The input's columns lined up with the table's. */
+export async function alignInput(root: string, metadata: Metadata, input: Relation): Promise<InputColumn[]> {
+  try {
+    return matchColumns(root, metadata.fields, await fieldsOfRelation(input))
+  } catch (error) {
+    throw writeError(root, error)
+  }
+}
+
+/** What a write decided and wrote, ready to be committed. */
+export interface Decision {
+  readonly state: TableState
+  readonly operation: string
+  readonly parameters: Readonly<Record<string, unknown>>
+  readonly metrics: Readonly<Record<string, number>>
+  readonly written: readonly Written[]
+  readonly removed: readonly number[]
+  readonly metadata?: Metadata
+  /** Whether a file that another writer adds meanwhile would have been read. */
+  readonly reads: (file: AddFile) => boolean
+  /** Rows of the FileLog that were read. */
+  readonly readFiles: readonly number[]
+  readonly blindAppend: boolean
+  readonly rowsAdded: number
+}
+
+export async function finish(table: Table, decision: Decision, options: CommitOptions): Promise<CommitResult> {
+  const { state } = decision
+  const now = Date.now()
+  const adds = decision.written.flatMap((written) => written.adds)
+  const removes: RemoveFile[] = decision.removed.map((row) => state.files.removalOf(row, now, true))
+  const pathsOf = (rows: readonly number[]): Set<string> => new Set(rows.map((row) => state.files.paths[row] ?? ''))
+  const attempt: Attempt = {
+    readVersion: state.version,
+    content: { transactions: transactionsOf(options), adds, removes, ...(decision.metadata ? { metadata: decision.metadata } : {}) },
+    intent: {
+      reads: decision.reads,
+      readPaths: pathsOf(decision.readFiles),
+      removedPaths: pathsOf(decision.removed),
+      appIds: new Set(options.txn ? [options.txn.appId] : []),
+    },
+    operation: decision.operation,
+    parameters: decision.parameters,
+    metrics: decision.metrics,
+    blindAppend: decision.blindAppend,
+  }
+  const outcome = await keepingOnlyCommitted(decision.written, () => commit(table.place, table.root, attempt, options))
+  if (outcome.kind === 'overtaken') {
+    await discardAll(decision.written)
+    return skipped(outcome.version)
+  }
+  await afterCommit(table, outcome.version)
+  return { version: outcome.version, skipped: false, filesAdded: adds.length, filesRemoved: removes.length, rowsAdded: decision.rowsAdded, metrics: decision.metrics }
+}
+
+/** Runs what may fail after data files were written; when it does, the files go, unless a commit may name them. */
+export async function keepingOnlyCommitted<T>(written: readonly Written[], work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof LagoaError && error.code === OUTCOME_UNKNOWN)) await discardAll(written)
+    throw error
+  }
+}
+
+async function discardAll(written: readonly Written[]): Promise<void> {
+  for (const one of written) await one.discard()
+}
+
+/** The commit is made: nothing that fails from here on may look like a failed write. */
+async function afterCommit(table: Table, version: number): Promise<void> {
+  try {
+    const state = await table.head.refresh()
+    if (state && version > 0 && version % checkpointInterval(state.metadata) === 0) {
+      await writeCheckpoint(table.place, table.root, state, Date.now())
+    }
+  } catch {
+    // The next refresh meets the same trouble and reports it; a checkpoint that is missing only makes opening slower.
+  }
+}
+
+export async function create(table: Table, options: CreateOptions, commitOptions: CommitOptions): Promise<CommitResult> {
+  const { root } = table
+  const partitionColumns = options.partitionBy ?? []
+  checkFields(root, options.fields, partitionColumns)
+  const metadata: Metadata = {
+    id: randomUUID(),
+    fields: options.fields,
+    partitionColumns,
+    configuration: options.configuration ?? {},
+    createdTime: Date.now(),
+    ...(options.description === undefined ? {} : { description: options.description }),
+  }
+  checkWritable(root, NEW_TABLE, metadata, false)
+  const exists = (): LagoaError => conflict('lake.table_exists', `There already is a table at ${root}`, { hint: 'Append to it, overwrite it, or choose another name.' })
+  if ((await table.head.refresh()) !== null) throw exists()
+  const attempt: Attempt = {
+    readVersion: -1,
+    content: { protocol: NEW_TABLE, metadata, transactions: transactionsOf(commitOptions), adds: [], removes: [] },
+    intent: { reads: () => true, readPaths: new Set(), removedPaths: new Set(), appIds: new Set() },
+    operation: 'CREATE TABLE',
+    parameters: { isManaged: 'false', description: options.description ?? null, partitionBy: partitionColumns, properties: metadata.configuration },
+    metrics: {},
+    blindAppend: true,
+  }
+  try {
+    await commit(table.place, root, attempt, commitOptions)
+  } catch (error) {
+    throw error instanceof LagoaError && error.code === 'lake.commit_conflict' ? exists() : error
+  }
+  await afterCommit(table, 0)
+  return { version: 0, skipped: false, filesAdded: 0, filesRemoved: 0, rowsAdded: 0, metrics: {} }
+}

@@ -1,0 +1,55 @@
+/**
+ * Names of objects: a table's log files, and the percent-encoded relative paths of data files (section "Add File and Remove File").
+ */
+import { unsupported } from '../../base/index.ts'
+import type { PartitionValues } from './actions.ts'
+
+export function logFolder(root: string): string {
+  return `${root}/_delta_log/`
+}
+
+export function paddedVersion(version: number): string {
+  return String(version).padStart(20, '0')
+}
+
+export function commitPath(root: string, version: number): string {
+  return `${logFolder(root)}${paddedVersion(version)}.json`
+}
+
+/** From the path of a file below the table's folder to what a log holds. */
+export function encodePath(relative: string): string {
+  // `=` needs no escape inside a path and partition folders are full of it.
+  return relative.split('/').map((part) => encodeURIComponent(part).replaceAll('%3D', '=')).join('/')
+}
+
+/** From what a log holds to the object's path. Files elsewhere (shallow clones) are refused. */
+export function dataPath(root: string, logged: string): string {
+  if (/^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')) {
+    throw unsupported('lake.foreign_file', `Table ${root} uses the file ${logged}, which lies outside its folder`, { hint: 'Shallow clones cannot be read here; make a deep clone of the table.' })
+  }
+  let relative = logged
+  try {
+    relative = decodeURIComponent(logged)
+  } catch {
+    // Some writers do not encode; a lone % then stands for itself.
+  }
+  return `${root}/${relative}`
+}
+
+/** `day=2024-01-02/site=a%2Fb/`: the folder by which people find a partition. Readers go by the log, not by this name. */
+export function partitionFolder(columns: readonly string[], values: PartitionValues): string {
+  return columns.map((column) => `${shortened(`${escaped(column)}=${escaped(values[column] ?? '__HIVE_DEFAULT_PARTITION__')}`)}/`).join('')
+}
+
+/** File systems name at most 255 bytes; two long values that share a folder do no harm. */
+function shortened(name: string): string {
+  let short = name
+  while (Buffer.byteLength(short) > 200) short = [...short].slice(0, -1).join('')
+  return short
+}
+
+/** Hive's escapes, plus blanks at the ends and lone dots, which some stores cannot name. */
+function escaped(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/[\u0000-\u001f"#%'*/:=?\\\u007f{[\]^]|^\s|\s$|^\.|\.$/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
+}

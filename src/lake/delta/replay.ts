@@ -1,0 +1,114 @@
+/**
+ * Replay: from the commits of a log to the state of a table at a version (section "Action Reconciliation").
+ * States share one FileLog that only grows, so commits must be applied to the newest state alone.
+ */
+import { invalid, unsupported } from '../../base/index.ts'
+import type { AddFile, Commit, RemoveFile, Transaction } from './actions.ts'
+import { FileLog } from './files.ts'
+import { checkReadable } from './protocol.ts'
+import type { Metadata, Protocol } from './types.ts'
+
+export interface TableState {
+  readonly version: number
+  /** Epoch milliseconds; later versions have later ones. */
+  readonly timestamp: number
+  readonly protocol: Protocol
+  readonly metadata: Metadata
+  readonly transactions: ReadonlyMap<string, Transaction>
+  readonly files: FileLog
+  /** The version from which on `files` knows what each version added: the checkpoint's, or -1 when all commits were read. */
+  readonly base: number
+  readonly fileCount: number
+  readonly bytes: number
+  /** Sum over the files whose statistics tell. */
+  readonly knownRows: number
+  readonly filesWithoutRows: number
+}
+
+/** What a checkpoint holds. */
+export interface CheckpointContent {
+  readonly version: number
+  readonly protocol: Protocol
+  readonly metadata: Metadata
+  readonly transactions: readonly Transaction[]
+  readonly adds: Iterable<AddFile>
+  readonly removes: Iterable<RemoveFile>
+}
+
+export function stateFromCheckpoint(root: string, content: CheckpointContent, timestamp: number): TableState {
+  checkReadable(root, content.protocol, content.metadata)
+  const files = new FileLog()
+  let fileCount = 0
+  let bytes = 0
+  let knownRows = 0
+  let filesWithoutRows = 0
+  for (const add of content.adds) {
+    const row = files.add(add, content.version, -1)
+    fileCount++
+    bytes += add.size
+    const rows = files.rows[row] ?? Number.NaN
+    if (Number.isNaN(rows)) filesWithoutRows++
+    else knownRows += rows
+  }
+  for (const remove of content.removes) files.bury(remove, content.version)
+  const transactions = new Map(content.transactions.map((txn) => [txn.appId, txn]))
+  return { version: content.version, timestamp, protocol: content.protocol, metadata: content.metadata, transactions, files, base: content.version, fileCount, bytes, knownRows, filesWithoutRows }
+}
+
+export interface DatedCommit {
+  readonly commit: Commit
+  /** When the log's store says that the commit was written. */
+  readonly modified: number
+}
+
+/**
+ * The state after some commits that follow `state` without a gap, from version 0 when it is null. Throws before anything has changed
+ * when the table cannot be read here.
+ */
+export function applyCommits(root: string, state: TableState | null, commits: readonly DatedCommit[]): TableState {
+  let protocol = state?.protocol
+  let metadata = state?.metadata
+  for (const { commit } of commits) {
+    protocol = commit.protocol ?? protocol
+    metadata = commit.metadata ?? metadata
+    if (!protocol || !metadata) throw invalid('lake.log_damaged', `The log of ${root} starts at version ${commit.version} without a protocol and metadata`, { hint: 'Restore the first file of its _delta_log folder, or the latest checkpoint, from a backup.' })
+    checkReadable(root, protocol, metadata)
+    if (commit.deletionVectors) throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses deletionVectors`, { hint: 'Read it with Spark, or have its owner drop the feature (ALTER TABLE ... DROP FEATURE).' })
+  }
+  if (!protocol || !metadata) throw invalid('lake.log_damaged', `The log of ${root} has no commits`)
+  const files = state?.files ?? new FileLog()
+  const transactions = new Map(state?.transactions)
+  let { timestamp, version, fileCount, bytes, knownRows, filesWithoutRows } = state ?? EMPTY
+  const count = (row: number, sign: 1 | -1): void => {
+    fileCount += sign
+    bytes += sign * (files.sizes[row] ?? 0)
+    const rows = files.rows[row] ?? Number.NaN
+    if (Number.isNaN(rows)) filesWithoutRows += sign
+    else knownRows += sign * rows
+  }
+  for (const { commit, modified } of commits) {
+    version = commit.version
+    timestamp = Math.max(modified, timestamp + 1)
+    for (const remove of commit.removes) {
+      const row = files.remove(remove, version)
+      if (row !== undefined) count(row, -1)
+    }
+    for (const add of commit.adds) {
+      const before = files.find(add.path)
+      let dataAt = version
+      if (before !== undefined) {
+        // The same file again, with other statistics or tags: it replaces its earlier self.
+        if (!add.dataChange) dataAt = files.dataAt[before] ?? -1
+        files.remove({ path: add.path, deletionTimestamp: null, dataChange: add.dataChange, partitionValues: null, size: null }, version)
+        count(before, -1)
+      } else if (!add.dataChange) {
+        dataAt = -1
+      }
+      count(files.add(add, version, dataAt), 1)
+    }
+    for (const txn of commit.transactions) transactions.set(txn.appId, txn)
+  }
+  return { version, timestamp, protocol, metadata, transactions, files, base: state?.base ?? -1, fileCount, bytes, knownRows, filesWithoutRows }
+}
+
+const EMPTY = { timestamp: 0, version: -1, fileCount: 0, bytes: 0, knownRows: 0, filesWithoutRows: 0 }

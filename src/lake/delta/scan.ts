@@ -1,0 +1,104 @@
+/**
+ * Scanning: SQL that reads some data files of a table as rows of its schema. A column that a file lacks is null, columns that the
+ * schema does not know are left out, partition columns come from the log.
+ */
+import { missing, LagoaError } from '../../base/index.ts'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { listOf, isObject, type JsonObject } from './json.ts'
+import { dataPath } from './paths.ts'
+import { fileBounds, mayMatch, testFrom, type Test } from './prune.ts'
+import type { TableState } from './replay.ts'
+import { duckType } from './schema.ts'
+import { fileList, identifier, literal, query } from './sql.ts'
+import { mentionsAll, parseStats } from './stats.ts'
+import type { Place, Predicate } from './types.ts'
+import { partitionLiteral } from './write.ts'
+
+/** Files fetched at once. */
+const FETCHES = 32
+
+/** A column with the local path of each row's file, for writes that must know which files they touch. */
+export const FILE_COLUMN = '__lagoa_file'
+
+export interface LocalFiles {
+  /** Rows of the FileLog. */
+  readonly rows: readonly number[]
+  /** Local paths in the same order. */
+  readonly paths: readonly string[]
+}
+
+/** Makes data files local. A file that the log names and the store does not have is an error that says so. */
+export async function localFiles(place: Place, root: string, state: TableState, rows: readonly number[]): Promise<LocalFiles> {
+  const paths: string[] = []
+  for (let start = 0; start < rows.length; start += FETCHES) {
+    const part = rows.slice(start, start + FETCHES)
+    paths.push(...(await Promise.all(part.map((row) => localFile(place, root, state, state.files.paths[row] ?? '')))))
+  }
+  return { rows, paths }
+}
+
+async function localFile(place: Place, root: string, state: TableState, logged: string): Promise<string> {
+  const path = dataPath(root, logged)
+  try {
+    return await place.objects.localFile(path)
+  } catch (error) {
+    if (!(error instanceof LagoaError) || error.code !== 'storage.missing_object') throw error
+    throw missing('lake.data_file_missing', `Table ${root} names the data file ${path} in version ${state.version}, and it is not there`, {
+      hint: 'Restore the file from a backup, or read an earlier version if the file was removed on purpose. Without it some rows would be missing.',
+      cause: error,
+    })
+  }
+}
+
+/** `select` with the table's columns in schema order; `withFile` adds FILE_COLUMN. */
+export function scanSql(state: TableState, files: LocalFiles, withFile: boolean = false): string {
+  const { fields, partitionColumns } = state.metadata
+  const data = fields.filter((field) => !partitionColumns.includes(field.name))
+  if (files.rows.length === 0) {
+    const nulls = fields.map((field) => `null::${duckType(field.type)} as ${identifier(field.name)}`)
+    return `select ${[...nulls, ...(withFile ? [`null::varchar as ${FILE_COLUMN}`] : [])].join(', ')} where false`
+  }
+  const typed = data.map((field) => `null::${duckType(field.type)} as ${identifier(field.name)}`).join(', ')
+  const groups = new Map<unknown, { first: number; paths: string[]; complete: boolean }>()
+  files.rows.forEach((row, i) => {
+    const key = state.files.partitions[row]
+    const group = groups.get(key) ?? { first: row, paths: [], complete: true }
+    group.paths.push(files.paths[i] ?? '')
+    group.complete &&= mentionsAll(parseStats(state.files.stats[row] ?? null), data.map((field) => field.name))
+    groups.set(key, group)
+  })
+  const selects = [...groups.values()].map(({ first, paths, complete }) => {
+    const columns = fields.map((field) =>
+      partitionColumns.includes(field.name)
+        ? `${partitionLiteral(field, state.files.partitions[first]?.[field.name])} as ${identifier(field.name)}`
+        : `cast(${identifier(field.name)} as ${duckType(field.type)}) as ${identifier(field.name)}`,
+    )
+    // Without the statistics' word that every file has every column, all footers are read first to find the missing ones.
+    const source = `select * from read_parquet(${fileList(paths)}, union_by_name = ${!complete}, hive_partitioning = false, filename = ${withFile ? literal(FILE_COLUMN) : 'false'})`
+    // The empty typed part gives columns that no file has; DuckDB drops it from the plan.
+    const empty = `select ${typed}${withFile ? `, null::varchar as ${FILE_COLUMN}` : ''} where false`
+    return `select ${[...columns, ...(withFile ? [FILE_COLUMN] : [])].join(', ')} from (${empty} union all by name ${source})`
+  })
+  return selects.join('\nunion all ')
+}
+
+/** The rows of the FileLog at a state's version that can match a test. */
+export function pruneFiles(state: TableState, test: Test): number[] {
+  const live = state.files.at(state.version)
+  if (test.kind === 'any') return live
+  const { fields, partitionColumns } = state.metadata
+  return live.filter((row) => mayMatch(test, fileBounds(fields, partitionColumns, { stats: state.files.stats[row] ?? null, partitionValues: state.files.partitions[row] ?? {} })))
+}
+
+/** What a SQL condition says for pruning. A condition that does not parse prunes nothing; running it gives the error. */
+export async function predicateTest(connection: DuckDBConnection, state: TableState, where: Predicate): Promise<Test> {
+  const reader = await query(connection, `select json_serialize_sql(${literal(`select * from t where (${where}\n)`)})::varchar`)
+  const parsed: unknown = JSON.parse(String(reader.getRows()[0]?.[0] ?? 'null'))
+  return testFrom(whereClause(parsed), state.metadata.fields)
+}
+
+function whereClause(parsed: unknown): JsonObject | null {
+  const statements = isObject(parsed) ? listOf(parsed.statements) : []
+  const node = statements.length === 1 && isObject(statements[0]) ? statements[0].node : null
+  return isObject(node) && isObject(node.where_clause) ? node.where_clause : null
+}

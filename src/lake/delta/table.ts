@@ -1,0 +1,94 @@
+/** A Delta table at a path: the door to everything this package does with it. */
+import { invalid } from '../../base/index.ts'
+import { append, overwrite } from './append.ts'
+import { changedFiles } from './changes.ts'
+import { openHead, versionAt } from './head.ts'
+import { readHistory } from './history.ts'
+import { merge } from './merge.ts'
+import { create, type Table } from './operations.ts'
+import { ANY } from './prune.ts'
+import type { TableState } from './replay.ts'
+import { localFiles, predicateTest, pruneFiles, scanSql } from './scan.ts'
+import type { AtVersion, DeltaTable, Metadata, Place, Protocol, Snapshot } from './types.ts'
+
+/** `root` is `bucket/key` of the table's folder. Nothing is read until the first call. */
+export function openTable(place: Place, root: string): DeltaTable {
+  const table: Table = { place, root, head: openHead(place, root) }
+  return {
+    root,
+    snapshot: (at) => snapshot(table, at),
+    create: (options, commit = {}) => create(table, options, commit),
+    append: (input, commit = {}) => append(table, input, commit),
+    overwrite: (input, options = {}) => overwrite(table, input, options),
+    merge: (input, options) => merge(table, input, options),
+    history: (limit = 100) => readHistory(table, limit),
+    scan: async (of, options = {}) => {
+      const { state } = own(root, of)
+      const test = options.where === undefined ? ANY : await testOf(place, state, options.where)
+      return scanSql(state, await localFiles(place, root, state, pruneFiles(state, test)))
+    },
+    changes: async (after, upTo) => {
+      const { state } = own(root, upTo)
+      const { rows, appendOnly } = await changedFiles(place, root, after, state)
+      const count = rows.reduce((sum, row) => sum + (state.files.rows[row] ?? 0), 0)
+      return { sql: scanSql(state, await localFiles(place, root, state, rows)), appendOnly, files: rows.length, rows: count }
+    },
+  }
+}
+
+async function snapshot(table: Table, at: AtVersion | undefined): Promise<Snapshot | null> {
+  const newest = await table.head.refresh()
+  if (newest === null) return null
+  if (at === undefined) return new TableSnapshot(table.root, newest)
+  const version = 'version' in at ? at.version : await versionAt(table.place, table.root, at.timestamp)
+  return new TableSnapshot(table.root, version === newest.version ? newest : await table.head.at(version))
+}
+
+async function testOf(place: Place, state: TableState, where: string): ReturnType<typeof predicateTest> {
+  const connection = await place.duck.connect()
+  try {
+    return await predicateTest(connection, state, where)
+  } finally {
+    connection.closeSync()
+  }
+}
+
+class TableSnapshot implements Snapshot {
+  readonly root: string
+  readonly state: TableState
+
+  constructor(root: string, state: TableState) {
+    this.root = root
+    this.state = state
+  }
+
+  get version(): number {
+    return this.state.version
+  }
+  get timestamp(): number {
+    return this.state.timestamp
+  }
+  get protocol(): Protocol {
+    return this.state.protocol
+  }
+  get metadata(): Metadata {
+    return this.state.metadata
+  }
+  get fileCount(): number {
+    return this.state.fileCount
+  }
+  get bytes(): number {
+    return this.state.bytes
+  }
+  get rowCount(): number | null {
+    return this.state.filesWithoutRows > 0 ? null : this.state.knownRows
+  }
+  txnVersion(appId: string): number | null {
+    return this.state.transactions.get(appId)?.version ?? null
+  }
+}
+
+function own(root: string, of: Snapshot): TableSnapshot {
+  if (of instanceof TableSnapshot && of.root === root) return of
+  throw invalid('lake.foreign_snapshot', `That snapshot is not one of ${root}`, { hint: 'Pass what snapshot() of the same table answered.' })
+}

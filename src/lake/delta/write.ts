@@ -1,0 +1,147 @@
+/**
+ * Writing data files: DuckDB writes Parquet beside the table, each file is published under its final name, and what comes back are
+ * the add actions to commit. Until a commit names them the files are nobody's; `discard` removes them.
+ */
+import { randomUUID } from 'node:crypto'
+import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { errno, invalid, unavailable, type LagoaError } from '../../base/index.ts'
+import type { StagedObject } from '../../storage/index.ts'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import type { AddFile, PartitionValues } from './actions.ts'
+import { dataPath, encodePath, partitionFolder } from './paths.ts'
+import { duckType } from './schema.ts'
+import { identifier, literal, query } from './sql.ts'
+import { fileStats, type LeafStats } from './stats.ts'
+import { textOf } from './json.ts'
+import type { DeltaField, Metadata, Place } from './types.ts'
+
+export interface Written {
+  readonly adds: readonly AddFile[]
+  readonly rows: number
+  /** Removes the files again, after a commit that did not happen. */
+  discard(): Promise<void>
+}
+
+export const NOTHING_WRITTEN: Written = { adds: [], rows: 0, discard: () => Promise.resolve() }
+
+/** A new file is begun past this size, so that a later merge rewrites a part and not everything. */
+const FILE_SIZE = '128MB'
+
+/** `sql` yields the table's columns, of the table's types. */
+export async function writeRows(place: Place, root: string, metadata: Metadata, connection: DuckDBConnection, sql: string, signal?: AbortSignal): Promise<Written> {
+  const partitioned = metadata.partitionColumns
+  const data = metadata.fields.filter((field) => !partitioned.includes(field.name))
+  const columns = [...data.map((field) => identifier(field.name)), ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`)]
+  const split = partitioned.length > 0 ? `partition_by (${partitioned.map(identifier).join(', ')})` : `file_size_bytes '${FILE_SIZE}'`
+  const staged: StagedObject[] = []
+  const published: string[] = []
+  const discard = async (): Promise<void> => {
+    for (const one of staged) await one.discard()
+    for (const path of published) await place.objects.delete(path)
+  }
+  const first = await place.objects.stage(`${root}/part-00000-${randomUUID()}.c000.snappy.parquet`)
+  const folder = `${first.file}.parts`
+  try {
+    await mkdir(folder, { recursive: true })
+    const reader = await query(connection, `copy (select ${columns.join(', ')} from (${sql}\n)) to ${literal(folder)} (format parquet, compression snappy, return_stats, overwrite_or_ignore, ${split})`, signal)
+    const adds: AddFile[] = []
+    let rows = 0
+    for (const written of reader.getRowObjectsJson().map(writtenFile)) {
+      if (written.rows === 0) continue
+      checkNulls(root, metadata, written)
+      const relative = `${partitionFolder(partitioned, written.partitionValues)}part-${String(adds.length).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
+      const object = await place.objects.stage(`${root}/${relative}`)
+      staged.push(object)
+      await move(written.file, object.file)
+      const path = encodePath(relative)
+      const size = await object.publish()
+      published.push(dataPath(root, path))
+      rows += written.rows
+      adds.push({ path, partitionValues: written.partitionValues, size, modificationTime: Date.now(), dataChange: true, stats: fileStats(written.rows, data, written.leaves, indexedColumns(metadata)), tags: null })
+      signal?.throwIfAborted()
+    }
+    return { adds, rows, discard }
+  } catch (error) {
+    await discard()
+    signal?.throwIfAborted()
+    throw writeError(root, error)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+    await first.discard()
+  }
+}
+
+interface WrittenFile {
+  readonly file: string
+  readonly rows: number
+  readonly leaves: ReadonlyMap<string, LeafStats>
+  readonly partitionValues: PartitionValues
+}
+
+function writtenFile(row: Readonly<Record<string, unknown>>): WrittenFile {
+  const leaves = new Map<string, LeafStats>()
+  for (const [path, stats] of entries(row.column_statistics)) {
+    leaves.set(path, Object.fromEntries(entries(stats).flatMap(([key, value]) => (typeof value === 'string' ? [[key, value]] : []))))
+  }
+  const partitionValues: PartitionValues = Object.fromEntries(entries(row.partition_keys).map(([key, value]) => [key, textOf(value)]))
+  return { file: textOf(row.filename) ?? '', rows: Number(row.count), leaves, partitionValues }
+}
+
+/** A DuckDB map in its JSON form is a list of keys and values. */
+function entries(map: unknown): [string, unknown][] {
+  if (!Array.isArray(map)) return []
+  return map.flatMap((entry: unknown): [string, unknown][] => {
+    if (typeof entry !== 'object' || entry === null || !('key' in entry) || !('value' in entry)) return []
+    return typeof entry.key === 'string' ? [[entry.key, entry.value]] : []
+  })
+}
+
+/** The text that stands for a partition column's value (section "Partition Value Serialization"); the empty string means null there. */
+function partitionText(metadata: Metadata, name: string): string {
+  const type = metadata.fields.find((field) => field.name === name)?.type
+  const column = identifier(name)
+  if (type === 'timestamp') return `strftime(timezone('UTC', ${column}), '%Y-%m-%d %H:%M:%S.%f')`
+  if (type === 'timestamp_ntz') return `strftime(${column}, '%Y-%m-%d %H:%M:%S.%f')`
+  return `nullif(${column}::varchar, '')`
+}
+
+/** A partition value's text as SQL of the column's type. */
+export function partitionLiteral(field: DeltaField, value: string | null | undefined): string {
+  const type = duckType(field.type)
+  if (value === null || value === undefined || value === '') return `null::${type}`
+  return `${literal(value)}::${type}`
+}
+
+function indexedColumns(metadata: Metadata): number {
+  const wanted = Number(metadata.configuration['delta.dataSkippingNumIndexedCols'] ?? 32)
+  return Number.isInteger(wanted) ? wanted : 32
+}
+
+function checkNulls(root: string, metadata: Metadata, written: WrittenFile): void {
+  for (const field of metadata.fields) {
+    if (field.nullable) continue
+    const leaf = written.leaves.get(identifier(field.name))
+    const nulls = metadata.partitionColumns.includes(field.name) ? (written.partitionValues[field.name] === null ? written.rows : 0) : Number(leaf?.null_count ?? 0)
+    if (nulls > 0) throw invalid('lake.null_value', `Column ${field.name} of ${root} takes no nulls, the input has ${nulls} in it`, { hint: `Filter them out (where ${identifier(field.name)} is not null) or give them a value with coalesce.` })
+  }
+}
+
+async function move(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to)
+  } catch (error) {
+    if (errno(error) !== 'EXDEV') throw error
+    await copyFile(from, to)
+  }
+}
+
+/** DuckDB's own errors, told apart: a full disk can be waited out, the rest lies in the input. */
+export function writeError(root: string, error: unknown): unknown {
+  const text = error instanceof Error ? error.message : String(error)
+  const known: LagoaError | null = /No space left|disk full|max_temp_directory_size/i.test(text)
+    ? unavailable('storage.disk_full', `Rows for ${root} could not be written, the disk is full`, { hint: 'Free some space, then write again; nothing was committed.', cause: error })
+    : /^(Conversion|Invalid Input|Out of Range|Binder|Catalog|Parser) Error/.test(text)
+      ? invalid('lake.input_failed', `The rows to write to ${root} could not be computed: ${text}`, { hint: 'Correct the query or the value it names, then write again; nothing was committed.', cause: error })
+      : null
+  return known ?? error
+}

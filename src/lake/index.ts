@@ -1,0 +1,11 @@
+/** The lake: Delta tables on the objects port, declared by name and kept fresh. */
+export { table, warn, quarantine, fail, tierOf, declaredColumns, quarantineName, tableRoot, BRONZE_FIELDS, type Expectation, type StreamRef, type Table, type TableOptions, type TimeWindow } from './declare.ts'
+export { sql, renderSql, quoteName, quoteText, quoteTable, type Sql } from './sql.ts'
+export { parseSelect } from './parse.ts'
+export { bindTables, type Binding } from './bind.ts'
+export { openDuck } from './duck.ts'
+export { openLake, type AppendBatch, type Lake, type StreamAppender } from './lake.ts'
+export type { Model, TablePlan } from './model.ts'
+export { CHECKS_INFO, type CheckResult, type RefreshResult } from './refresh.ts'
+export { createRefresher, type Refresher, type RefreshStatus } from './refresher.ts'
+export type { DeltaField, DeltaTable, DeltaType, Duck, HistoryEntry, Snapshot } from './delta/index.ts'

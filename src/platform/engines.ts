@@ -1,0 +1,99 @@
+/** Opens the places and engines that the configuration names. The only file that knows which adapter stands behind a port. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { alertMigrations, openPostgresQueue, type Queue } from '../alerts/index.ts'
+import { LagoaError, toLagoaError, unavailable, type Log } from '../base/index.ts'
+import { openDuck, type Duck } from '../lake/index.ts'
+import { claimHome, keysMigrations, migrate, openFolderObjects, openPostgresKeys, openRecords, startEmbeddedPostgres, type Keys, type Objects, type Records } from '../storage/index.ts'
+import { eventLogMigrations, offsetMigrations, openPostgresLog, type EventLog } from '../streams/index.ts'
+import type { Config } from './config.ts'
+
+export interface Engines {
+  readonly records: Records
+  readonly objects: Objects
+  readonly keys: Keys
+  readonly eventLog: EventLog
+  readonly queue: Queue
+  readonly duck: Duck
+  /** Folder below which all lake files lie. */
+  readonly objectsFolder: string
+  readonly temporaryFolder: string
+  readonly embedded: { readonly pid: number; readonly adopted: boolean } | null
+  /** Closes everything that was opened, in reverse order. */
+  close(): Promise<void>
+}
+
+export interface OpenEnginesOptions {
+  readonly config: Config
+  readonly logger: Log
+  /** Where the server that claims the home answers; null for a process that only looks. */
+  readonly claim: { readonly url: string } | null
+}
+
+export async function openEngines({ config, logger, claim }: OpenEnginesOptions): Promise<Engines> {
+  const opened: (() => Promise<void>)[] = []
+  const close = async (): Promise<void> => {
+    for (const one of opened.splice(0).reverse()) await one().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
+  }
+  try {
+    const objectsFolder = join(config.home, 'objects')
+    const temporaryFolder = join(config.home, 'tmp')
+    await mkdir(objectsFolder, { recursive: true }).catch((error: unknown) => {
+      throw homeFault(config.home, error)
+    })
+    await mkdir(temporaryFolder, { recursive: true })
+
+    // The database and the lake's engine start side by side: together they are most of the start-up time.
+    const [database, duck, objects] = await Promise.all([
+      openDatabase(config, logger),
+      openDuck({ memoryLimit: config.lake.memory, tempDirectory: join(temporaryFolder, 'lake'), ...(config.lake.threads === undefined ? {} : { threads: config.lake.threads }) }),
+      openFolderObjects(objectsFolder),
+    ])
+    opened.push(database.stop, () => duck.close(), () => objects.close())
+    const { records, embedded } = database
+    await migrate(records, [...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
+    if (claim) {
+      const claimed = await claimHome(records, { pid: process.pid, url: claim.url })
+      opened.push(() => claimed.release())
+    }
+    const eventLog = await openPostgresLog(records)
+    opened.push(() => eventLog.close())
+    const keys = openPostgresKeys(records)
+    opened.push(() => keys.close())
+    const queue = openPostgresQueue(records)
+    opened.push(() => queue.close())
+    return { records, objects, keys, eventLog, queue, duck, objectsFolder, temporaryFolder, embedded, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openDatabase(config: Config, logger: Log): Promise<{ records: Records; embedded: Engines['embedded']; stop: () => Promise<void> }> {
+  if (config.database.url !== undefined) {
+    const records = await openRecords({ connection: config.database.url, log: logger })
+    return { records, embedded: null, stop: () => records.close() }
+  }
+  const server = await startEmbeddedPostgres({ home: config.home, log: logger })
+  try {
+    const records = await openRecords({ connection: server.connection, log: logger })
+    return {
+      records,
+      embedded: { pid: server.pid, adopted: server.adopted },
+      stop: async () => {
+        await records.close()
+        await server.stop()
+      },
+    }
+  } catch (error) {
+    await server.stop()
+    throw error
+  }
+}
+
+function homeFault(home: string, error: unknown): LagoaError {
+  const fault = toLagoaError(error)
+  return fault.kind === 'unavailable'
+    ? new LagoaError(fault.kind, fault.code, `${home} cannot hold Lagoa's state: ${fault.message}`, { hint: fault.hint, cause: error })
+    : unavailable('storage.home', `${home} cannot hold Lagoa's state: ${fault.message}`, { hint: 'Set LAGOA_HOME to a folder that can be written.', cause: error })
+}

@@ -1,0 +1,44 @@
+/** The only file that reads the process's environment. */
+import { readFileSync } from 'node:fs'
+import { invalid } from '../base/index.ts'
+
+export type Environment = Readonly<Record<string, string | undefined>>
+
+export const processEnvironment = (): Environment => process.env
+
+/**
+ * Settings from variables: `LAGOA_HTTP__PORT=9000` is `http.port`, `LAGOA_DATABASE__URL_FILE=/run/secret` is the content of that file.
+ * Answers a nested object of strings with lower-camel keys.
+ */
+export function settingsFrom(environment: Environment): Record<string, unknown> {
+  const settings: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(environment)) {
+    if (!name.startsWith('LAGOA_') || value === undefined) continue
+    const fromFile = name.endsWith('_FILE')
+    const path = name.slice('LAGOA_'.length, fromFile ? -'_FILE'.length : undefined).split('__')
+    place(settings, path.map(camel), fromFile ? readSecret(name, value) : value)
+  }
+  return settings
+}
+
+function place(target: Record<string, unknown>, path: readonly string[], value: string): void {
+  const [head = '', ...rest] = path
+  if (rest.length === 0) {
+    target[head] = value
+    return
+  }
+  const inner = target[head]
+  const next: Record<string, unknown> = typeof inner === 'object' && inner !== null ? { ...inner } : {}
+  target[head] = next
+  place(next, rest, value)
+}
+
+function readSecret(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+  } catch (cause) {
+    throw invalid('config.secret_file', `${name} names ${file}, which cannot be read`, { hint: 'Check the path and that this user may read it.', cause })
+  }
+}
+
+const camel = (part: string): string => part.toLowerCase().replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase())

@@ -1,0 +1,118 @@
+/** A loaded project at work: its lake, its streams with their sinks, its rules. Built anew whenever the project is loaded again. */
+import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
+import { invalid, type Log } from '../base/index.ts'
+import { createRefresher, openLake, type Lake, type Refresher, type Table } from '../lake/index.ts'
+import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
+import { tableSink } from './bronze.ts'
+import type { Engines } from './engines.ts'
+import type { Project } from './loader.ts'
+
+export interface Pipeline {
+  readonly project: Project
+  readonly lake: Lake
+  readonly refresher: Refresher
+  readonly rules: readonly CompiledRule[]
+  readonly streams: ReadonlyMap<string, StreamRuntime>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** What feeds the streams in this start. */
+export interface Feed {
+  /** A file to replay instead of the project's sources; `stream=path` names the stream when several can take one. */
+  readonly data?: string | undefined
+  /** Records per second for sources; their natural rate when absent. */
+  readonly rate?: number | undefined
+  readonly simulation: SimulationSettings
+  /** Run until there is nothing left to do. */
+  readonly once: boolean
+}
+
+export interface PipelineOptions {
+  readonly project: Project
+  readonly engines: Engines
+  readonly alerts: Alerts
+  readonly feed: Feed
+  readonly logger: Log
+  readonly onTable: (table: string) => void
+}
+
+/** How fast a file is replayed when nothing is said. */
+const REPLAY_RATE = 100
+
+/** Checks everything that can be checked before anything is started. */
+export async function buildPipeline({ project, engines, alerts, feed, logger, onTable }: PipelineOptions): Promise<Pipeline> {
+  const { records, eventLog, keys, objects, duck } = engines
+  const rules = compileRules(project.alerts)
+  const stranger = rules.find(({ stream }) => !project.streams.some(({ name }) => name === stream.name))
+  if (stranger) throw invalid('project.unknown_stream', `Rule ${stranger.name} is on stream ${stranger.stream.name}, which no file under streams/ exports`, { hint: 'Export it there.' })
+  const lake = await openLake({ objects, duck, tables: project.tables, logger })
+  const sources = chooseSources(project.streams, feed)
+
+  const refresher = createRefresher({ lake, logger, onRefreshed: ({ table }) => onTable(table) })
+  const committed = (table: string): void => {
+    refresher.changed(table)
+    onTable(table)
+  }
+  let streams = new Map<string, StreamRuntime>()
+  const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
+
+  return {
+    project,
+    lake,
+    refresher,
+    rules,
+    get streams() {
+      return streams
+    },
+    async start() {
+      await alerts.load(rules)
+      const alertSinks = alerts.sinks()
+      streams = new Map(
+        plans.map(({ stream, live, tables }) => {
+          const alertSink = alertSinks.get(stream.name)
+          const sinks: Sink[] = [
+            ...(alertSink ? [alertSink] : []),
+            ...(live ? [liveSink(stream, live, keys)] : []),
+            ...tables.map((table) => tableSink(table.name, lake.appender(table), committed)),
+          ]
+          return [stream.name, createStreamRuntime({ stream, log: eventLog, records, sinks, logger, source: sources.get(stream.name) })]
+        }),
+      )
+      for (const runtime of streams.values()) await runtime.start()
+      if (!feed.once) refresher.start()
+    },
+    async stop() {
+      await Promise.all([...streams.values()].map((runtime) => runtime.stop()))
+      await refresher.stop()
+    },
+  }
+}
+
+const isFedBy = ({ options }: Table, stream: Stream): boolean => options.sql === undefined && options.from?.kind === 'stream' && options.from.name === stream.name
+
+function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, { source: Source; rate: number }> {
+  const chosen = new Map<string, { source: Source; rate: number }>()
+  if (data === undefined) {
+    for (const stream of streams) {
+      const { source } = stream.options
+      if (!source) continue
+      const made = typeof source === 'function' ? source(simulation) : source
+      // A source without an end would keep `--once` from ever ending; the backlog is all there is then.
+      if (once && !made.ends) continue
+      chosen.set(stream.name, { source: made, rate: rate ?? (once ? Number.POSITIVE_INFINITY : (made.rate ?? REPLAY_RATE)) })
+    }
+    return chosen
+  }
+  const able = streams.filter(({ options }) => options.replay !== undefined)
+  const named = able.find(({ name }) => data.startsWith(`${name}=`))
+  const stream = named ?? (able.length === 1 ? able[0] : undefined)
+  if (!stream?.options.replay) {
+    throw invalid('project.no_replay', able.length === 0 ? 'No stream of this project can take a file' : 'Several streams of this project can take a file', {
+      hint: able.length === 0 ? 'Give one replay: (path) => csv({ path, ... }).' : `Name one: --data ${able[0]?.name}=PATH`,
+    })
+  }
+  const source = stream.options.replay(named ? data.slice(named.name.length + 1) : data)
+  chosen.set(stream.name, { source, rate: rate ?? (once ? Number.POSITIVE_INFINITY : REPLAY_RATE) })
+  return chosen
+}

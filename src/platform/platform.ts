@@ -1,0 +1,217 @@
+/**
+ * Lagoa as one thing to open and close: engines, the loaded project, what happens in it. Faces talk to this and to nothing below it
+ * that holds state.
+ */
+import { join } from 'node:path'
+import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
+import { toLagoaError, type LagoaError, type Log } from '../base/index.ts'
+import { openQuery, type Query } from '../query/index.ts'
+import type { DecodedBatch } from '../streams/index.ts'
+import type { Config } from './config.ts'
+import { openEngines, type Engines } from './engines.ts'
+import { loadProject } from './loader.ts'
+import { memoryOf } from './memory.ts'
+import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
+import { createRates, type Rates } from './rates.ts'
+
+export interface Platform {
+  readonly config: Config
+  readonly engines: Engines
+  readonly alerts: Alerts
+  readonly query: Query
+  readonly rates: Rates
+  readonly startedAt: number
+  /** The project as last loaded well; null while none was. */
+  readonly pipeline: Pipeline | null
+  /** Why the project on disk is not the one that runs. */
+  readonly problem: LagoaError | null
+  /** Loads the project again; on a fault the old one goes on and the fault is kept in `problem`. */
+  reload(): Promise<void>
+  subscribe(listener: PlatformListener): () => void
+  services(): Promise<readonly Service[]>
+  memoryBytes(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface PlatformListener {
+  onRows?(stream: string, batch: DecodedBatch): void
+  onAlerts?(commit: AlertCommit): void
+  onTable?(table: string): void
+  onReload?(): void
+}
+
+export interface Service {
+  readonly name: 'records' | 'objects' | 'keys' | 'eventLog' | 'queue' | 'query'
+  readonly adapter: string
+  readonly state: 'up' | 'down'
+  readonly latencyMs: number | null
+  readonly hint?: string
+}
+
+export interface OpenPlatformOptions {
+  readonly config: Config
+  readonly logger: Log
+  /** Runs the project; null only opens what is needed to read (for commands beside a running server). */
+  readonly feed: Feed | null
+  /** Starts although the project is faulty, and waits for it to be mended. */
+  readonly tolerant?: boolean
+}
+
+/** Old batches of the log are dropped this often. */
+const RETENTION_MS = 60_000
+
+export async function openPlatform({ config, logger, feed, tolerant = false }: OpenPlatformOptions): Promise<Platform> {
+  const startedAt = Date.now()
+  const engines = await openEngines({ config, logger, claim: feed ? { url: `http://${config.http.host}:${config.http.port}` } : null })
+  const closers: (() => Promise<void>)[] = [() => engines.close()]
+  const listeners = new Set<PlatformListener>()
+  const taps = new Map<string, () => void>()
+  let pipeline: Pipeline | null = null
+  let problem: LagoaError | null = null
+  let turn: Promise<unknown> = Promise.resolve()
+
+  const tell = (call: (listener: PlatformListener) => void): void => {
+    for (const listener of listeners) call(listener)
+  }
+  /** Streams are decoded for live screens only while somebody looks. */
+  const retap = (): void => {
+    for (const untap of taps.values()) untap()
+    taps.clear()
+    if (![...listeners].some(({ onRows }) => onRows)) return
+    for (const [name, runtime] of pipeline?.streams ?? []) taps.set(name, runtime.tap((_, batch) => tell((listener) => listener.onRows?.(name, batch))))
+  }
+
+  try {
+    const alerts = openAlerts({ records: engines.records, queue: engines.queue, log: logger })
+    closers.push(() => alerts.close())
+    alerts.onAlert((commit) => tell((listener) => listener.onAlerts?.(commit)))
+    const query = await openQuery({
+      lake: () => {
+        if (pipeline) return pipeline.lake
+        throw problem ?? toLagoaError(new Error('The project is not loaded'))
+      },
+      allowedFolder: engines.objectsFolder,
+      memoryLimit: config.query.memory,
+      threads: config.query.threads ?? 2,
+      tempFolder: join(engines.temporaryFolder, 'query'),
+    })
+    closers.push(() => query.close())
+
+    const load = async (): Promise<void> => {
+      const project = await loadProject(config.project)
+      const next = await buildPipeline({
+        project,
+        engines,
+        alerts,
+        feed: feed ?? { simulation: {}, once: true },
+        logger,
+        onTable: (table) => tell((listener) => listener.onTable?.(table)),
+      })
+      const before = pipeline
+      if (feed) {
+        await before?.stop()
+        pipeline = next
+        await next.start()
+      } else pipeline = next
+      problem = null
+      retap()
+    }
+
+    const rates = createRates(() => pipeline, engines.eventLog)
+    if (feed) {
+      rates.start()
+      const trimming = setInterval(() => void engines.eventLog.trim().catch((error: unknown) => logger.warn('stream.trim_failed', { error: toLagoaError(error) })), RETENTION_MS)
+      closers.push(async () => {
+        clearInterval(trimming)
+        rates.stop()
+      })
+    }
+    closers.push(async () => {
+      await turn
+      if (feed) await pipeline?.stop()
+    })
+    try {
+      await load()
+    } catch (error) {
+      if (!tolerant) throw error
+      problem = toLagoaError(error)
+    }
+
+    return {
+      config,
+      engines,
+      alerts,
+      query,
+      rates,
+      startedAt,
+      get pipeline() {
+        return pipeline
+      },
+      get problem() {
+        return problem
+      },
+      reload() {
+        const run = turn.then(async () => {
+          const began = performance.now()
+          try {
+            await load()
+            logger.info('project.reloaded', { ms: Math.round(performance.now() - began) })
+          } catch (error) {
+            problem = toLagoaError(error)
+            logger.error('project.reload_failed', { error: problem })
+          }
+          tell((listener) => listener.onReload?.())
+        })
+        turn = run
+        return run
+      },
+      subscribe(listener) {
+        listeners.add(listener)
+        retap()
+        return () => {
+          listeners.delete(listener)
+          retap()
+        }
+      },
+      services: () => checkServices(engines, query),
+      memoryBytes: () => memoryOf([process.pid, ...(engines.embedded ? [engines.embedded.pid] : [])]),
+      close: () => closeAll(closers, logger),
+    }
+  } catch (error) {
+    await closeAll(closers, logger)
+    throw error
+  }
+}
+
+async function closeAll(closers: (() => Promise<void>)[], logger: Log): Promise<void> {
+  for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
+}
+
+const PING_TIMEOUT_MS = 2000
+
+async function checkServices({ records, objects, keys, eventLog, queue }: Engines, query: Query): Promise<Service[]> {
+  const check = async (name: Service['name'], adapter: string, ping: () => Promise<unknown>): Promise<Service> => {
+    const began = performance.now()
+    let timer: NodeJS.Timeout | undefined
+    try {
+      const timeout = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${PING_TIMEOUT_MS} ms`)), PING_TIMEOUT_MS)
+      })
+      await Promise.race([ping(), timeout])
+      return { name, adapter, state: 'up', latencyMs: performance.now() - began }
+    } catch (error) {
+      const fault = toLagoaError(error)
+      return { name, adapter, state: 'down', latencyMs: null, hint: fault.hint ?? fault.message }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+  return Promise.all([
+    check('records', 'postgres', () => records.query('select 1')),
+    check('objects', objects.capabilities.name, () => objects.head('lagoa/health')),
+    check('keys', keys.capabilities.name, () => keys.ping()),
+    check('eventLog', eventLog.capabilities.name, () => eventLog.ends('lagoa-health')),
+    check('queue', queue.capabilities.name, () => queue.ping()),
+    check('query', 'duckdb', () => query.ping()),
+  ])
+}

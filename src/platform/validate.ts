@@ -1,0 +1,88 @@
+/** What the compiler would have checked, checked again when a project is loaded: names, option keys and their types, references. */
+import { z } from 'zod'
+import type { Alert } from '../alerts/index.ts'
+import { closest, Field, invalid } from '../base/index.ts'
+import type { Table } from '../lake/index.ts'
+import type { Stream } from '../streams/index.ts'
+
+const Duration = z.union([z.string(), z.number()])
+const Fields = z.record(z.string(), z.instanceof(Field, { error: 'is not a field: write t.string(), t.double(), ...' }))
+const Reference = (kind: 'stream' | 'table'): z.ZodType => z.custom((value) => typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind, { error: `is not a ${kind}` })
+
+const StreamOptions = z.strictObject({
+  schema: Fields,
+  key: z.string().optional(),
+  eventTime: z.string().optional(),
+  upcast: z.function().optional(),
+  live: z.strictObject({ by: z.string(), key: z.string().optional(), ttl: Duration.optional() }).optional(),
+  source: z.union([z.function(), z.looseObject({ kind: z.string() })]).optional(),
+  replay: z.function().optional(),
+  partitions: z.number().int().min(1).optional(),
+  retention: z.strictObject({ time: Duration.optional(), bytes: z.number().positive().optional() }).optional(),
+  description: z.string().optional(),
+})
+
+const TableOptions = z.strictObject({
+  from: z.union([Reference('stream'), Reference('table')], { error: 'is neither a stream nor a table' }).optional(),
+  sql: z.union([z.string(), z.looseObject({ kind: z.literal('sql') })], { error: 'is not SQL: write sql`select ...`' }).optional(),
+  merge: z.array(z.string()).optional(),
+  window: z.strictObject({ column: z.string(), source: z.string(), size: Duration }).optional(),
+  columns: Fields.optional(),
+  partitionBy: z.array(z.string()).optional(),
+  expect: z.record(z.string(), z.strictObject({ severity: z.enum(['warn', 'quarantine', 'fail']), condition: z.string() }, { error: "is not an expectation: write warn('...'), quarantine('...') or fail('...')" })).optional(),
+  every: Duration.optional(),
+  description: z.string().optional(),
+})
+
+const AlertOptions = z.strictObject({
+  on: Reference('stream'),
+  when: z.union([z.string(), z.looseObject({ kind: z.literal('cel') })], { error: 'is not a condition: write cel`...`' }),
+  clear: z.union([z.string(), z.looseObject({ kind: z.literal('cel') })], { error: 'is not a condition: write cel`...`' }).optional(),
+  for: z.union([z.string(), z.strictObject({ readings: z.number().int().min(1) })]).optional(),
+  mode: z.enum(['episode', 'each']).optional(),
+  by: z.string().optional(),
+  severity: z.enum(['info', 'warning', 'critical']).optional(),
+  to: z.array(z.looseObject({ kind: z.string() })),
+  message: z.string().optional(),
+  description: z.string().optional(),
+})
+
+const SCHEMAS = { stream: StreamOptions, table: TableOptions, alert: AlertOptions }
+
+export function checkDeclaration(value: unknown, kind: 'stream' | 'table' | 'alert', file: string): Stream | Table | Alert {
+  const declaration = value as Stream | Table | Alert
+  const { name } = declaration
+  if (typeof name !== 'string' || name === '') throw invalid('project.no_name', `${file}: a ${kind} has no name`, { hint: `Write ${kind}('name', { ... }).` })
+  const parsed = SCHEMAS[kind].safeParse(declaration.options)
+  if (!parsed.success) throw explain(parsed.error.issues[0], `${file}: ${kind} ${name}`, Object.keys(SCHEMAS[kind].shape))
+  if (declaration.kind === 'stream') checkStream(declaration, file)
+  return declaration
+}
+
+function explain(issue: z.core.$ZodIssue | undefined, what: string, known: readonly string[]): Error {
+  if (issue?.code === 'unrecognized_keys') {
+    const key = issue.keys[0] ?? ''
+    const near = issue.path.length === 0 ? closest(key, known) : []
+    return invalid('project.unknown_option', `${what} has an option ${[...issue.path, key].map(String).join('.')} that does not exist`, {
+      hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `The options are: ${known.join(', ')}.`,
+    })
+  }
+  const path = issue?.path.map(String).join('.') ?? ''
+  return invalid('project.invalid_option', `${what}: ${path} ${issue?.message ?? 'is not valid'}`, { hint: `See the documentation of ${path.split('.')[0]}.` })
+}
+
+function checkStream({ name, schema, options }: Stream, file: string): void {
+  const fields = Object.keys(schema)
+  const what = `${file}: stream ${name}`
+  if (fields.length === 0) throw invalid('project.empty_schema', `${what} has no fields`, { hint: 'Give schema: at least one, such as { value: t.double() }.' })
+  const odd = fields.find((field) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(field))
+  if (odd !== undefined) throw invalid('project.field_name', `${what}: "${odd}" cannot be a field name`, { hint: 'Use letters, digits and underscores, no digit first.' })
+  for (const [option, field] of [['key', options.key], ['eventTime', options.eventTime]] as const) {
+    if (field === undefined || fields.includes(field)) continue
+    const near = closest(field, fields)
+    throw invalid('project.unknown_field', `${what}: ${option} names ${field}, which the schema does not have`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its fields are: ${fields.join(', ')}.` })
+  }
+  if (options.eventTime !== undefined && schema[options.eventTime]?.type !== 'timestamp') {
+    throw invalid('project.event_time', `${what}: eventTime ${options.eventTime} is no timestamp`, { hint: 'Declare it with t.timestamp().' })
+  }
+}

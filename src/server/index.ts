@@ -1,0 +1,2 @@
+/** The HTTP face. */
+export { startServer, type Server } from './server.ts'

@@ -1,0 +1,258 @@
+/**
+ * The shapes of the HTTP API under `/api/v1`: one zod schema a thing, the source of validation, of `/openapi.json` and
+ * of the console's types. Times are epoch milliseconds; sizes are bytes; lists page by `limit` and `cursor`.
+ */
+import { z } from 'zod'
+
+const page = <T extends z.ZodType>(item: T): z.ZodObject<{ items: z.ZodArray<T>; cursor: z.ZodOptional<z.ZodString> }> =>
+  z.object({ items: z.array(item), cursor: z.string().optional().describe('Pass it to get the next page; absent at the end') })
+
+export const FieldShape = z.object({
+  name: z.string(),
+  type: z.string(),
+  nullable: z.boolean(),
+  unit: z.string().optional(),
+  description: z.string().optional(),
+})
+
+export const ServiceHealth = z.object({
+  name: z.enum(['records', 'objects', 'keys', 'eventLog', 'queue', 'query', 'sandbox']),
+  adapter: z.string().describe('Which engine serves it, such as postgres or kafka'),
+  state: z.enum(['up', 'down', 'off']),
+  latencyMs: z.number().nullable(),
+  detail: z.string().optional(),
+  hint: z.string().optional().describe('What to do when it is down'),
+})
+
+export const System = z.object({
+  version: z.string(),
+  project: z.string(),
+  title: z.string(),
+  mode: z.enum(['embedded', 'external', 'mixed']),
+  startedAt: z.number(),
+  now: z.number(),
+  memoryBytes: z.number().describe('All processes of Lagoa together, proportional set size'),
+  services: z.array(ServiceHealth),
+  problems: z.array(z.object({ code: z.string(), message: z.string(), hint: z.string().optional(), file: z.string().optional() })).describe('What is wrong with the project as loaded'),
+})
+
+export const SinkShape = z.object({
+  name: z.string(),
+  kind: z.enum(['alerts', 'live', 'table', 'dead_letters']),
+  position: z.number().describe('The next offset it will take, summed over partitions'),
+  lag: z.number().describe('Records in the log that it has not taken yet'),
+  state: z.enum(['running', 'retrying', 'stopped']),
+  error: z.string().optional(),
+})
+
+export const StreamShape = z.object({
+  name: z.string(),
+  description: z.string().optional(),
+  key: z.string().optional(),
+  eventTime: z.string().optional(),
+  live: z.object({ by: z.string(), ttlMs: z.number().nullable() }).optional(),
+  fields: z.array(FieldShape),
+  partitions: z.array(z.object({ partition: z.number(), earliest: z.number(), next: z.number(), bytes: z.number() })),
+  records: z.number().describe('Records ever taken'),
+  deadLetters: z.number(),
+  perSecond: z.number().describe('Records per second over the last ten seconds'),
+  source: z.object({ kind: z.string(), state: z.enum(['running', 'paused', 'ended', 'failed']), records: z.number(), blank: z.number(), error: z.string().optional() }).optional(),
+  sinks: z.array(SinkShape),
+})
+export const StreamList = page(StreamShape)
+
+export const RecordShape = z.object({
+  partition: z.number(),
+  offset: z.number(),
+  time: z.number(),
+  key: z.string().nullable(),
+  value: z.unknown().describe('The JSON value, or the text as it came when it is not JSON'),
+  error: z.string().optional().describe('Why it is a dead letter'),
+})
+export const RecordList = page(RecordShape)
+
+export const ProduceAnswer = z.object({
+  accepted: z.number(),
+  rejected: z.number(),
+  results: z.array(
+    z.union([z.object({ partition: z.number(), offset: z.number() }), z.object({ error: z.object({ code: z.string(), message: z.string(), field: z.string().optional() }) })]),
+  ),
+})
+
+/** The newest record per key, missing values as null. */
+export const LatestShape = z.object({ key: z.string(), at: z.number(), fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])) })
+export const LatestList = page(LatestShape)
+
+export const SeriesShape = z.object({
+  from: z.number(),
+  until: z.number(),
+  stepMs: z.number().describe('Width of one point; 0 when points are single readings'),
+  series: z.array(z.object({ key: z.string(), times: z.array(z.number()), values: z.record(z.string(), z.array(z.number().nullable())) })),
+})
+
+export const TableSummary = z.object({
+  name: z.string(),
+  tier: z.enum(['bronze', 'silver', 'gold', 'other']),
+  description: z.string().optional(),
+  rows: z.number().nullable(),
+  bytes: z.number(),
+  files: z.number(),
+  version: z.number().nullable().describe('null until the first write'),
+  updatedAt: z.number().nullable(),
+  from: z.array(z.string()).describe('The streams and tables it is made from'),
+  refresh: z.object({ state: z.enum(['idle', 'running', 'failed', 'waiting']), lastMs: z.number().nullable(), error: z.string().optional() }),
+  checks: z.object({ passed: z.number(), failed: z.number() }),
+  quarantined: z.number(),
+})
+export const TableList = page(TableSummary)
+
+export const TableShape = TableSummary.extend({
+  fields: z.array(FieldShape),
+  partitionBy: z.array(z.string()),
+  merge: z.array(z.string()).optional(),
+  location: z.string().describe('bucket/key of the Delta table'),
+  sql: z.string().optional(),
+  usedBy: z.array(z.string()),
+  properties: z.record(z.string(), z.string()),
+})
+
+export const VersionShape = z.object({
+  version: z.number(),
+  timestamp: z.number(),
+  operation: z.string(),
+  rowsAdded: z.number().nullable(),
+  filesAdded: z.number().nullable(),
+  filesRemoved: z.number().nullable(),
+  parameters: z.record(z.string(), z.unknown()),
+})
+export const VersionList = page(VersionShape)
+
+export const CheckShape = z.object({
+  name: z.string(),
+  severity: z.enum(['warn', 'quarantine', 'fail']),
+  rule: z.string(),
+  state: z.enum(['passed', 'failed', 'not_run']),
+  violations: z.number().describe('Rows of the last refresh that broke it'),
+  total: z.number().describe('Rows that ever broke it'),
+  checkedAt: z.number().nullable(),
+  version: z.number().nullable(),
+})
+export const CheckList = page(CheckShape)
+
+/** One bar chart and one line of facts for a column's header. */
+export const ProfileShape = z.object({
+  version: z.number(),
+  sampled: z.boolean(),
+  columns: z.array(
+    z.object({
+      name: z.string(),
+      type: z.string(),
+      nullShare: z.number(),
+      distinct: z.number().describe('Approximate'),
+      min: z.unknown(),
+      max: z.unknown(),
+      bars: z.array(z.number()).describe('Row counts: 20 equal ranges for numbers and times, the most frequent values for text'),
+    }),
+  ),
+})
+
+export const QueryResult = z.object({
+  columns: z.array(z.object({ name: z.string(), type: z.string() })),
+  rows: z.array(z.array(z.unknown())),
+  truncated: z.boolean(),
+  elapsedMs: z.number(),
+})
+
+export const RuleShape = z.object({
+  name: z.string(),
+  on: z.string(),
+  mode: z.enum(['each', 'episode']),
+  when: z.string(),
+  clear: z.string().optional(),
+  for: z.string().optional(),
+  to: z.array(z.string()),
+  severity: z.enum(['info', 'warning', 'critical']),
+  description: z.string().optional(),
+  matched: z.number().describe('Readings that met the condition'),
+  fired: z.number(),
+  queued: z.number(),
+  firing: z.number().describe('Fingerprints that are firing now'),
+  limits: z.array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() })).describe('Plain comparisons in the condition, for charts'),
+})
+export const RuleList = page(RuleShape)
+
+export const AlertShape = z.object({
+  id: z.string(),
+  rule: z.string(),
+  mode: z.enum(['each', 'episode']),
+  severity: z.enum(['info', 'warning', 'critical']),
+  key: z.string().describe('Whose reading it was, such as the sensor'),
+  state: z.enum(['pending', 'firing', 'resolved', 'fired']).describe('fired: a single reading of mode each'),
+  startedAt: z.number(),
+  resolvedAt: z.number().nullable(),
+  matched: z.number(),
+  values: z.record(z.string(), z.unknown()).describe('The fields of the reading that fired it'),
+})
+export const AlertList = page(AlertShape)
+
+export const KeyShape = z.object({ key: z.string(), fields: z.record(z.string(), z.string()), updatedAt: z.number(), expiresAt: z.number().nullable() })
+export const KeyList = page(KeyShape)
+
+export const Overview = z.object({
+  eventsPerSecond: z.number(),
+  eventsHistory: z.array(z.number()).describe('One point a second, oldest first, at most 60'),
+  freshnessMs: z.number().nullable().describe('95th percentile of the age of tables whose inputs have newer data'),
+  freshnessHistory: z.array(z.number()),
+  checks: z.object({ passed: z.number(), failed: z.number() }),
+  alerts: z.object({ firing: z.number(), today: z.number() }),
+  lakeBytes: z.number(),
+  lakeRows: z.number(),
+  movement: z.object({
+    sources: z.array(z.object({ name: z.string(), kind: z.string(), records: z.number(), perSecond: z.number() })),
+    tiers: z.array(z.object({ tier: z.enum(['bronze', 'silver', 'gold']), tables: z.number(), rows: z.number(), bytes: z.number() })),
+    keptShare: z.number().nullable().describe('Silver rows per bronze row, quarantined and duplicate rows left out'),
+    consumers: z.array(z.object({ name: z.string(), detail: z.string() })),
+  }),
+  attention: z.array(z.object({ id: z.string(), severity: z.enum(['error', 'warning']), kind: z.enum(['alert', 'check', 'table', 'sink', 'service', 'project', 'stale']), title: z.string(), detail: z.string(), link: z.string() })),
+})
+
+/**
+ * One message of the event stream `/api/v1/events?streams=a,b`, at most ten a second. Every part is absent when nothing
+ * changed. `live` holds the readings since the last message by column; beyond 2,000 a message only the newest per key.
+ */
+export const LiveMessage = z.object({
+  at: z.number(),
+  live: z.record(z.string(), z.object({ keys: z.array(z.string()), times: z.array(z.number()), fields: z.record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.null()]))), dropped: z.number() })).optional(),
+  rates: z.record(z.string(), z.number()).optional(),
+  alerts: z.array(AlertShape).optional(),
+  tables: z.array(z.object({ name: z.string(), version: z.number(), rows: z.number().nullable() })).optional(),
+  services: z.array(ServiceHealth).optional(),
+  memoryBytes: z.number().optional(),
+  reloaded: z.boolean().optional().describe('The project was changed and loaded again: fetch everything anew'),
+})
+
+export const ErrorShape = z.object({
+  error: z.object({ code: z.string(), kind: z.string(), message: z.string(), hint: z.string().optional(), requestId: z.string().optional() }),
+})
+
+export type System = z.infer<typeof System>
+export type ServiceHealth = z.infer<typeof ServiceHealth>
+export type StreamShape = z.infer<typeof StreamShape>
+export type SinkShape = z.infer<typeof SinkShape>
+export type RecordShape = z.infer<typeof RecordShape>
+export type ProduceAnswer = z.infer<typeof ProduceAnswer>
+export type LatestShape = z.infer<typeof LatestShape>
+export type SeriesShape = z.infer<typeof SeriesShape>
+export type TableSummary = z.infer<typeof TableSummary>
+export type TableShape = z.infer<typeof TableShape>
+export type VersionShape = z.infer<typeof VersionShape>
+export type CheckShape = z.infer<typeof CheckShape>
+export type ProfileShape = z.infer<typeof ProfileShape>
+export type QueryResult = z.infer<typeof QueryResult>
+export type RuleShape = z.infer<typeof RuleShape>
+export type AlertShape = z.infer<typeof AlertShape>
+export type KeyShape = z.infer<typeof KeyShape>
+export type Overview = z.infer<typeof Overview>
+export type LiveMessage = z.infer<typeof LiveMessage>
+export type FieldShape = z.infer<typeof FieldShape>
+export type Page<T> = { items: T[]; cursor?: string | undefined }

@@ -1,0 +1,14 @@
+/** Places that hold state: objects (files or S3), records (Postgres) and keys. */
+export type { Objects, ObjectInfo, ObjectsCapabilities, StagedObject } from './objects/port.ts'
+export { openFolderObjects } from './objects/folder.ts'
+export { compareUtf8 } from './objects/paths.ts'
+
+export type { Keys, KeyEntry, KeyWrite, KeysCapabilities } from './keys/port.ts'
+export { keysMigrations, openPostgresKeys, type PostgresKeys } from './keys/postgres.ts'
+
+export type { Migration, Queryable, Records, RecordsSession, SqlValue } from './records/port.ts'
+export { openRecords, type PostgresConnection, type RecordsOptions } from './records/postgres.ts'
+export { constraintOf, sqlState } from './records/faults.ts'
+export { migrate } from './records/migrate.ts'
+export { startEmbeddedPostgres, type EmbeddedConnection, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './records/embedded/start.ts'
+export { claimHome, type Holder, type HomeClaim } from './records/embedded/claim.ts'

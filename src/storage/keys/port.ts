@@ -1,0 +1,46 @@
+/**
+ * Keys: the live cache and the online features. A key holds a small hash of text fields, as in Redis.
+ *
+ * Promises of every adapter:
+ * - `put` of one key replaces all its fields, atomically for that key; keys of one call may become visible one by one.
+ * - Guard: a write with `order` is dropped when the stored entry came from the same `source` and has an equal or higher
+ *   `offset`. So replaying a stream any number of times ends in the same state. A write without `order` always applies.
+ * - Within one call, later writes to a key win over earlier ones; callers should coalesce to the newest per key.
+ * - `put` answers after the write is durable in the engine's own sense (Postgres: committed; Redis: acknowledged).
+ * - An entry whose time to live is over is never returned, whether or not it was removed yet.
+ * - `scan` pages in ascending key order where `capabilities.orderedScan`, else in any order; an entry present for the whole scan is returned at least once.
+ */
+export interface Keys {
+  readonly capabilities: KeysCapabilities
+  put(writes: readonly KeyWrite[]): Promise<void>
+  get(key: string): Promise<KeyEntry | null>
+  getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]>
+  /** Entries whose key starts with `prefix`. Pass the answered cursor to go on; no cursor means the end. */
+  scan(prefix: string, options: { readonly limit: number; readonly cursor?: string }): Promise<{ readonly entries: KeyEntry[]; readonly cursor?: string }>
+  /** Answers how many were there. */
+  delete(keys: readonly string[]): Promise<number>
+  /** One round trip to the engine, in milliseconds; rejects when it is down. */
+  ping(): Promise<number>
+  close(): Promise<void>
+}
+
+export interface KeyWrite {
+  readonly key: string
+  readonly fields: Readonly<Record<string, string>>
+  readonly ttlMs?: number
+  readonly order?: { readonly source: string; readonly offset: number }
+}
+
+export interface KeyEntry {
+  readonly key: string
+  readonly fields: Readonly<Record<string, string>>
+  /** Epoch milliseconds of the last applied write. */
+  readonly updatedAt: number
+  /** Epoch milliseconds after which the entry is gone, or null when it stays. */
+  readonly expiresAt: number | null
+}
+
+export interface KeysCapabilities {
+  readonly name: 'postgres' | 'redis'
+  readonly orderedScan: boolean
+}

@@ -1,0 +1,160 @@
+/** Keys in one Postgres table. A call is one statement, so a batch of writes costs one commit. */
+import { unavailable } from '../../base/index.ts'
+import type { Migration, Records } from '../records/port.ts'
+import type { KeyEntry, Keys, KeysCapabilities, KeyWrite } from './port.ts'
+
+/** The table; rows are rewritten all the time, so pages keep room for the next version of a row. */
+export const keysMigrations: readonly Migration[] = [
+  {
+    name: 'keys_001_table',
+    sql: `
+      create table lagoa_key (
+        key text collate "C" primary key,
+        fields json not null,
+        source text,
+        "offset" bigint,
+        updated_at timestamptz not null,
+        expires_at timestamptz
+      ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2)`,
+  },
+]
+
+export interface PostgresKeys extends Keys {
+  /** Removes expired entries among the next `limit` keys, going on where the last call ended and round again; answers how many went. */
+  sweep(limit?: number): Promise<number>
+}
+
+/** The database must have had `keysMigrations`. Closing leaves the records open. */
+export function openPostgresKeys(records: Records): PostgresKeys {
+  return new TableKeys(records)
+}
+
+class TableKeys implements PostgresKeys {
+  readonly capabilities: KeysCapabilities = { name: 'postgres', orderedScan: true }
+  readonly #records: Records
+  #closed = false
+  #swept = ''
+
+  constructor(records: Records) {
+    this.#records = records
+  }
+
+  async put(writes: readonly KeyWrite[]): Promise<void> {
+    this.#refuseWhenClosed()
+    const newest = [...newestPerKey(writes).values()]
+    if (newest.length === 0) return
+    const keys: string[] = []
+    const fields: string[] = []
+    const sources: (string | null)[] = []
+    const offsets: (number | null)[] = []
+    const ttls: (number | null)[] = []
+    for (const write of newest) {
+      keys.push(write.key)
+      fields.push(JSON.stringify(write.fields))
+      sources.push(write.order?.source ?? null)
+      offsets.push(write.order?.offset ?? null)
+      ttls.push(write.ttlMs ?? null)
+    }
+    await this.#records.query(PUT, [keys, fields, sources, offsets, ttls], { name: 'keys_put' })
+  }
+
+  async get(key: string): Promise<KeyEntry | null> {
+    const [entry] = await this.getMany([key])
+    return entry ?? null
+  }
+
+  async getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]> {
+    this.#refuseWhenClosed()
+    if (keys.length === 0) return []
+    const rows = await this.#records.query<KeyEntry>(GET, [keys], { name: 'keys_get' })
+    const found = new Map(rows.map((row) => [row.key, row]))
+    return keys.map((key) => found.get(key) ?? null)
+  }
+
+  async scan(prefix: string, options: { readonly limit: number; readonly cursor?: string }): Promise<{ readonly entries: KeyEntry[]; readonly cursor?: string }> {
+    this.#refuseWhenClosed()
+    const rows = await this.#records.query<KeyEntry>(SCAN, [prefix, options.cursor ?? null, prefixEnd(prefix), options.limit + 1], { name: 'keys_scan' })
+    const entries = rows.slice(0, options.limit)
+    const last = entries.at(-1)
+    return rows.length > options.limit && last ? { entries, cursor: last.key } : { entries }
+  }
+
+  async delete(keys: readonly string[]): Promise<number> {
+    this.#refuseWhenClosed()
+    if (keys.length === 0) return 0
+    const [row] = await this.#records.query<{ gone: number }>(DELETE, [keys], { name: 'keys_delete' })
+    return row?.gone ?? 0
+  }
+
+  async sweep(limit: number = 10_000): Promise<number> {
+    this.#refuseWhenClosed()
+    const [row] = await this.#records.query<{ gone: number; last: string | null }>(SWEEP, [this.#swept, limit], { name: 'keys_sweep' })
+    this.#swept = row?.last ?? ''
+    return row?.gone ?? 0
+  }
+
+  async ping(): Promise<number> {
+    this.#refuseWhenClosed()
+    const start = performance.now()
+    await this.#records.query('select 1', [], { name: 'keys_ping' })
+    return performance.now() - start
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closed) throw unavailable('storage.closed', 'The key store was closed by this process')
+  }
+}
+
+/** What is left when the writes are applied one after the other, by the same guard as in the table. */
+function newestPerKey(writes: readonly KeyWrite[]): Map<string, KeyWrite> {
+  const newest = new Map<string, KeyWrite>()
+  for (const write of writes) {
+    const before = newest.get(write.key)?.order
+    const isReplay = before !== undefined && write.order !== undefined && before.source === write.order.source && write.order.offset <= before.offset
+    if (!isReplay) newest.set(write.key, write)
+  }
+  return newest
+}
+
+/** The first text after all that start with `prefix`, by code points; null when there is no such text. */
+function prefixEnd(prefix: string): string | null {
+  const points = Array.from(prefix, (character) => character.codePointAt(0) ?? 0)
+  for (let last = points.pop(); last !== undefined; last = points.pop()) {
+    // Between U+D7FF and U+E000 there are no characters.
+    if (last < 0x10_ffff) return String.fromCodePoint(...points, last === 0xd7ff ? 0xe000 : last + 1)
+  }
+  return null
+}
+
+/** Sorted by key, so that two batches take their row locks in one order and cannot deadlock. */
+const PUT = `
+  insert into lagoa_key as stored (key, fields, source, "offset", updated_at, expires_at)
+  select key, fields::json, source, "offset", now(), now() + ttl * interval '1 millisecond'
+  from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[]) as write (key, fields, source, "offset", ttl)
+  order by key collate "C"
+  on conflict (key) do update
+  set fields = excluded.fields, source = excluded.source, "offset" = excluded."offset", updated_at = excluded.updated_at, expires_at = excluded.expires_at
+  where stored.source is distinct from excluded.source or stored."offset" is null or excluded."offset" is null or stored."offset" < excluded."offset"`
+
+const LIVE = '(expires_at is null or expires_at > now())'
+const ENTRY = 'key, fields, updated_at as "updatedAt", expires_at as "expiresAt"'
+
+const GET = `select ${ENTRY} from lagoa_key where key = any($1::text[]) and ${LIVE}`
+
+const SCAN = `
+  select ${ENTRY} from lagoa_key
+  where key >= $1 and ($2::text is null or key > $2) and ($3::text is null or key < $3) and ${LIVE}
+  order by key limit $4`
+
+const DELETE = `
+  with gone as (delete from lagoa_key where key = any($1::text[]) returning ${LIVE} as live)
+  select count(*) filter (where live) as gone from gone`
+
+const SWEEP = `
+  with page as materialized (select key, expires_at from lagoa_key where key > $1 order by key limit $2),
+  gone as (delete from lagoa_key using page where lagoa_key.key = page.key and page.expires_at <= now() and lagoa_key.expires_at <= now() returning 1)
+  select (select count(*) from gone) as gone, case when (select count(*) from page) = $2 then (select max(key) from page) end as last`

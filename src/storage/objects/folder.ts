@@ -1,0 +1,357 @@
+/**
+ * Objects as files of a folder. A file appears under its name only when it is whole and on the disk: written beside its place,
+ * synced, then linked (put if absent) or renamed (put), and the folder synced.
+ */
+import type { Dirent } from 'node:fs'
+import { type FileHandle, link, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises'
+import { createHash, randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
+import { dirname, extname, join, resolve } from 'node:path'
+import { conflict, errno, LagoaError, missing, toLagoaError, unavailable } from '../../base/index.ts'
+import { ensureFolder, syncFolder } from '../folders.ts'
+import { checkPath, checkPrefix, compareUtf8, RESERVED_PREFIX } from './paths.ts'
+import type { ObjectInfo, Objects, ObjectsCapabilities, StagedObject } from './port.ts'
+
+/** Opens the folder, which is made when absent, and removes what killed processes left half written there. */
+export async function openFolderObjects(dir: string): Promise<Objects> {
+  const root = resolve(dir)
+  await naming(root, () => ensureFolder(root))
+  await removeLeftovers(root)
+  return new FolderObjects(root)
+}
+
+class FolderObjects implements Objects {
+  readonly capabilities: ObjectsCapabilities = { name: 'folder', inPlace: true }
+  readonly #root: string
+  #closed = false
+
+  constructor(root: string) {
+    this.#root = root
+  }
+
+  async get(path: string): Promise<Uint8Array | null> {
+    const file = this.#file(path)
+    return naming(file, () => readFile(file).catch(nullWhenAbsent))
+  }
+
+  async getRange(path: string, start: number, end: number): Promise<Uint8Array | null> {
+    const file = this.#file(path)
+    return naming(file, async () => {
+      const handle = await open(file, 'r').catch(nullWhenAbsent)
+      if (!handle) return null
+      try {
+        const info = await handle.stat()
+        if (!info.isFile()) return null
+        const from = Math.min(Math.max(0, start), info.size)
+        const wanted = Math.max(0, Math.min(end, info.size) - from)
+        return await readFully(handle, from, wanted)
+      } finally {
+        await handle.close()
+      }
+    })
+  }
+
+  async head(path: string): Promise<ObjectInfo | null> {
+    const file = this.#file(path)
+    return naming(file, () => describe(file, path))
+  }
+
+  async put(path: string, bytes: Uint8Array): Promise<void> {
+    const file = this.#file(path)
+    await naming(file, async () => {
+      const temporary = await this.#write(file, bytes)
+      await this.#moveInto(temporary, file, path)
+    })
+  }
+
+  async putIfAbsent(path: string, bytes: Uint8Array): Promise<boolean> {
+    const file = this.#file(path)
+    return naming(file, async () => {
+      // Spares the write where the answer is known; the link decides.
+      if (await isThere(file, path)) return false
+      const temporary = await this.#write(file, bytes)
+      try {
+        await link(temporary, file)
+      } catch (error) {
+        if (errno(error) === 'EEXIST' && (await isThere(file, path))) return false
+        throw error
+      } finally {
+        await unlink(temporary).catch(() => undefined)
+      }
+      await syncFolder(dirname(file))
+      return true
+    })
+  }
+
+  async *list(prefix: string, options: { readonly after?: string } = {}): AsyncIterable<ObjectInfo> {
+    this.#refuseWhenClosed()
+    checkPrefix(prefix)
+    const cut = prefix.lastIndexOf('/') + 1
+    yield* this.#walk(prefix.slice(0, cut), prefix, options.after ?? null)
+  }
+
+  async delete(path: string): Promise<void> {
+    const file = this.#file(path)
+    await naming(file, async () => {
+      try {
+        await unlink(file)
+      } catch (error) {
+        if (ABSENT.has(errno(error) ?? '') || (await isFolder(file))) return
+        throw error
+      }
+      await syncFolder(dirname(file)).catch(nullWhenAbsent)
+      await this.#removeEmpty(dirname(file))
+    })
+  }
+
+  async localFile(path: string): Promise<string> {
+    const file = this.#file(path)
+    const info = await naming(file, () => describe(file, path))
+    if (!info) throw missing('storage.missing_object', `There is no object ${path} in ${this.#root}`, { hint: 'List what is there with: lagoa tables' })
+    return file
+  }
+
+  async stage(path: string): Promise<StagedObject> {
+    const file = this.#file(path)
+    // The extension is kept for engines that tell the format by it.
+    const temporary = temporaryName(file) + extname(file)
+    await naming(file, () => ensureFolder(dirname(file)))
+    let published = false
+    return {
+      file: temporary,
+      publish: () =>
+        naming(file, async () => {
+          this.#refuseWhenClosed()
+          const handle = await open(temporary, 'r+')
+          let size: number
+          try {
+            await handle.sync()
+            size = (await handle.stat()).size
+          } finally {
+            await handle.close()
+          }
+          await this.#moveInto(temporary, file, path)
+          published = true
+          return size
+        }),
+      discard: async () => {
+        if (published) return
+        await naming(file, () => unlink(temporary).catch(nullWhenAbsent))
+      },
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+  }
+
+  #refuseWhenClosed(): void {
+    if (this.#closed) throw unavailable('storage.closed', 'The object store was closed by this process')
+  }
+
+  #file(path: string): string {
+    this.#refuseWhenClosed()
+    checkPath(path)
+    return join(this.#root, path)
+  }
+
+  /** Writes and syncs a temporary file beside `file`; answers its name. */
+  async #write(file: string, bytes: Uint8Array): Promise<string> {
+    const temporary = temporaryName(file)
+    const handle = await this.#create(temporary)
+    try {
+      await handle.writeFile(bytes)
+      await handle.sync()
+    } catch (error) {
+      await handle.close().catch(() => undefined)
+      await unlink(temporary).catch(() => undefined)
+      throw error
+    }
+    await handle.close()
+    return temporary
+  }
+
+  async #create(temporary: string): Promise<FileHandle> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await open(temporary, 'wx', 0o644)
+      } catch (error) {
+        // Another caller may remove the folder as empty between making and using it.
+        if (errno(error) !== 'ENOENT' || attempt >= 10) throw error
+        await ensureFolder(dirname(temporary))
+      }
+    }
+  }
+
+  async #moveInto(temporary: string, file: string, path: string): Promise<void> {
+    try {
+      await rename(temporary, file)
+    } catch (error) {
+      await unlink(temporary).catch(() => undefined)
+      if (await isFolder(file)) throw hasObjectsBelow(path)
+      throw error
+    }
+    await syncFolder(dirname(file))
+  }
+
+  /** Folders above a deleted object go when they are empty, up to the bucket, so that `a/b` can be an object after `a/b/c` was one. */
+  async #removeEmpty(folder: string): Promise<void> {
+    let current = folder
+    while (dirname(current) !== this.#root && current !== this.#root) {
+      try {
+        await rmdir(current)
+      } catch {
+        return
+      }
+      current = dirname(current)
+    }
+  }
+
+  /** One folder at a time. A folder sorts as its name with `/`, which is where its objects' paths stand in byte order. */
+  async *#walk(folder: string, prefix: string, after: string | null): AsyncGenerator<ObjectInfo> {
+    const here = join(this.#root, folder)
+    const entries = await naming(here, () => readdir(here, { withFileTypes: true }).catch(nullWhenAbsent))
+    if (!entries) return
+    const names: string[] = []
+    for (const entry of entries) {
+      if (entry.name.startsWith(RESERVED_PREFIX)) {
+        await removeWhenLeftOver(here, entry.name)
+        continue
+      }
+      const isDirectory = await leadsOn(entry, here, folder)
+      if (!isDirectory && (folder === '' || !entry.isFile())) continue
+      const path = folder + entry.name + (isDirectory ? '/' : '')
+      if (!couldMatch(path, prefix, isDirectory) || isOver(path, after, isDirectory)) continue
+      names.push(path)
+    }
+    names.sort(compareUtf8)
+    for (let i = 0; i < names.length; ) {
+      this.#refuseWhenClosed()
+      const path = names[i] ?? ''
+      if (path.endsWith('/')) {
+        yield* this.#walk(path, prefix, after)
+        i++
+        continue
+      }
+      let until = i
+      while (until < names.length && until - i < 64 && !names[until]?.endsWith('/')) until++
+      const infos = await Promise.all(names.slice(i, until).map((name) => this.head(name)))
+      for (const info of infos) if (info) yield info
+      i = until
+    }
+  }
+}
+
+/** Directories, and links to directories where buckets are: a bucket may live on another disk. */
+async function leadsOn(entry: Dirent, here: string, folder: string): Promise<boolean> {
+  if (entry.isDirectory()) return true
+  return folder === '' && entry.isSymbolicLink() && (await isFolder(join(here, entry.name)))
+}
+
+const couldMatch = (path: string, prefix: string, isDirectory: boolean): boolean => path.startsWith(prefix) || (isDirectory && prefix.startsWith(path))
+
+/** Everything at or below this path comes before or is `after`. */
+function isOver(path: string, after: string | null, isDirectory: boolean): boolean {
+  if (after === null) return false
+  return isDirectory ? compareUtf8(path, after) < 0 && !after.startsWith(path) : compareUtf8(path, after) <= 0
+}
+
+const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG'])
+
+function nullWhenAbsent(error: unknown): null {
+  if (ABSENT.has(errno(error) ?? '')) return null
+  throw error
+}
+
+async function describe(file: string, path: string): Promise<ObjectInfo | null> {
+  const info = await stat(file).catch(nullWhenAbsent)
+  return info?.isFile() ? { path, size: info.size, modified: Math.floor(info.mtimeMs) } : null
+}
+
+async function isThere(file: string, path: string): Promise<boolean> {
+  const info = await stat(file).catch(nullWhenAbsent)
+  if (info?.isDirectory()) throw hasObjectsBelow(path)
+  return info !== null
+}
+
+async function isFolder(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => null))?.isDirectory() === true
+}
+
+function hasObjectsBelow(path: string): LagoaError {
+  return conflict('storage.path_taken', `${path} cannot be an object: there are objects below ${path}/`, { hint: 'Choose another name, or delete those first.' })
+}
+
+async function readFully(handle: FileHandle, from: number, wanted: number): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(wanted)
+  let filled = 0
+  while (filled < wanted) {
+    const { bytesRead } = await handle.read(bytes, filled, wanted - filled, from + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
+  }
+  return bytes.subarray(0, filled)
+}
+
+/** Runs file operations so that a failure says which file it was about. */
+async function naming<T>(file: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (thrown) {
+    if (thrown instanceof LagoaError) throw thrown
+    const code = errno(thrown)
+    if (code === 'ENOTDIR' || code === 'EEXIST') {
+      throw conflict('storage.path_taken', `${file} cannot be written: a part of its path is an object`, { hint: 'Choose another name, or delete that object first.', cause: thrown })
+    }
+    if (code === 'ENOENT') throw missing('storage.no_file', `There is no such file or folder: ${file}`, { cause: thrown })
+    const fault = toLagoaError(thrown)
+    throw fault.message.includes(file) ? fault : new LagoaError(fault.kind, fault.code, `${fault.message} (${file})`, { hint: fault.hint, cause: thrown })
+  }
+}
+
+// --- temporary files
+
+const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
+const TEMPORARY = /^\.lagoa-([0-9a-f]{8})-(\d+)-[0-9a-f]+/
+/** Of another machine's process nothing is known but its file's age. */
+const ABANDONED_MS = 24 * 3_600_000
+
+/** `.lagoa-<host>-<pid>-<random>`: whoever finds it can tell whether its writer lives. */
+function temporaryName(file: string): string {
+  return join(dirname(file), `${RESERVED_PREFIX}${HOST}-${process.pid}-${randomBytes(8).toString('hex')}`)
+}
+
+async function removeWhenLeftOver(folder: string, name: string): Promise<void> {
+  const match = TEMPORARY.exec(name)
+  if (!match) return
+  const file = join(folder, name)
+  const isHere = match[1] === HOST
+  if (isHere && isRunning(Number(match[2]))) return
+  if (!isHere) {
+    const info = await stat(file).catch(() => null)
+    if (!info || Date.now() - info.mtimeMs < ABANDONED_MS) return
+  }
+  await unlink(file).catch(() => undefined)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return errno(error) === 'EPERM'
+  }
+}
+
+/** A bounded look, nearest folders first; what it does not reach is removed when `list` passes by. */
+async function removeLeftovers(root: string): Promise<void> {
+  const deadline = Date.now() + 50
+  const folders = [root]
+  for (let i = 0; i < folders.length && i < 1000 && Date.now() < deadline; i++) {
+    const folder = folders[i] ?? root
+    for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
+      if (entry.isDirectory()) folders.push(join(folder, entry.name))
+      else if (entry.name.startsWith(RESERVED_PREFIX)) await removeWhenLeftOver(folder, entry.name)
+    }
+  }
+}

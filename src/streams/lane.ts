@@ -1,0 +1,141 @@
+/**
+ * A lane carries one partition of a stream to one sink: read, decode, gather until a delivery is due, deliver, move the offset.
+ * Lanes share decoded batches but nothing else, so each has its own pace, its own back-off and its own place in the log.
+ */
+import { backoff, toLagoaError, type Clock, type Log } from '../base/index.ts'
+import type { Records } from '../storage/index.ts'
+import type { EventLog } from './log/port.ts'
+import type { RecordBatch } from './log/batch.ts'
+import { loadOffset, moveOffset, type OffsetKey } from './offsets.ts'
+import type { DecodedBatch, Delivery, Sink } from './sink.ts'
+
+export interface LaneDeps {
+  readonly log: EventLog
+  readonly records: Records
+  readonly clock: Clock
+  readonly logger: Log
+  /** Decodes through the cache that the stream's lanes share. */
+  readonly decode: (partition: number, batch: RecordBatch, from: number) => DecodedBatch
+}
+
+export interface Lane {
+  readonly sink: Sink
+  readonly partition: number
+  status(): LaneStatus
+  /** Runs until the signal aborts. Never rejects. */
+  run(signal: AbortSignal): Promise<void>
+  /** From now on deliver at once whatever is there, without waiting for the pace. */
+  hurry(on: boolean): void
+}
+
+export interface LaneStatus {
+  readonly position: number
+  readonly state: 'running' | 'retrying' | 'stopped'
+  readonly error: string | undefined
+}
+
+/** At most this many deliveries' worth of records are gathered before the lane stops reading. */
+const GATHER_LIMIT = 1
+
+export function createLane(stream: string, sink: Sink, partition: number, deps: LaneDeps): Lane {
+  const { log, records, clock, logger } = deps
+  const key: OffsetKey = { stream, sink: sink.name, partition }
+  let position = 0
+  let stored: number | null = null
+  let state: LaneStatus['state'] = 'stopped'
+  let error: string | undefined
+  let hurried = false
+  let nudge = new AbortController()
+
+  const locate = async (): Promise<void> => {
+    stored = await loadOffset(records, key)
+    const own = await sink.position?.(partition)
+    // The sink's own account is ahead after a crash between its commit and ours, behind when the last records were all dead letters.
+    position = Math.max(own ?? 0, stored ?? 0)
+  }
+
+  const deliver = async (batches: readonly DecodedBatch[], upTo: number, signal: AbortSignal): Promise<void> => {
+    let moved = false
+    const delivery: Delivery = {
+      stream,
+      partition,
+      from: position,
+      upTo,
+      batches,
+      async commitIn(tx) {
+        await moveOffset(tx, key, stored, upTo)
+        moved = true
+      },
+    }
+    await sink.deliver(delivery, signal)
+    if (!moved) await moveOffset(records, key, stored, upTo)
+    stored = upTo
+    position = upTo
+  }
+
+  const cycle = async (signal: AbortSignal): Promise<void> => {
+    await locate()
+    let gathered: DecodedBatch[] = []
+    let count = 0
+    let since = 0
+    let next = position
+    while (!signal.aborted) {
+      const due = count > 0 && (hurried || count >= sink.pace.records || clock.now() - since >= sink.pace.ms)
+      if (!due && count < sink.pace.records * GATHER_LIMIT) {
+        const batches = await log.read(stream, partition, next)
+        if (signal.aborted) break
+        for (const batch of batches) {
+          if (count === 0) since = clock.now()
+          const decoded = deps.decode(partition, batch, Math.max(next, batch.baseOffset))
+          gathered.push(decoded)
+          count += decoded.upTo - decoded.from
+          next = decoded.upTo
+        }
+        if (batches.length > 0) {
+          // Decoding holds the thread: let timers and requests have their turn between reads.
+          await new Promise(setImmediate)
+          continue
+        }
+        const timeoutMs = count > 0 ? Math.max(1, since + sink.pace.ms - clock.now()) : 1000
+        if (count === 0 || !hurried) await log.wait(stream, partition, next, { signal: AbortSignal.any([signal, nudge.signal]), timeoutMs })
+        continue
+      }
+      await deliver(gathered, next, signal)
+      gathered = []
+      count = 0
+      if (state === 'retrying') logger.info('stream.sink_recovered', { stream, sink: sink.name, partition, offset: position })
+      state = 'running'
+      error = undefined
+    }
+    // A stop delivers nothing more: what was gathered is read again at the next start.
+  }
+
+  return {
+    sink,
+    partition,
+    status: () => ({ position, state, error }),
+    hurry(on) {
+      hurried = on
+      nudge.abort()
+      nudge = new AbortController()
+    },
+    async run(signal) {
+      state = 'running'
+      for (let attempt = 0; !signal.aborted; attempt++) {
+        const before = position
+        try {
+          await cycle(signal)
+        } catch (thrown) {
+          if (signal.aborted) break
+          if (position > before) attempt = 0
+          const failure = toLagoaError(thrown)
+          state = 'retrying'
+          error = failure.hint ? `${failure.message} ${failure.hint}` : failure.message
+          logger.warn('stream.sink_failed', { stream, sink: sink.name, partition, offset: position, attempt, error: failure })
+          await clock.sleep(backoff(attempt), signal).catch(() => undefined)
+        }
+      }
+      state = 'stopped'
+    },
+  }
+}

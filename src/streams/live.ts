@@ -1,0 +1,82 @@
+/**
+ * The live cache: the newest record per key, written to the Keys port. Each delivery is coalesced to one write a key, guarded by
+ * the record's place in the log, so a replay of any length changes nothing.
+ */
+import { invalid, isMissing, jsonValue, parseDuration, type RowColumn, type Rows } from '../base/index.ts'
+import type { Keys, KeyWrite } from '../storage/index.ts'
+import type { Stream } from './declare.ts'
+import type { DecodedBatch, Sink } from './sink.ts'
+
+export interface LivePlan {
+  readonly by: string
+  readonly ttlMs: number | null
+  /** The key of a row. */
+  keyOf(rows: Rows, row: number): string
+  /** What all keys of this stream begin with. */
+  readonly prefix: string
+}
+
+/** Checks the declaration and answers how rows become keys, or null when the stream keeps nothing live. */
+export function planLive(stream: Stream): LivePlan | null {
+  const live = stream.options.live
+  if (!live) return null
+  const where = `Stream ${stream.name}`
+  if (!Object.hasOwn(stream.schema, live.by)) {
+    throw invalid('streams.live_by', `${where}: live.by names the field ${live.by}, which the schema does not have`, { hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.` })
+  }
+  const ttlMs = live.ttl === undefined ? null : parseDuration(live.ttl)
+  if (live.ttl !== undefined && ttlMs === null) throw invalid('streams.live_ttl', `${where}: "${live.ttl}" is no duration`, { hint: "Write ttl: '1h', for example." })
+  const parts = (live.key ?? `${stream.name}:{${live.by}}`).split(/\{([^}]*)\}/)
+  const unknown = parts.find((part, index) => index % 2 === 1 && !Object.hasOwn(stream.schema, part))
+  if (unknown !== undefined) throw invalid('streams.live_key', `${where}: live.key names the field ${unknown}, which the schema does not have`, { hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.` })
+  return {
+    by: live.by,
+    ttlMs,
+    prefix: parts[0] ?? '',
+    keyOf(rows, row) {
+      return parts.map((part, index) => (index % 2 === 0 ? part : String(jsonValueOf(rows, part, row) ?? ''))).join('')
+    },
+  }
+}
+
+export function liveSink(stream: Stream, plan: LivePlan, keys: Keys): Sink {
+  return {
+    name: 'live',
+    kind: 'live',
+    pace: { records: 20_000, ms: 50 },
+    async deliver({ batches, partition }) {
+      const writes = coalesce(stream, plan, batches, partition)
+      if (writes.length > 0) await keys.put(writes)
+    },
+  }
+}
+
+function coalesce(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch[], partition: number): KeyWrite[] {
+  const newest = new Map<string, { batch: DecodedBatch; row: number }>()
+  for (const batch of batches) {
+    const by = batch.rows.columns.find(({ name }) => name === plan.by)
+    const plain = stream.options.live?.key === undefined && by?.kind === 'text'
+    for (let row = 0; row < batch.rows.count; row++) {
+      newest.set(plain && by.kind === 'text' ? plan.prefix + (by.values[row] ?? '') : plan.keyOf(batch.rows, row), { batch, row })
+    }
+  }
+  const source = `${stream.name}/${partition}`
+  return [...newest].map(([key, { batch, row }]) => ({
+    key,
+    fields: fieldsOf(batch.rows.columns, row),
+    ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }),
+    order: { source, offset: batch.offsets[row] ?? 0 },
+  }))
+}
+
+/** A hash of text fields as Redis keeps it; what is missing is left out. */
+function fieldsOf(columns: readonly RowColumn[], row: number): Record<string, string> {
+  const fields: Record<string, string> = {}
+  for (const column of columns) if (!isMissing(column, row)) fields[column.name] = String(jsonValue(column, row))
+  return fields
+}
+
+function jsonValueOf(rows: Rows, name: string, row: number): unknown {
+  const column = rows.columns.find((candidate) => candidate.name === name)
+  return column ? jsonValue(column, row) : null
+}
