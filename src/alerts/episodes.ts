@@ -10,7 +10,7 @@
  * - A reading is late, and changes nothing, when it is older in event time than the newest reading that the open episode, or
  *   the last one, has seen. Readings of one time are taken in the order of the log.
  */
-import { FALSE, TRUE } from './cel/evaluate.ts'
+import { FALSE, TRUE } from './cel/outcomes.ts'
 
 export interface EpisodeRule {
   /** The matching readings it takes to fire, at least 1. */

@@ -1,9 +1,10 @@
 /**
  * The relay: moves what alerts have to say from the outbox to the queues, in order, in batches.
  *
- * Where queues live in the same database, a move is one transaction, hence exactly once. Elsewhere a message is published, confirmed
- * and then removed from the outbox: after a crash in between it is published again with the same id. A queue that fails is tried
- * again with back-off and holds up no other. Any number of nodes may run a relay: they take turns at each queue.
+ * A batch is locked, published and removed in one transaction. Where queues live in the same database that is exactly once;
+ * elsewhere the commit comes after the engine's confirm, and a crash in between publishes the batch again with the same ids.
+ * A queue that fails is tried again with back-off and holds up no other. Any number of nodes may run a relay: the lock makes
+ * them take turns at each queue.
  */
 import { backoff, systemClock, toLagoaError, type Clock, type Log } from '../base/index.ts'
 import type { Queryable, Records } from '../storage/index.ts'
@@ -54,30 +55,21 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
   }
 
   async function moveBatch(name: string): Promise<number> {
-    if (queue.publishIn) {
-      const rows = await peekOutbox(records, name, 1)
+    const [first] = await peekOutbox(records, name)
+    if (first === undefined) return 0
+    await declare(name, first.durable)
+    return records.transaction(async (tx) => {
+      const rows = await lockOutbox(tx, name, batch)
       if (rows.length === 0) return 0
-      await declare(name, rows)
-      return records.transaction(async (tx) => {
-        const taken = await lockOutbox(tx, name, batch)
-        if (taken.length > 0) {
-          await queue.publishIn?.(tx, name, taken.map(messageOf))
-          await remove(tx, taken)
-        }
-        return taken.length
-      })
-    }
-    const rows = await peekOutbox(records, name, batch)
-    if (rows.length === 0) return 0
-    await declare(name, rows)
-    await queue.publish(name, rows.map(messageOf))
-    await records.transaction((tx) => remove(tx, rows))
-    return rows.length
+      const messages = rows.map(({ alert, body }) => ({ id: alert, body }))
+      await (queue.publishIn ? queue.publishIn(tx, name, messages) : queue.publish(name, messages))
+      await remove(tx, rows)
+      return rows.length
+    })
   }
 
-  /** A queue is declared as its newest message asks; after a failure it is declared anew, since it may be gone. */
-  async function declare(name: string, rows: readonly OutboxRow[]): Promise<void> {
-    const durable = rows.at(-1)?.durable ?? true
+  /** Once for each process; after a failure anew, since the queue may be gone. */
+  async function declare(name: string, durable: boolean): Promise<void> {
     if (declared.get(name) === durable) return
     await queue.declare(name, { durable })
     declared.set(name, durable)
@@ -149,13 +141,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
 interface OutboxRow {
   readonly seq: number
   readonly alert: string
-  readonly rule: string
-  readonly durable: boolean
   readonly body: string
-}
-
-function messageOf(row: OutboxRow): { readonly id: string; readonly body: string } {
-  return { id: row.alert, body: row.body }
 }
 
 /** Steps from name to name through the index, whatever the number of messages. */
@@ -173,13 +159,13 @@ async function queuesInOutbox(db: Queryable): Promise<string[]> {
   return rows.map(({ queue }) => queue)
 }
 
-async function peekOutbox(db: Queryable, queue: string, limit: number): Promise<OutboxRow[]> {
-  return db.query<OutboxRow>('select seq, alert, rule, durable, body from alert_outbox where queue = $1 order by seq limit $2', [queue, limit], { name: 'alerts_outbox_peek' })
+async function peekOutbox(db: Queryable, queue: string): Promise<{ durable: boolean }[]> {
+  return db.query('select durable from alert_outbox where queue = $1 order by seq limit 1', [queue], { name: 'alerts_outbox_peek' })
 }
 
 /** A second node waits here for the first one's transaction and then sees what is left, so that the order stays. */
 async function lockOutbox(tx: Queryable, queue: string, limit: number): Promise<OutboxRow[]> {
-  return tx.query<OutboxRow>('select seq, alert, rule, durable, body from alert_outbox where queue = $1 order by seq limit $2 for update', [queue, limit], { name: 'alerts_outbox_lock' })
+  return tx.query<OutboxRow>('select seq, alert, body from alert_outbox where queue = $1 order by seq limit $2 for update', [queue, limit], { name: 'alerts_outbox_lock' })
 }
 
 async function remove(tx: Queryable, rows: readonly OutboxRow[]): Promise<void> {

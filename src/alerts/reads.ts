@@ -122,7 +122,7 @@ export async function listAlerts(records: Records, filter: AlertFilter = {}): Pr
 /** Only episodes can be pending; the severity stands in for the declaration's, which the database does not hold. */
 const PENDING = `
   select 'pending:' || md5(rule || chr(31) || partition || chr(31) || key) as id, rule, 'episode' as mode, 'warning' as severity, key, 'pending' as state,
-    since as "startedAt", null::double precision as "resolvedAt", matched, '{}'::jsonb as values, '' as message
+    since as "startedAt", null::double precision as "resolvedAt", null as "endedBy", matched, '{}'::jsonb as values, '' as message
   from alert_states where phase = 'pending'`
 
 function cursorAfter({ startedAt, id }: AlertView): string {

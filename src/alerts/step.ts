@@ -3,7 +3,8 @@
  * carries out what is answered here, and anything else (a test, a backtest) can run the same rules over any rows.
  */
 import { idFrom, type RowColumn, type Rows } from '../base/index.ts'
-import { createEvaluator, STRETCH, TRUE, UNKNOWN, type Evaluator } from './cel/evaluate.ts'
+import { createEvaluator, STRETCH, type Evaluator } from './cel/evaluate.ts'
+import { TRUE, UNKNOWN } from './cel/outcomes.ts'
 import type { CompiledRule } from './compile.ts'
 import type { AlertMode, RuleStream, Severity } from './declare.ts'
 import { advance, type Episode } from './episodes.ts'
@@ -50,6 +51,9 @@ function opens(episode: Episode | undefined): number {
   return episode === undefined || episode.phase === 'quiet' ? 0 : 1
 }
 
+/** Why an alert ended although its condition did not end it. */
+export type EndReason = 'rule_removed' | 'rule_changed'
+
 /** An alert as kept in the history. */
 export interface AlertRecord {
   readonly id: string
@@ -61,6 +65,8 @@ export interface AlertRecord {
   /** Event time of the first reading of the episode, epoch milliseconds. */
   readonly startedAt: number
   readonly resolvedAt: number | null
+  /** Null when its condition ended it. */
+  readonly endedBy: EndReason | null
   /** Matching readings in it so far. */
   readonly matched: number
   /** The fields of the reading that fired it. */
@@ -263,7 +269,7 @@ class OutcomeBuilder {
     this.#fired[rule] = (this.#fired[rule] ?? 0) + 1
     const values = stretch.values(i)
     const message = storable(compiled.message(opened.key, values))
-    const record: AlertRecord = { ...opened, rule: compiled.name, mode: compiled.mode, severity: compiled.severity, resolvedAt: null, values, message }
+    const record: AlertRecord = { ...opened, rule: compiled.name, mode: compiled.mode, severity: compiled.severity, resolvedAt: null, endedBy: null, values, message }
     const body = compiled.routes.length === 0 ? '' : messageBody(record, stretch.time(i))
     const outbox = compiled.routes.map((route) => ({ alert: record.id, rule: compiled.name, queue: route.name, durable: route.durable, body }))
     this.#opened.set(record.id, { order: stretch.offset(i), rule, record, outbox })

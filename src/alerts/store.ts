@@ -6,7 +6,7 @@ import type { Migration, Queryable, Records } from '../storage/index.ts'
 import type { CompiledRule } from './compile.ts'
 import type { Episode } from './episodes.ts'
 import { queueMigrations } from './queue/postgres.ts'
-import { RuleStates, type AlertRecord, type Outcome } from './step.ts'
+import { RuleStates, type AlertRecord, type EndReason, type Outcome } from './step.ts'
 
 export const alertMigrations: readonly Migration[] = [
   {
@@ -70,7 +70,7 @@ export const alertMigrations: readonly Migration[] = [
 ]
 
 /** The columns of `alerts` as an AlertRecord. */
-export const ALERT_COLUMNS = `id, rule, mode, severity, key, state, started_at as "startedAt", resolved_at as "resolvedAt", matched, values, message`
+export const ALERT_COLUMNS = `id, rule, mode, severity, key, state, started_at as "startedAt", resolved_at as "resolvedAt", ended_by as "endedBy", matched, values, message`
 
 /** Rows in one JSON parameter: a delivery with more alerts than this takes several statements. */
 const MOST_ROWS = 5_000
@@ -115,7 +115,7 @@ export async function saveOutcome(tx: Queryable, partition: number, outcome: Out
        select r.id, r.rule, r.mode, r.severity, r.key, r.state, r."startedAt", r."resolvedAt", r.matched, r.values, r.message
        from json_to_recordset($1::json) as r(id text, rule text, mode text, severity text, key text, state text, "startedAt" double precision,
          "resolvedAt" double precision, matched bigint, values jsonb, message text)
-       on conflict (id) do update set state = excluded.state, resolved_at = excluded.resolved_at, matched = excluded.matched`,
+       on conflict (id) do update set state = excluded.state, resolved_at = excluded.resolved_at, ended_by = null, matched = excluded.matched`,
       [rows],
       { name: 'alerts_open' },
     )
@@ -162,9 +162,6 @@ export async function saveOutcome(tx: Queryable, partition: number, outcome: Out
 function* parts(rows: readonly object[]): Generator<string> {
   for (let from = 0; from < rows.length; from += MOST_ROWS) yield JSON.stringify(rows.slice(from, from + MOST_ROWS))
 }
-
-/** Why an alert ended although its condition did not. */
-export type EndReason = 'rule_removed' | 'rule_changed'
 
 /**
  * Puts exactly these rules in force: new ones start with the records from now on, and what was firing under a rule that is gone, or

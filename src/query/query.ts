@@ -21,6 +21,8 @@ export interface QueryOptions {
   readonly signal?: AbortSignal
   /** Reads these tables at an older version. */
   readonly versions?: ReadonlyMap<string, number>
+  /** Conditions that the text applies to these tables anyway: files that cannot match are not opened. */
+  readonly prune?: ReadonlyMap<string, string>
 }
 
 export interface QueryAnswer {
@@ -50,7 +52,7 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
   }
 
   return {
-    async run(text, { limit = DEFAULT_LIMIT, timeoutMs = DEFAULT_TIMEOUT_MS, signal, versions } = {}) {
+    async run(text, { limit = DEFAULT_LIMIT, timeoutMs = DEFAULT_TIMEOUT_MS, signal, versions, prune } = {}) {
       if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT) throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
       const began = performance.now()
       const connection = await instance.connect()
@@ -58,7 +60,7 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
         const { tables } = await parseSelect(connection, stripSemicolon(text))
         const lake = options.lake()
         const bound = new Map<string, string>()
-        for (const name of tables) bound.set(name, await scanOf(lake, name, versions?.get(name)))
+        for (const name of tables) bound.set(name, await scanOf(lake, name, versions?.get(name), prune?.get(name)))
         const binding = await bindTables(connection, bound)
         try {
           return await answer(connection, stripSemicolon(text), { limit, timeoutMs, signal, began })
@@ -81,11 +83,11 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
   }
 }
 
-async function scanOf(lake: Lake, name: string, version: number | undefined): Promise<string> {
+async function scanOf(lake: Lake, name: string, version: number | undefined, where: string | undefined): Promise<string> {
   const table = lake.table(name)
   const snapshot = await table.snapshot(version === undefined ? undefined : { version })
   if (!snapshot) throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
-  return table.scan(snapshot)
+  return table.scan(snapshot, where === undefined ? {} : { where })
 }
 
 async function answer(connection: DuckDBConnection, text: string, options: { limit: number; timeoutMs: number; signal: AbortSignal | undefined; began: number }): Promise<QueryAnswer> {

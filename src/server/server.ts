@@ -1,4 +1,125 @@
-import type { Log } from '../base/index.ts'
+/** Listens, guards and answers: every request passes the same door, every failure leaves in the same shape. */
+import { createServer, type Server as HttpServer } from 'node:http'
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { Hono } from 'hono'
+import { compress } from 'hono/compress'
+import { conflict, denied, ERROR_KINDS, errno, errorBody, invalid, missing, newId, overLimit, toLagoaError, type Log } from '../base/index.ts'
 import type { Platform } from '../platform/index.ts'
-export interface Server { readonly url: string; close(): Promise<void> }
-export async function startServer(_: { platform: Platform; logger: Log }): Promise<Server> { return { url: '', close: async () => undefined } }
+import { version } from './version.ts'
+import { openApi } from './openapi.ts'
+import type { HttpContext, Route } from './route.ts'
+import { alertRoutes } from './routes/alerts.ts'
+import { createEventHub, eventRoutes } from './routes/events.ts'
+import { healthRoutes } from './routes/health.ts'
+import { keyRoutes } from './routes/keys.ts'
+import { createOverview, overviewRoutes } from './routes/overview.ts'
+import { queryRoutes } from './routes/query.ts'
+import { streamRoutes } from './routes/streams.ts'
+import { systemRoutes } from './routes/system.ts'
+import { tableRoutes } from './routes/tables.ts'
+import { consolePage, docsPages, serveConsole } from './static.ts'
+
+export interface Server {
+  readonly url: string
+  /** Stops taking connections, ends event streams, waits for answers under way. */
+  close(): Promise<void>
+}
+
+const LARGEST_BODY = 64 * 1024 * 1024
+const GRACE_MS = 3000
+
+export async function startServer({ platform, logger }: { readonly platform: Platform; readonly logger: Log }): Promise<Server> {
+  const hub = createEventHub(platform)
+  const overview = createOverview(platform)
+  const routes: readonly Route[] = [
+    ...systemRoutes(platform),
+    ...overviewRoutes(overview),
+    ...streamRoutes(platform),
+    ...tableRoutes(platform),
+    ...queryRoutes(platform),
+    ...alertRoutes(platform),
+    ...keyRoutes(platform),
+    ...eventRoutes(hub),
+    ...healthRoutes(platform),
+  ]
+  const app = new Hono<{ Bindings: HttpBindings; Variables: { requestId: string } }>()
+
+  app.use(async (context, next) => {
+    context.set('requestId', newId())
+    context.header('x-request-id', context.get('requestId'))
+    context.header('x-content-type-options', 'nosniff')
+    guard(context)
+    await next()
+  })
+  // The event stream flushes each message by itself; compressing it would hold messages back.
+  const zip = compress()
+  app.use((context, next) => (context.req.path === '/api/v1/events' ? next() : zip(context, next)))
+  for (const route of routes) app.on(route.method.toUpperCase(), route.path.replaceAll(/\{(\w+)\}/g, ':$1'), (context) => route.handle(context))
+  const document = openApi(routes, version)
+  app.get('/openapi.json', (context) => context.json(document))
+  docsPages(app)
+  app.get('/', async (context): Promise<Response> => (wantsPage(context) ? consolePage(context) : context.json({ message: 'Running..' })))
+  serveConsole(app)
+  app.notFound((context): Promise<Response> => {
+    if (context.req.method === 'GET' && wantsPage(context) && !context.req.path.startsWith('/api/')) return consolePage(context)
+    throw missing('http.no_route', `There is no ${context.req.method} ${context.req.path}`, { hint: 'The routes are listed at /docs.' })
+  })
+  app.onError((thrown, context) => {
+    const error = toLagoaError(thrown)
+    const requestId = context.get('requestId')
+    if (error.kind === 'bug') logger.error('http.failed', { requestId, method: context.req.method, path: context.req.path, error })
+    return Response.json({ error: errorBody(error, requestId) }, { status: error.code === 'lake.expectation_failed' ? 422 : ERROR_KINDS[error.kind].status, headers: { 'x-request-id': requestId } })
+  })
+
+  const http = createServer({ keepAliveTimeout: 65_000, requestTimeout: 120_000 }, getRequestListener(app.fetch))
+  const { host, port } = platform.config.http
+  await listen(http, host, port)
+  overview.start()
+  const address = http.address()
+  const bound = typeof address === 'object' && address !== null ? address.port : port
+  return {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    async close() {
+      hub.close()
+      overview.stop()
+      await new Promise<void>((done) => {
+        http.close(() => done())
+        http.closeIdleConnections()
+        setTimeout(() => http.closeAllConnections(), GRACE_MS).unref()
+      })
+    },
+  }
+}
+
+function listen(http: HttpServer, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', (cause) => {
+      if (errno(cause) === 'EADDRINUSE') reject(conflict('http.port_taken', `Port ${port} on ${host} is in use by another program`, { hint: `Choose another: --port ${port + 1}, or --port 0 for any free one.`, cause }))
+      else if (errno(cause) === 'EACCES') reject(denied('http.port_denied', `This user may not listen on port ${port}`, { hint: 'Choose a port from 1024 up, such as --port 8080.', cause }))
+      else reject(cause)
+    })
+    http.listen(port, host, () => resolve())
+  })
+}
+
+/**
+ * There is no authentication yet, so only programs of this machine may call: a page from elsewhere must neither reach the API through
+ * the visitor's browser (Origin) nor by giving its own name this address (Host).
+ */
+function guard(context: HttpContext): void {
+  const host = context.req.header('host') ?? ''
+  if (!isLoopbackName(hostName(host))) throw denied('http.host', `The Host ${host} is not this machine`, { hint: 'Use http://127.0.0.1 or http://localhost.' })
+  const origin = context.req.header('origin')
+  if (origin !== undefined && origin !== `http://${host}`) throw denied('http.origin', `Pages of ${origin} may not call this API`, { hint: 'Call it from a program, or from the console itself.' })
+  const length = Number(context.req.header('content-length') ?? 0)
+  if (length > LARGEST_BODY) throw overLimit('http.body_too_large', `The body has ${length} bytes, at most ${LARGEST_BODY} are taken`, { hint: 'Send it in parts.' })
+  if (Number.isNaN(length)) throw invalid('http.length', 'The content-length is not a number')
+}
+
+function hostName(host: string): string {
+  return host.startsWith('[') ? host.slice(1, host.indexOf(']')) : (host.split(':')[0] ?? '')
+}
+
+const isLoopbackName = (name: string): boolean => name === 'localhost' || name === '::1' || /^127\.\d+\.\d+\.\d+$/.test(name)
+
+const wantsPage = (context: HttpContext): boolean => (context.req.header('accept') ?? '').includes('text/html')

@@ -192,6 +192,7 @@ export const AlertShape = z.object({
   resolvedAt: z.number().nullable(),
   matched: z.number(),
   values: z.record(z.string(), z.unknown()).describe('The fields of the reading that fired it'),
+  message: z.string().optional(),
 })
 export const AlertList = page(AlertShape)
 

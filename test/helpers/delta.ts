@@ -18,6 +18,8 @@ export interface Lake {
   /** The rows of the newest version, or of a snapshot, in order. */
   content(table: DeltaTable, select?: string, snapshot?: Snapshot): Promise<unknown[][]>
   select(sql: string): Relation
+  /** The paths of the objects below a prefix. */
+  paths(prefix: string): Promise<string[]>
 }
 
 export async function openLake(): Promise<Lake> {
@@ -44,6 +46,11 @@ export async function openLake(): Promise<Lake> {
       return at === null ? [] : rows(`select ${select} from (${await table.scan(at)}) order by all`)
     },
     select: (sql) => ({ connection, sql }),
+    paths: async (prefix) => {
+      const found: string[] = []
+      for await (const { path } of objects.list(prefix)) found.push(path)
+      return found
+    },
   }
 }
 

@@ -36,10 +36,15 @@ describe('objects in a folder', () => {
     expect(await objects.get('b/d/e')).not.toBeNull()
   })
 
-  test('a folder goes with its last object, so its name can be an object', async () => {
+  test('the name of a folder whose objects were all deleted can be an object', async () => {
     const objects = await openFolderObjects(tempFolder())
     await objects.put('b/a/c/d', bytes('x'))
     await objects.delete('b/a/c/d')
+    const staged = await objects.stage('b/a/c/e')
+    writeFileSync(staged.file, 'x')
+    await expect(objects.put('b/a', bytes('y'))).rejects.toMatchObject({ code: 'storage.path_taken' })
+    await staged.discard()
+    expect(await objects.putIfAbsent('b/a', bytes('x'))).toBe(true)
     await objects.put('b/a', bytes('y'))
     expect(Buffer.from((await objects.get('b/a')) ?? []).toString()).toBe('y')
   })
@@ -124,7 +129,7 @@ describe('objects in a folder', () => {
       console.log(await outcome(objects.put('b/large', Buffer.alloc(3_000_000))))
       console.log(await outcome(objects.putIfAbsent('b/large', Buffer.alloc(3_000_000))))
       console.log(readdirSync(${JSON.stringify(join(dir, 'b'))}).join())
-      execFileSync('mount', ['-o', 'remount,ro', ${JSON.stringify(dir)}])
+      execFileSync('mount', ['-o', 'remount,bind,ro', ${JSON.stringify(dir)}])
       console.log(await outcome(objects.putIfAbsent('b/other', Buffer.alloc(10))))
       console.log((await objects.get('b/small')).length)`
     const run = spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --input-type=module -e "$3"', 'sh', dir, process.execPath, script], { encoding: 'utf8' })

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'vitest'
 import { silentLog } from '../../src/base/index.ts'
-import { type EmbeddedConnection, openRecords } from '../../src/storage/index.ts'
+import { type EmbeddedConnection, openRecords, sqlState } from '../../src/storage/index.ts'
 import { recordsContract } from '../contracts/records.contract.ts'
 import { testRecords } from '../helpers/postgres.ts'
 
@@ -23,4 +23,9 @@ test('a server that is not there is unavailable, with a hint', async () => {
 
 test('a database that is not there is missing', async () => {
   await expect(openRecords({ connection: { ...connection, database: 'nowhere' }, log: silentLog })).rejects.toMatchObject({ kind: 'missing', code: 'storage.no_database' })
+})
+
+test('the name of a socket error is not taken for an SQLSTATE', () => {
+  expect(sqlState(Object.assign(new Error('broken pipe'), { code: 'EPIPE' }))).toBeUndefined()
+  expect(sqlState(Object.assign(new Error('deadlock'), { code: '40P01' }))).toBe('40P01')
 })

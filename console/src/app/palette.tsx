@@ -39,7 +39,9 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   }
 
   return (
-    <Modal opened onClose={onClose} withCloseButton={false} size={560} padding={0} yOffset="12vh" className="palette" aria-label={say('palette.open')} transitionProps={{ duration: 80 }}>
+    <Modal.Root opened onClose={onClose} size={560} padding={0} yOffset="12vh" transitionProps={{ duration: 80 }}>
+      <Modal.Overlay />
+      <Modal.Content className="palette" aria-label={say('palette.open')}>
       <input
         data-autofocus
         role="combobox"
@@ -73,6 +75,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
           </li>
         ))}
       </ul>
-    </Modal>
+      </Modal.Content>
+    </Modal.Root>
   )
 }

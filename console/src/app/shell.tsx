@@ -7,7 +7,7 @@ import { Check, Languages, Menu as MenuIcon, Monitor, Moon, Search, Sun } from '
 import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { hub, overviewQuery, streamsQuery, systemQuery, tablesQuery } from '../api/index.ts'
 import { useNow } from '../ui/now.ts'
-import { Mark } from '../ui/parts.tsx'
+import { Mark, PageHead } from '../ui/parts.tsx'
 import { Empty } from '../ui/states.tsx'
 import { Toasts } from '../ui/toasts.tsx'
 import { type Language, showLanguage, useWords } from '../ui/words/index.tsx'
@@ -48,10 +48,10 @@ export function Shell() {
           </ActionIcon>
           <Crumbs />
           <Connection />
-          <button type="button" className="command" aria-label={say('palette.open')} aria-keyshortcuts="Control+K" onClick={() => setSearching(true)}>
+          <button type="button" className="command" aria-keyshortcuts="Control+K" onClick={() => setSearching(true)}>
             <Search aria-hidden />
             <span>{say('palette.open')}</span>
-            <kbd>Ctrl K</kbd>
+            <kbd aria-hidden>Ctrl K</kbd>
           </button>
           <LanguageMenu />
           <ThemeMenu />
@@ -60,9 +60,14 @@ export function Shell() {
           <Outlet />
         </main>
       </div>
-      <Drawer opened={drawer} onClose={() => setDrawer(false)} size={236} withCloseButton={false} title={undefined} aria-label={say('shell.sidebar')} styles={{ body: { padding: '10px 8px', height: '100%' } }}>
-        <Sidebar />
-      </Drawer>
+      <Drawer.Root opened={drawer} onClose={() => setDrawer(false)} size={236}>
+        <Drawer.Overlay />
+        <Drawer.Content aria-label={say('shell.sidebar')}>
+          <Drawer.Body p="10px 8px" h="100%">
+            <Sidebar />
+          </Drawer.Body>
+        </Drawer.Content>
+      </Drawer.Root>
       {searching && (
         <Suspense>
           <Palette onClose={() => setSearching(false)} />
@@ -156,7 +161,7 @@ function Crumbs() {
           const last = i === parts.length - 1
           return (
             <li key={`${i}${part.label}`}>
-              {last || part.to === undefined ? <span {...(last ? { 'aria-current': 'page' } : {})}>{label}</span> : <Link to={part.to} {...(part.tier === undefined ? {} : { search: { tier: part.tier } })}>{label}</Link>}
+              {last || part.to === undefined ? <span {...(last ? { 'aria-current': 'page', className: 'here' } : {})}>{label}</span> : <Link to={part.to} activeOptions={{ exact: true, includeSearch: true }} {...(part.tier === undefined ? {} : { search: { tier: part.tier } })}>{label}</Link>}
             </li>
           )
         })}
@@ -248,15 +253,20 @@ function ThemeMenu() {
 export function NotFound() {
   const { say } = useWords()
   return (
-    <Empty
-      title={say('notFound.title')}
-      actions={
-        <Link to="/" className="link">
-          {say('notFound.back')}
-        </Link>
-      }
-    >
-      {say('notFound.text')}
-    </Empty>
+    <>
+      <PageHead title={say('notFound.title')} />
+      <div className="panel">
+        <Empty
+          title={say('notFound.what')}
+          actions={
+            <Link to="/" className="action-link">
+              {say('notFound.back')}
+            </Link>
+          }
+        >
+          {say('notFound.text')}
+        </Empty>
+      </div>
+    </>
   )
 }

@@ -7,6 +7,8 @@ import { useWords } from './words/index.tsx'
 export function alertTone(alert: AlertShape): Tone {
   if (alert.state === 'resolved') return 'ok'
   if (alert.state === 'pending') return 'run'
+  // A single reading is over as soon as it fired.
+  if (alert.state === 'fired') return alert.severity === 'info' ? 'off' : 'warn'
   return alert.severity === 'critical' ? 'bad' : alert.severity === 'warning' ? 'warn' : 'run'
 }
 

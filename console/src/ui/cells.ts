@@ -40,6 +40,8 @@ function decimals(value: number): number {
 
 /** Width of a column in pixels, from its header and the texts of some of its cells. */
 export function columnWidth(name: string, type: string, texts: readonly string[], least: number): number {
+  // Ids are told apart by their first letters; the whole one is in the cell's title.
+  const most = type.toLowerCase() === 'uuid' ? 168 : 340
   const longest = texts.reduce((most, text) => Math.max(most, text.length), 0)
-  return Math.round(Math.min(340, Math.max(least, name.length * 7.2 + type.length * 6.2 + 36, longest * 7 + 26)))
+  return Math.round(Math.min(most, Math.max(least, name.length * 7.2 + type.length * 6.2 + 36, longest * 7 + 26)))
 }

@@ -62,10 +62,10 @@ function build(language: string): Format {
       new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(share),
     duration(ms) {
       const whole = Math.max(0, ms)
-      if (whole >= day) return `${Math.floor(whole / day)} d ${Math.floor((whole % day) / hour)} h`
-      if (whole >= hour) return `${Math.floor(whole / hour)} h ${Math.floor((whole % hour) / minute)} min`
-      if (whole >= minute) return `${Math.floor(whole / minute)} min ${Math.floor((whole % minute) / second)} s`
-      return `${Math.floor(whole / second)} s`
+      const [large, small] =
+        whole >= day ? ([[day, 'd'], [hour, 'h']] as const) : whole >= hour ? ([[hour, 'h'], [minute, 'min']] as const) : whole >= minute ? ([[minute, 'min'], [second, 's']] as const) : ([[second, 's']] as const)
+      const rest = small === undefined ? 0 : Math.floor((whole % large[0]) / small[0])
+      return `${Math.floor(whole / large[0])} ${large[1]}${small === undefined || rest === 0 ? '' : ` ${rest} ${small[1]}`}`
     },
     span(ms) {
       if (ms < second) return `${number(ms, 0)} ms`

@@ -2,7 +2,7 @@
 import { closest, type Field, type FieldType, type LagoaError, type Schema } from '../../base/index.ts'
 import { calculated, isNumber, type ArithmeticSign, type CompareSign, type Expression, type TextTest, type ValueType } from './expression.ts'
 import { celError, parseCondition, type ASTNode, type Place } from './parse.ts'
-import { patternProblem } from './pattern.ts'
+import { compilePattern, PatternProblem } from './pattern.ts'
 
 /** The checked form of a condition over records of this schema; throws an error that shows the place when it is none. */
 export function checkCondition(place: Place, schema: Schema): Expression {
@@ -176,13 +176,13 @@ function arithmetic(sign: ArithmeticSign, [a, b]: readonly [ASTNode, ASTNode], s
 
 function choice(node: ASTNode, [a, b, c]: readonly [ASTNode, ASTNode, ASTNode], scope: Scope): Expression {
   const condition = boolean(a, '? :', scope)
-  const then = check(b, scope)
-  const otherwise = check(c, scope)
-  const type = then.type === otherwise.type ? then.type : isNumber(then.type) && isNumber(otherwise.type) ? 'double' : null
+  const yes = check(b, scope)
+  const no = check(c, scope)
+  const type = yes.type === no.type ? yes.type : isNumber(yes.type) && isNumber(no.type) ? 'double' : null
   if (type === null) {
-    throw problem(scope, 'alerts.cel_type', node, `the two results of ? : are ${TYPE_NAMES[then.type]} and ${TYPE_NAMES[otherwise.type]}`, 'Give both the same type.')
+    throw problem(scope, 'alerts.cel_type', node, `the two results of ? : are ${TYPE_NAMES[yes.type]} and ${TYPE_NAMES[no.type]}`, 'Give both the same type.')
   }
-  return { op: 'choose', type, condition, then, otherwise }
+  return { op: 'choose', type, condition, yes, no }
 }
 
 function membership([a, b]: readonly [ASTNode, ASTNode], scope: Scope): Expression {
@@ -227,16 +227,22 @@ function method(node: ASTNode, name: string, receiver: ASTNode, args: readonly A
     const subject = text(receiver, name, scope)
     const pattern = check(first, scope)
     if (pattern.op !== 'literal' || typeof pattern.value !== 'string') throw unsupported(scope, first, 'the pattern of matches must be a literal', "Write field.matches('^A[0-9]+').")
-    const trouble = patternProblem(pattern.value)
-    if (trouble) {
-      // Counts from the opening quote; an escape before the place would shift it, so the mark stays within the literal.
-      const start = Math.min(first.start + 1 + trouble.at, first.end - 1)
-      throw celError('alerts.unsafe_pattern', scope.place, { start, end: start + 1 }, `the pattern is refused: ${trouble.reason}`, 'A pattern must run in linear time: use character classes such as [ab]+ and at most three long repeats.')
-    }
+    refuseBadPattern(pattern.value, first, scope)
     return { op: 'matches', type: 'bool', text: subject, pattern: pattern.value }
   }
   if (METHODS.includes(name) || name === 'size') throw problem(scope, 'alerts.cel_type', node, `${name} takes ${name === 'size' ? 'no argument' : 'one argument'}`, SUPPORTED)
   throw unsupported(scope, node, `the method ${name}(...) is not something rules can use`, suggestion(name))
+}
+
+function refuseBadPattern(pattern: string, node: ASTNode, scope: Scope): void {
+  try {
+    compilePattern(pattern)
+  } catch (error) {
+    if (!(error instanceof PatternProblem)) throw error
+    // Counts from the opening quote; an escape before the place would shift it, so the mark stays within the literal.
+    const start = Math.min(node.start + 1 + error.at, node.end - 1)
+    throw celError('alerts.bad_pattern', scope.place, { start, end: start + 1 }, `the pattern is refused: ${error.message}`, "Patterns are RE2's, at most 200 characters long: no back references, no looking ahead or behind.")
+  }
 }
 
 function textTest(name: string): TextTest | null {

@@ -7,11 +7,9 @@
  */
 import { bug, type Field, type RowColumn, type Rows, type Schema } from '../../base/index.ts'
 import { calculated, canonical, type ArithmeticSign, type CompareSign, type Expression, type TextTest } from './expression.ts'
-import { SEARCHED_CHARACTERS } from './pattern.ts'
-
-export const FALSE = 0
-export const TRUE = 1
-export const UNKNOWN = 2
+import { characters, comparePairs, compareWith, copyColumn, TEXT_COMPARISONS, TEXT_TESTS } from './loops.ts'
+import { AND_OUTCOMES, ANYTHING, CAN_BE_FALSE, CAN_BE_TRUE, CAN_BE_UNKNOWN, compareOutcomes, FALSE, NOT_OUTCOMES, ONLY, OR_OUTCOMES, outcomesOf, TRUE, UNKNOWN, type Bounds } from './outcomes.ts'
+import { compilePattern } from './pattern.ts'
 
 /** Rows in a stretch: small enough that its columns and results stay in the processor's cache, and that quiet stretches are common. */
 export const STRETCH = 2048
@@ -67,19 +65,13 @@ interface Frame {
   stretch: number
 }
 
-/** Sets of possible results, as bits. */
-const CAN_BE_FALSE = 1
-const CAN_BE_TRUE = 2
-const CAN_BE_UNKNOWN = 4
-const ANYTHING = 7
-
 interface TruthNode {
   /** Every result that occurs in the loaded rows is in this set; it may hold more. */
   outcomes(): number
   results(): Uint8Array
 }
 
-/** Numbers, with NaN for unknown: what the log holds and arithmetic answers is finite otherwise. */
+/** Numbers, with NaN for unknown: what the log holds and arithmetic answers is finite no. */
 interface NumberNode {
   readonly constant: number | null
   /** Bounds of the known values; `least > greatest` when none is known. */
@@ -87,12 +79,6 @@ interface NumberNode {
   values(): Float64Array
   /** Brings `bounds` up to date with the loaded rows. */
   measure(): void
-}
-
-interface Bounds {
-  least: number
-  greatest: number
-  unknowns: boolean
 }
 
 interface TextNode {
@@ -127,7 +113,7 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
       case 'not':
         return not(truths(e.operand))
       case 'choose':
-        return chooseTruth(truths(e.condition), truths(e.then), truths(e.otherwise))
+        return chooseTruth(truths(e.condition), truths(e.yes), truths(e.no))
       case 'in':
         return e.operand.type === 'string' ? textIn(texts(e.operand), e.list) : numberIn(numbers(e.operand), e.list)
       case 'text':
@@ -157,7 +143,7 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
       case 'negate':
         return calculate('-', false, constantNumber(0), numbers(e.operand))
       case 'choose':
-        return chooseNumber(truths(e.condition), numbers(e.then), numbers(e.otherwise))
+        return chooseNumber(truths(e.condition), numbers(e.yes), numbers(e.no))
       case 'size':
         return sizes(texts(e.text))
       default:
@@ -168,7 +154,7 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
   function buildText(e: Expression): TextNode {
     if (e.op === 'literal') return { constant: String(e.value), values: () => [] }
     if (e.op === 'column') return textColumn(e.name)
-    if (e.op === 'choose') return chooseText(truths(e.condition), texts(e.then), texts(e.otherwise))
+    if (e.op === 'choose') return chooseText(truths(e.condition), texts(e.yes), texts(e.no))
     throw bug('alerts.not_text', `An expression of type ${e.type} was evaluated as text`)
   }
 
@@ -350,17 +336,17 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
     )
   }
 
-  function chooseTruth(condition: TruthNode, then: TruthNode, otherwise: TruthNode): TruthNode {
+  function chooseTruth(condition: TruthNode, yes: TruthNode, no: TruthNode): TruthNode {
     return truthNode(
       () => {
         const c = condition.outcomes()
-        const unknown = c & CAN_BE_UNKNOWN ? then.outcomes() | otherwise.outcomes() | CAN_BE_UNKNOWN : 0
-        return (c & CAN_BE_TRUE ? then.outcomes() : 0) | (c & CAN_BE_FALSE ? otherwise.outcomes() : 0) | unknown
+        const unknown = c & CAN_BE_UNKNOWN ? yes.outcomes() | no.outcomes() | CAN_BE_UNKNOWN : 0
+        return (c & CAN_BE_TRUE ? yes.outcomes() : 0) | (c & CAN_BE_FALSE ? no.outcomes() : 0) | unknown
       },
       (out, count) => {
         const c = condition.results()
-        const x = then.results()
-        const y = otherwise.results()
+        const x = yes.results()
+        const y = no.results()
         for (let i = 0; i < count; i++) {
           const v = x[i] ?? 0
           const w = y[i] ?? 0
@@ -423,8 +409,7 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
   }
 
   function matchTexts(a: TextNode, pattern: string): TruthNode {
-    const compiled = new RegExp(pattern, 'u')
-    return eachText(a, (x) => compiled.test(x.length > SEARCHED_CHARACTERS ? x.slice(0, SEARCHED_CHARACTERS) : x))
+    return eachText(a, compilePattern(pattern))
   }
 
   // --- numbers ---
@@ -467,11 +452,11 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
     })
   }
 
-  function chooseNumber(condition: TruthNode, then: NumberNode, otherwise: NumberNode): NumberNode {
+  function chooseNumber(condition: TruthNode, yes: NumberNode, no: NumberNode): NumberNode {
     return numberNode((out, count) => {
       const c = condition.results()
-      const x = then.values()
-      const y = otherwise.values()
+      const x = yes.values()
+      const y = no.values()
       for (let i = 0; i < count; i++) {
         const v = x[i] ?? 0
         const w = y[i] ?? 0
@@ -490,15 +475,15 @@ function createBuilder(schema: Schema, frame: Frame): Builder {
     })
   }
 
-  function chooseText(condition: TruthNode, then: TextNode, otherwise: TextNode): TextNode {
+  function chooseText(condition: TruthNode, yes: TextNode, no: TextNode): TextNode {
     let values: (string | null)[] = []
     const fill = once(frame, () => {
       const c = condition.results()
-      const xs = then.values()
-      const ys = otherwise.values()
+      const xs = yes.values()
+      const ys = no.values()
       values = Array.from({ length: frame.count }, (_, i) => {
-        const x = then.constant ?? xs[i] ?? null
-        const y = otherwise.constant ?? ys[i] ?? null
+        const x = yes.constant ?? xs[i] ?? null
+        const y = no.constant ?? ys[i] ?? null
         return c[i] === TRUE ? x : c[i] === FALSE ? y : x === y ? x : null
       })
     })
@@ -538,154 +523,7 @@ function once(frame: Frame, work: () => void): () => void {
 
 const noResults = new Uint8Array(STRETCH).fill(UNKNOWN)
 
-/** The one result of a set with one member. */
-const ONLY: readonly (number | undefined)[] = [UNKNOWN, FALSE, TRUE, undefined, UNKNOWN, undefined, undefined, undefined]
-
-function outcomesOf(canBeTrue: boolean, canBeFalse: boolean, canBeUnknown: boolean): number {
-  return (canBeTrue ? CAN_BE_TRUE : 0) | (canBeFalse ? CAN_BE_FALSE : 0) | (canBeUnknown ? CAN_BE_UNKNOWN : 0)
-}
-
-const KLEENE_AND = (a: number, b: number): number => (a === FALSE || b === FALSE ? FALSE : Math.max(a, b))
-const KLEENE_OR = (a: number, b: number): number => (a === TRUE || b === TRUE ? TRUE : Math.max(a, b))
-
-/** For each pair of sets of results, the set of what an operator makes of their members. */
-function outcomeTable(operator: (a: number, b: number) => number): readonly (readonly number[])[] {
-  const members = (set: number): number[] => [FALSE, TRUE, UNKNOWN].filter((value) => set & (1 << value))
-  const sets = Array.from({ length: 8 }, (_, set) => set)
-  return sets.map((a) => sets.map((b) => members(a).reduce((all, x) => members(b).reduce((more, y) => more | (1 << operator(x, y)), all), 0)))
-}
-
-const AND_OUTCOMES = outcomeTable(KLEENE_AND)
-const OR_OUTCOMES = outcomeTable(KLEENE_OR)
-const NOT_OUTCOMES = [0, 1, 2, 3, 4, 5, 6, 7].map((set) => outcomesOf((set & CAN_BE_FALSE) !== 0, (set & CAN_BE_TRUE) !== 0, (set & CAN_BE_UNKNOWN) !== 0))
-
 const MIRRORED: Readonly<Record<CompareSign, CompareSign>> = { '<': '>', '<=': '>=', '>': '<', '>=': '<=', '==': '==', '!=': '!=' }
-
-function compareOutcomes(sign: CompareSign, a: Bounds, b: Bounds): number {
-  const known = a.least <= a.greatest && b.least <= b.greatest
-  const unknown = a.unknowns || b.unknowns
-  if (!known) return outcomesOf(false, false, true)
-  const meet = a.least <= b.greatest && b.least <= a.greatest
-  const same = a.least === a.greatest && b.least === b.greatest && a.least === b.least
-  switch (sign) {
-    case '<':
-      return outcomesOf(a.least < b.greatest, a.greatest >= b.least, unknown)
-    case '<=':
-      return outcomesOf(a.least <= b.greatest, a.greatest > b.least, unknown)
-    case '>':
-      return outcomesOf(a.greatest > b.least, a.least <= b.greatest, unknown)
-    case '>=':
-      return outcomesOf(a.greatest >= b.least, a.least < b.greatest, unknown)
-    case '==':
-      return outcomesOf(meet, !same, unknown)
-    case '!=':
-      return outcomesOf(!same, meet, unknown)
-  }
-}
-
-/** One loop per sign: a loop that switched on the sign for each row would be several times slower. */
-function compareWith(sign: CompareSign, values: Float64Array, c: number, unknowns: boolean, out: Uint8Array, count: number): void {
-  switch (sign) {
-    case '<':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) < c ? 1 : 0
-      break
-    case '<=':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) <= c ? 1 : 0
-      break
-    case '>':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) > c ? 1 : 0
-      break
-    case '>=':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) >= c ? 1 : 0
-      break
-    case '==':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) === c ? 1 : 0
-      break
-    case '!=':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) !== c ? 1 : 0
-  }
-  if (unknowns) markUnknowns(values, out, count)
-}
-
-function comparePairs(sign: CompareSign, values: Float64Array, others: Float64Array, out: Uint8Array, count: number): void {
-  switch (sign) {
-    case '<':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) < (others[i] ?? 0) ? 1 : 0
-      break
-    case '<=':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) <= (others[i] ?? 0) ? 1 : 0
-      break
-    case '>':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) > (others[i] ?? 0) ? 1 : 0
-      break
-    case '>=':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) >= (others[i] ?? 0) ? 1 : 0
-      break
-    case '==':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) === (others[i] ?? 0) ? 1 : 0
-      break
-    case '!=':
-      for (let i = 0; i < count; i++) out[i] = (values[i] ?? 0) !== (others[i] ?? 0) ? 1 : 0
-  }
-  markUnknowns(values, out, count)
-  markUnknowns(others, out, count)
-}
-
-function markUnknowns(values: Float64Array, out: Uint8Array, count: number): void {
-  for (let i = 0; i < count; i++) {
-    const v = values[i] ?? 0
-    if (v !== v) out[i] = UNKNOWN
-  }
-}
-
-/** Copies a stretch of a column with NaN for what is unknown, and measures the rest. */
-function copyColumn(from: Float64Array, valid: Uint8Array, missing: readonly number[], start: number, count: number, into: Float64Array, bounds: Bounds): void {
-  let least = Infinity
-  let greatest = -Infinity
-  let unknowns = false
-  const first = missing[0] ?? Number.NaN
-  for (let i = 0; i < count; i++) {
-    const v = from[start + i] ?? 0
-    if (valid[start + i] === 0 || v === first || (missing.length > 1 && missing.includes(v))) {
-      into[i] = Number.NaN
-      unknowns = true
-    } else {
-      into[i] = v
-      if (v < least) least = v
-      if (v > greatest) greatest = v
-    }
-  }
-  bounds.least = least
-  bounds.greatest = greatest
-  bounds.unknowns = unknowns
-}
-
-const TEXT_COMPARISONS: Readonly<Record<CompareSign, (x: string, y: string) => boolean>> = {
-  '<': (x, y) => x < y,
-  '<=': (x, y) => x <= y,
-  '>': (x, y) => x > y,
-  '>=': (x, y) => x >= y,
-  '==': (x, y) => x === y,
-  '!=': (x, y) => x !== y,
-}
-
-const TEXT_TESTS: Readonly<Record<TextTest, (x: string, y: string) => boolean>> = {
-  contains: (x, y) => x.includes(y),
-  startsWith: (x, y) => x.startsWith(y),
-  endsWith: (x, y) => x.endsWith(y),
-}
-
-/** Unicode code points, as CEL counts them. */
-function characters(text: string): number {
-  let count = 0
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i)
-    const pair = unit >= 0xd800 && unit <= 0xdbff && i + 1 < text.length && (text.charCodeAt(i + 1) & 0xfc00) === 0xdc00
-    if (pair) i++
-    count++
-  }
-  return count
-}
 
 function fieldOf(schema: Schema, name: string): Field {
   const field = schema[name]

@@ -18,7 +18,7 @@ export type Expression =
   | { readonly op: 'isNull'; readonly type: 'bool'; readonly operand: Expression }
   | { readonly op: 'and' | 'or'; readonly type: 'bool'; readonly args: readonly Expression[] }
   | { readonly op: 'not'; readonly type: 'bool'; readonly operand: Expression }
-  | { readonly op: 'choose'; readonly type: ValueType; readonly condition: Expression; readonly then: Expression; readonly otherwise: Expression }
+  | { readonly op: 'choose'; readonly type: ValueType; readonly condition: Expression; readonly yes: Expression; readonly no: Expression }
   | { readonly op: 'arithmetic'; readonly type: 'int' | 'double'; readonly sign: ArithmeticSign; readonly left: Expression; readonly right: Expression }
   | { readonly op: 'negate'; readonly type: 'int' | 'double'; readonly operand: Expression }
   | { readonly op: 'in'; readonly type: 'bool'; readonly operand: Expression; readonly list: readonly (number | string)[] }
@@ -46,7 +46,7 @@ export function canonical(e: Expression): string {
     case 'negate':
       return `(${e.op} ${canonical(e.operand)})`
     case 'choose':
-      return `(? ${canonical(e.condition)} ${canonical(e.then)} ${canonical(e.otherwise)})`
+      return `(? ${canonical(e.condition)} ${canonical(e.yes)} ${canonical(e.no)})`
     case 'in':
       return `(in ${canonical(e.operand)} ${JSON.stringify(e.list)})`
     case 'text':
@@ -89,8 +89,8 @@ function collect(e: Expression, into: Set<string>): void {
       return
     case 'choose':
       collect(e.condition, into)
-      collect(e.then, into)
-      collect(e.otherwise, into)
+      collect(e.yes, into)
+      collect(e.no, into)
       return
     case 'text':
       collect(e.text, into)

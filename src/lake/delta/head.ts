@@ -12,23 +12,26 @@ import type { Place } from './types.ts'
 export interface Head {
   /** The newest version, never older than one that was committed before the call; null when there is no table. */
   refresh(): Promise<TableState | null>
-  /** The state at an earlier version. */
-  at(version: number): Promise<TableState>
+  /** The state at an earlier version; damage behind it does not matter. Null when there is no table. */
+  at(version: number): Promise<TableState | null>
 }
 
 /** Older states that are kept: asking for the same version twice in a row is common (a diff, a dashboard). */
 const KEPT_STATES = 4
 
+/** Rows of the FileLog that may pile up between two loads of the log. */
+const MOST_GROWTH = 100_000
+
 export function openHead(place: Place, root: string): Head {
-  let current: { state: TableState; commit: ObjectInfo | null } | null = null
-  let running: Promise<TableState | null> | null = null
-  let queued: Promise<TableState | null> | null = null
+  let current: { state: TableState; commit: ObjectInfo | null; loadedRows: number } | null = null
+  let last: Promise<TableState | null> = Promise.resolve(null)
+  let waiting: Promise<TableState | null> | null = null
   const kept = new Map<number, TableState>()
 
   const load = async (): Promise<TableState | null> => {
     kept.clear()
     const state = await loadState(place, root, null)
-    current = state && { state, commit: await place.objects.head(commitPath(root, state.version)) }
+    current = state && { state, commit: await place.objects.head(commitPath(root, state.version)), loadedRows: state.files.length }
     return state
   }
 
@@ -44,30 +47,26 @@ export function openHead(place: Place, root: string): Head {
       if (more !== null) found.push(more)
     }
     if (found.length === 0) return current.state
+    const { loadedRows } = current
     const state = applyCommits(root, current.state, found)
-    current = { state, commit: await place.objects.head(commitPath(root, state.version)) }
-    return state
+    current = { state, commit: await place.objects.head(commitPath(root, state.version)), loadedRows }
+    // Files that came and went since the start are let go by starting over, before they outgrow what is there.
+    return state.files.length > 2 * loadedRows + state.fileCount + MOST_GROWTH ? load() : state
   }
 
   return {
     // A refresh that runs may have looked before the caller's commit landed, so a caller shares only one that has not begun.
+    // They run one after the other: applying the same commit twice to the shared FileLog would count its files twice.
     refresh() {
-      if (running === null) {
-        running = refreshNow().finally(() => {
-          running = null
-        })
-        return running
-      }
-      queued ??= running
+      if (waiting !== null) return waiting
+      waiting = last
         .catch(() => null)
         .then(() => {
-          queued = null
-          running = refreshNow().finally(() => {
-            running = null
-          })
-          return running
+          waiting = null
+          return refreshNow()
         })
-      return queued
+      last = waiting
+      return waiting
     },
     async at(version) {
       const known = current?.state
@@ -75,7 +74,7 @@ export function openHead(place: Place, root: string): Head {
       const before = kept.get(version)
       if (before) return before
       const state = await loadState(place, root, version)
-      if (state === null) throw missing('lake.table_missing', `There is no table at ${root}`)
+      if (state === null) return null
       kept.set(version, state)
       for (const oldest of kept.keys()) {
         if (kept.size <= KEPT_STATES) break
@@ -145,8 +144,8 @@ export function versionMissing(root: string, wanted: number, oldest: number): Er
   return missing('lake.version_missing', `Version ${wanted} of ${root} can no longer be read: its commits were cleaned away`, { hint: `The oldest version that can be read is ${oldest}.` })
 }
 
-/** The last version committed at or before an instant, by the commits' times made strictly increasing. */
-export async function versionAt(place: Place, root: string, timestamp: number): Promise<number> {
+/** The last version committed at or before an instant, by the commits' times made strictly increasing; null when there are none. */
+export async function versionAt(place: Place, root: string, timestamp: number): Promise<number | null> {
   const { commits } = await listLog(place.objects, root)
   let found: number | null = null
   let adjusted = Number.NEGATIVE_INFINITY
@@ -157,5 +156,6 @@ export async function versionAt(place: Place, root: string, timestamp: number): 
   }
   if (found !== null) return found
   const first = commits[0]
-  throw missing('lake.version_missing', `Table ${root} has no version as old as ${new Date(timestamp).toISOString()}`, first ? { hint: `Its oldest commit is version ${first.version} of ${new Date(first.modified).toISOString()}.` } : {})
+  if (!first) return null
+  throw missing('lake.version_missing', `Table ${root} has no version as old as ${new Date(timestamp).toISOString()}`, { hint: `Its oldest commit is version ${first.version} of ${new Date(first.modified).toISOString()}.` })
 }

@@ -9,7 +9,7 @@ import { OUTCOME_UNKNOWN, commit, type Attempt } from './commit.ts'
 import type { Head } from './head.ts'
 import { NEW_TABLE, checkWritable, checkpointInterval } from './protocol.ts'
 import type { TableState } from './replay.ts'
-import { checkFields, fieldsOfRelation, matchColumns, type InputColumn } from './schema.ts'
+import { checkFields, inputFields, matchColumns, type InputColumn } from './schema.ts'
 import type { CommitOptions, CommitResult, CreateOptions, Metadata, Place, Relation } from './types.ts'
 import { writeError, type Written } from './write.ts'
 
@@ -44,7 +44,7 @@ export function transactionsOf(options: CommitOptions): Transaction[] {
 /** The input's columns lined up with the table's. */
 export async function alignInput(root: string, metadata: Metadata, input: Relation): Promise<InputColumn[]> {
   try {
-    return matchColumns(root, metadata.fields, await fieldsOfRelation(input))
+    return matchColumns(root, metadata.fields, await inputFields(input, metadata.fields))
   } catch (error) {
     throw writeError(root, error)
   }

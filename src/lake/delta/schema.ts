@@ -140,6 +140,21 @@ export async function fieldsOfRelation(relation: Relation): Promise<DeltaField[]
   return (await columnsOf(relation.connection, relation.sql)).map(({ name, type }) => ({ name, type: deltaType(name, type), nullable: true, metadata: {} }))
 }
 
+/**
+ * Like `fieldsOfRelation`, for an input to these columns: what is only ever a bare NULL has the type `void`. DuckDB reports such a
+ * column as INTEGER, so it is asked again where an integer would not do.
+ */
+export async function inputFields(relation: Relation, fields: readonly DeltaField[]): Promise<DeltaField[]> {
+  const input = await fieldsOfRelation(relation)
+  const wanted = new Map(fields.map((field) => [field.name.toLowerCase(), field.type]))
+  const suspects = input.filter((field) => field.type === 'integer' && !castIsSafe('integer', wanted.get(field.name.toLowerCase()) ?? 'integer'))
+  if (suspects.length === 0) return input
+  const reader = await relation.connection.runAndReadAll(`select ${suspects.map((field) => `typeof(${identifier(field.name)})`).join(', ')} from (select 1) left join (${relation.sql}\n) on true limit 1`)
+  const types = reader.getRows()[0] ?? []
+  const bare = new Set(suspects.filter((_, i) => types[i] === '"NULL"'))
+  return input.map((field) => (bare.has(field) ? { ...field, type: 'void' } : field))
+}
+
 async function columnsOf(connection: DuckDBConnection, sql: string): Promise<{ name: string; type: DuckDBType }[]> {
   const reader = await connection.runAndReadAll(`select * from (${sql}\n) limit 0`)
   const types = reader.columnTypes()
@@ -182,6 +197,7 @@ export function typeName(type: DeltaType): string {
 const WHOLE = new Set(['byte', 'short', 'integer', 'long'])
 
 function castIsSafe(from: DeltaType, to: DeltaType): boolean {
+  if (from === 'void') return true
   if (typeof from !== 'string' || typeof to !== 'string') return JSON.stringify(bare(from)) === JSON.stringify(bare(to))
   if (from === to) return true
   if (WHOLE.has(to)) return WHOLE.has(from)

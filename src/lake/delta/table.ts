@@ -37,11 +37,15 @@ export function openTable(place: Place, root: string): DeltaTable {
 }
 
 async function snapshot(table: Table, at: AtVersion | undefined): Promise<Snapshot | null> {
-  const newest = await table.head.refresh()
-  if (newest === null) return null
-  if (at === undefined) return new TableSnapshot(table.root, newest)
+  const state = at === undefined ? await table.head.refresh() : await earlier(table, at)
+  return state && new TableSnapshot(table.root, state)
+}
+
+async function earlier(table: Table, at: AtVersion): Promise<TableState | null> {
+  // The refresh notices when the table was made anew. What is damaged in newer versions is no reason to refuse an older one.
+  await table.head.refresh().catch(() => null)
   const version = 'version' in at ? at.version : await versionAt(table.place, table.root, at.timestamp)
-  return new TableSnapshot(table.root, version === newest.version ? newest : await table.head.at(version))
+  return version === null ? null : table.head.at(version)
 }
 
 async function testOf(place: Place, state: TableState, where: string): ReturnType<typeof predicateTest> {

@@ -31,7 +31,7 @@ const FILE_SIZE = '128MB'
 export async function writeRows(place: Place, root: string, metadata: Metadata, connection: DuckDBConnection, sql: string, signal?: AbortSignal): Promise<Written> {
   const partitioned = metadata.partitionColumns
   const data = metadata.fields.filter((field) => !partitioned.includes(field.name))
-  const columns = [...data.map((field) => identifier(field.name)), ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`)]
+  const columns = [...data.map((field) => `${valueSql(root, field)} as ${identifier(field.name)}`), ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`)]
   const split = partitioned.length > 0 ? `partition_by (${partitioned.map(identifier).join(', ')})` : `file_size_bytes '${FILE_SIZE}'`
   const staged: StagedObject[] = []
   const published: string[] = []
@@ -69,6 +69,13 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
     await rm(folder, { recursive: true, force: true })
     await first.discard()
   }
+}
+
+/** Statistics tell of nulls in plain columns only; a nested one that takes none is checked row by row. */
+function valueSql(root: string, field: DeltaField): string {
+  const column = identifier(field.name)
+  if (field.nullable || typeof field.type === 'string') return column
+  return `case when ${column} is null then error(${literal(`Column ${field.name} of ${root} takes no nulls`)}) else ${column} end`
 }
 
 interface WrittenFile {

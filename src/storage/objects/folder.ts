@@ -100,7 +100,6 @@ class FolderObjects implements Objects {
         throw error
       }
       await syncFolder(dirname(file)).catch(nullWhenAbsent)
-      await this.#removeEmpty(dirname(file))
     })
   }
 
@@ -176,8 +175,8 @@ class FolderObjects implements Objects {
       try {
         return await open(temporary, 'wx', 0o644)
       } catch (error) {
-        // Another caller may remove the folder as empty between making and using it.
-        if (errno(error) !== 'ENOENT' || attempt >= 10) throw error
+        // Twice, because another caller may remove the folder as empty between making and using it.
+        if (errno(error) !== 'ENOENT' || attempt >= 2) throw error
         await ensureFolder(dirname(temporary))
       }
     }
@@ -185,26 +184,16 @@ class FolderObjects implements Objects {
 
   async #moveInto(temporary: string, file: string, path: string): Promise<void> {
     try {
-      await rename(temporary, file)
+      await rename(temporary, file).catch(async (error: unknown) => {
+        if (!(await isFolder(file))) throw error
+        await clearEmptyFolder(file, path)
+        await rename(temporary, file)
+      })
     } catch (error) {
       await unlink(temporary).catch(() => undefined)
-      if (await isFolder(file)) throw hasObjectsBelow(path)
       throw error
     }
     await syncFolder(dirname(file))
-  }
-
-  /** Folders above a deleted object go when they are empty, up to the bucket, so that `a/b` can be an object after `a/b/c` was one. */
-  async #removeEmpty(folder: string): Promise<void> {
-    let current = folder
-    while (dirname(current) !== this.#root && current !== this.#root) {
-      try {
-        await rmdir(current)
-      } catch {
-        return
-      }
-      current = dirname(current)
-    }
   }
 
   /** One folder at a time. A folder sorts as its name with `/`, which is where its objects' paths stand in byte order. */
@@ -270,16 +259,32 @@ async function describe(file: string, path: string): Promise<ObjectInfo | null> 
 
 async function isThere(file: string, path: string): Promise<boolean> {
   const info = await stat(file).catch(nullWhenAbsent)
-  if (info?.isDirectory()) throw hasObjectsBelow(path)
-  return info !== null
+  if (!info?.isDirectory()) return info !== null
+  await clearEmptyFolder(file, path)
+  return false
+}
+
+/**
+ * Deleting objects leaves their folders, because somebody may be about to write there. They go when their name is wanted for an
+ * object; with objects below, the name is taken.
+ */
+async function clearEmptyFolder(folder: string, path: string): Promise<void> {
+  if (await removeEmpty(folder)) return
+  throw conflict('storage.path_taken', `${path} cannot be an object: there are objects below ${path}/`, { hint: 'Choose another name, or delete those first.' })
+}
+
+async function removeEmpty(folder: string): Promise<boolean> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    if (!entry.isDirectory() || !(await removeEmpty(join(folder, entry.name)))) return false
+  }
+  return rmdir(folder).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function isFolder(file: string): Promise<boolean> {
   return (await stat(file).catch(() => null))?.isDirectory() === true
-}
-
-function hasObjectsBelow(path: string): LagoaError {
-  return conflict('storage.path_taken', `${path} cannot be an object: there are objects below ${path}/`, { hint: 'Choose another name, or delete those first.' })
 }
 
 async function readFully(handle: FileHandle, from: number, wanted: number): Promise<Uint8Array> {

@@ -8,7 +8,8 @@ import { conflict, denied, errno, invalid, bug, LagoaError, missing, unavailable
 export function sqlState(error: unknown): string | undefined {
   if (error instanceof LagoaError) return sqlState(error.cause)
   const code = errno(error)
-  return code !== undefined && /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+  // EPIPE and its like have five letters, too; no SQLSTATE starts with E.
+  return code !== undefined && /^(?!E)[0-9A-Z]{5}$/.test(code) ? code : undefined
 }
 
 /** The constraint that refused a row, when the error names one. */
@@ -36,7 +37,7 @@ function databaseAway(cause: Error): LagoaError {
   })
 }
 
-const SOCKET_ERRORS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOTSOCK'])
+const SOCKET_ERRORS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOTSOCK', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'])
 
 function isConnectionLoss(cause: Error): boolean {
   return SOCKET_ERRORS.has(errno(cause) ?? '') || /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout expired)/.test(cause.message)

@@ -29,7 +29,7 @@ export function openListener(open: () => Promise<NoticeSession>, log: Log): List
   const connect = async (): Promise<NoticeSession> => {
     const session = await open()
     session.onNotice((channel, payload) => {
-      for (const callback of [...(channels.get(channel) ?? [])]) call(callback, payload)
+      for (const callback of Array.from(channels.get(channel) ?? [])) call(callback, payload)
     })
     session.onLost(() => {
       current = null
@@ -58,7 +58,7 @@ export function openListener(open: () => Promise<NoticeSession>, log: Log): List
         await systemClock.sleep(backoff(attempt, 50, 5_000), closing.signal)
         await session()
         log.info('records.listening_again', { channels: channels.size })
-        for (const callbacks of [...channels.values()]) for (const callback of [...callbacks]) call(callback, '')
+        for (const callback of Array.from(channels.values(), (callbacks) => [...callbacks]).flat()) call(callback, '')
         return
       } catch (error) {
         if (!closing.signal.aborted) log.debug('records.listen_failed', { error, attempt })

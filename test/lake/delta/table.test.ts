@@ -55,8 +55,32 @@ describe('appending', () => {
     await expect(table.append(lake.select('select null::bigint as id'))).rejects.toMatchObject({ code: 'lake.null_value' })
     await expect(table.append(lake.select('select 170141183460469231731687303715884105727::hugeint as id'))).rejects.toMatchObject({ code: 'lake.input_failed' })
     await expect(table.append(lake.select('select nowhere'))).rejects.toMatchObject({ code: 'lake.input_failed' })
-    const left = (await Array.fromAsync(lake.objects.list(`${root}/`))).map((info) => info.path)
+    const left = await lake.paths(`${root}/`)
     expect(left).toEqual([commitFile(root, 0)])
+  })
+  test('a nested column that takes no nulls gets none', async () => {
+    const table = lake.table(fresh())
+    await table.create({ fields: [field('o', { type: 'struct', fields: [field('k', 'integer')] }, false), field('l', { type: 'array', elementType: 'string', containsNull: true })] })
+    await expect(table.append(lake.select('select null::struct(k integer) as o'))).rejects.toMatchObject({ code: 'lake.input_failed', message: expect.stringContaining('takes no nulls') as string })
+    await table.append(lake.select("select {k: 1} as o, ['a', null] as l union all select {k: null}, null"))
+    expect(await lake.content(table, 'o.k, l[1]')).toEqual([[1, 'a'], [null, null]])
+  })
+  test('many callers at once see each commit once', async () => {
+    const table = lake.table(fresh())
+    await table.create({ fields: FIELDS })
+    const connections = await Promise.all(Array.from({ length: 4 }, () => lake.place.duck.connect()))
+    await Promise.all(
+      connections.map(async (connection, n) => {
+        for (let i = 0; i < 8; i++) {
+          await table.append({ connection, sql: `select ${n * 100 + i} as id` })
+          const [a, b] = await Promise.all([table.snapshot(), table.snapshot()])
+          expect(a?.rowCount).toBe(a?.version)
+          expect(b?.rowCount).toBe(b?.version)
+        }
+      }),
+    )
+    for (const connection of connections) connection.closeSync()
+    expect(await table.snapshot()).toMatchObject({ version: 32, rowCount: 32, fileCount: 32 })
   })
   test('no rows commit nothing, except the txn when one is given', async () => {
     const table = lake.table(fresh())
@@ -125,11 +149,11 @@ describe('overwriting', () => {
     await table.create({ fields: FIELDS, configuration: { 'delta.appendOnly': 'true' } })
     await table.append(lake.select("select 1 as id, 'a' as name"))
     await table.merge(lake.select("select 2 as id, 'b' as name"), { keys: ['id'] })
-    const before = (await Array.fromAsync(lake.objects.list(`${root}/`))).length
+    const before = (await lake.paths(`${root}/`)).length
     await expect(table.overwrite(lake.select('select 1 as id'))).rejects.toMatchObject({ code: 'lake.append_only', kind: 'denied' })
     await expect(table.overwrite(lake.select('select 1 as id'), { where: 'id = 1' })).rejects.toMatchObject({ code: 'lake.append_only' })
     await expect(table.merge(lake.select("select 2 as id, 'c' as name"), { keys: ['id'] })).rejects.toMatchObject({ code: 'lake.append_only' })
-    expect((await Array.fromAsync(lake.objects.list(`${root}/`))).length).toBe(before)
+    expect((await lake.paths(`${root}/`)).length).toBe(before)
     expect(await lake.content(table)).toEqual([['1', 'a'], ['2', 'b']])
   })
 })
@@ -271,7 +295,7 @@ describe('features', () => {
       const table = lake.table(root)
       expect((await table.snapshot())?.version).toBe(0)
       await expect(table.append(lake.select('select 1 as id')), name).rejects.toMatchObject({ kind: 'unsupported', code: 'lake.feature_unsupported', message: expect.stringContaining(name) as string })
-      expect(await Array.fromAsync(lake.objects.list(`${root}/`))).toHaveLength(1)
+      expect(await lake.paths(`${root}/`)).toHaveLength(1)
     }
   })
   test('a table with only appendOnly and invariants named as features is written', async () => {

@@ -21,7 +21,8 @@ export function AlertsScreen() {
   const firing = useQuery(recentAlertsQuery({ state: 'firing' }, 100))
   const rules = useQuery(rulesQuery)
   const pages = useInfiniteQuery(alertPagesQuery(search))
-  const items = pages.data?.pages.flatMap((page) => page.items) ?? []
+  // What fires now stands above the history, not twice.
+  const items = (pages.data?.pages.flatMap((page) => page.items) ?? []).filter((alert) => search.state !== undefined || search.rule !== undefined || alert.state !== 'firing')
   const set = (change: Partial<typeof search>): void => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
   const count = firing.data?.items.length ?? 0
   const title = firing.data === undefined ? say('page.alerts') : count === 0 ? say('alerts.title.none') : say('situation.firing', { n: count })
@@ -32,7 +33,7 @@ export function AlertsScreen() {
       <PageHead title={title} sub={rules.data === undefined ? undefined : say('alerts.sub', { n: rules.data.items.length })} />
       <div className="alert-columns">
         <div className="grid">
-          {count > 0 && search.state !== 'firing' && (
+          {count > 0 && search.state === undefined && search.rule === undefined && (
             <Panel title={say('alerts.firing')} tag={<Tag kind="bad">{format.number(count)}</Tag>}>
               <ul>
                 {firing.data?.items.map((alert) => (

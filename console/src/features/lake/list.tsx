@@ -122,6 +122,7 @@ export function LakeScreen() {
 function Row({ table, now, byName }: { table: TableSummary; now: number; byName: ReadonlyMap<string, TableSummary> }) {
   const { say, format } = useWords()
   const checks = table.checks.passed + table.checks.failed
+  const state = freshness(table, byName)
   return (
     <tr>
       <td>
@@ -135,7 +136,13 @@ function Row({ table, now, byName }: { table: TableSummary; now: number; byName:
       <td className="num">{table.version === null ? '–' : format.number(table.version)}</td>
       <td title={table.updatedAt === null ? undefined : format.dateTime(table.updatedAt)}>{table.updatedAt === null ? say('lake.never') : format.ago(table.updatedAt, now)}</td>
       <td>
-        <Fresh state={freshness(table, byName)} error={table.refresh.error} />
+        {state === 'failed' || state === 'behind' ? (
+          <Link to="/lake/$name" params={{ name: table.name }}>
+            <Fresh state={state} error={table.refresh.error} />
+          </Link>
+        ) : (
+          <Fresh state={state} error={undefined} />
+        )}
       </td>
       <td>
         {checks === 0 ? (

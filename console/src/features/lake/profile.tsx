@@ -27,8 +27,13 @@ export function ColumnProfile({ column }: { column: Column }) {
         })}
       </svg>
       <div className="profile-facts">
-        <span className="cut">{fact()}</span>
-        {column.nullShare > 0 && <span className="c-bad">{say('profile.nulls', { share: format.percent(column.nullShare) })}</span>}
+        {column.nullShare > 0 ? (
+          <span className="cut c-bad" title={fact()}>
+            {say('profile.nulls', { share: format.percent(column.nullShare) })}
+          </span>
+        ) : (
+          <span className="cut">{fact()}</span>
+        )}
       </div>
     </>
   )

@@ -4,7 +4,7 @@ import type { Version } from '../../api/index.ts'
 import { Panel } from '../../ui/parts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 
-const onRail = 12
+const onRail = 8
 const bars = 44
 
 export function describe(version: Version, say: ReturnType<typeof useWords>['say'], format: ReturnType<typeof useWords>['format']): string {

@@ -16,7 +16,7 @@ export type Line = { readonly key: string; readonly colour: number; readonly lou
 
 const height = 236
 const font = '11px "Geist Variable", system-ui, sans-serif'
-const dashes = [undefined, [6, 4], [2, 3]] as const
+const dashes = [undefined, [9, 3], [2, 3]] as const
 
 export function FieldChart({
   store,
@@ -90,13 +90,26 @@ export function FieldChart({
               ctx.lineWidth = dpr
               ctx.font = font.replace('11px', `${11 * dpr}px`)
               ctx.setLineDash([5 * dpr, 4 * dpr])
-              for (const limit of values) {
+              ctx.textAlign = 'left'
+              ctx.textBaseline = 'alphabetic'
+              const sorted = values.toSorted((a, b) => b - a)
+              for (const [i, limit] of sorted.entries()) {
+                // Of two limits close together the lower one is named below its line.
+                const higher = sorted[i - 1]
+                const crowded = higher !== undefined && u.valToPos(limit, 'y', true) - u.valToPos(higher, 'y', true) < 18 * dpr
                 const y = Math.round(u.valToPos(limit, 'y', true)) + 0.5
                 ctx.beginPath()
                 ctx.moveTo(bbox.left, y)
                 ctx.lineTo(bbox.left + bbox.width, y)
                 ctx.stroke()
-                ctx.fillText(say('live.limit', { value: format.number(limit) }), bbox.left + 6 * dpr, y - 5 * dpr)
+                const text = say('live.limit', { value: format.number(limit) })
+                const base = y + (crowded ? 13 : -5) * dpr
+                ctx.fillStyle = colour('--panel')
+                ctx.globalAlpha = 0.8
+                ctx.fillRect(bbox.left + 3 * dpr, base - 10 * dpr, ctx.measureText(text).width + 6 * dpr, 13 * dpr)
+                ctx.globalAlpha = 1
+                ctx.fillStyle = colour('--er')
+                ctx.fillText(text, bbox.left + 6 * dpr, base)
               }
               ctx.restore()
             },

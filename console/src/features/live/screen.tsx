@@ -171,13 +171,13 @@ function LiveView(props: {
     <>
       <PageHead
         title={headline}
+        tags={<span className="quiet">{stream.description ?? system?.title}</span>}
         sub={
           <div className="facts-line">
             <span className="facts-line" style={{ gap: 6 }}>
               <Mark tone={paused ? 'off' : connection.is === 'open' ? 'ok' : 'bad'} />
               {say(paused ? 'live.paused' : connection.is === 'open' ? 'live.streaming' : 'live.reconnecting')}
             </span>
-            <span>{stream.description ?? system?.title}</span>
             <span>{say('live.rate', { n: format.number(rate, rate < 10 ? 1 : 0) })}</span>
             {delay !== undefined && <span title={say('live.delay.what')}>{say('live.delay', { span: format.span(delay) })}</span>}
             {all.length > 0 && <span>{say('live.reporting', { n: all.length - stale, of: all.length })}</span>}

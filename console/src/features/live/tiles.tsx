@@ -26,6 +26,9 @@ const Tile = memo(function Tile({ name, state, age, values, fields, limits }: { 
   const { say, format } = useWords()
   const numbers = values.split('|').map((value) => (value === '' ? null : Number(value)))
   const never = age > 10 * 365 * 86_400
+  const since = age === 0 ? say('live.now') : format.ago(-age * 1000, 0)
+  // Three values and more need the width, so their unit goes below.
+  const stacked = fields.length > 2
   return (
     <li className={`tile ${state}`}>
       <div className="name">
@@ -33,9 +36,9 @@ const Tile = memo(function Tile({ name, state, age, values, fields, limits }: { 
         <b className="cut" title={name}>
           {name}
         </b>
-        <span>{state === 'ok' ? (age === 0 ? say('live.now') : format.ago(-age * 1000, 0)) : say(`live.state.${state}`)}</span>
+        <span title={state === 'ok' ? undefined : say(`live.state.${state}.long`)}>{state === 'ok' ? since : state === 'stale' ? (never ? say('live.never') : say('live.staleSince', { ago: since })) : say(`live.state.${state}`)}</span>
       </div>
-      <div className="figures">
+      <div className={stacked ? 'figures stacked' : 'figures'}>
         {fields.map((field, i) => {
           const value = numbers[i] ?? null
           const level =
@@ -48,14 +51,14 @@ const Tile = memo(function Tile({ name, state, age, values, fields, limits }: { 
           return (
             <div key={field.name}>
               <span className="label">
-                {fieldLabel(field.name)} {field.unit !== undefined && <small>{unitLabel(field.unit)}</small>}
+                {fieldLabel(field.name)} {field.unit !== undefined && !stacked && <small>{unitLabel(field.unit)}</small>}
               </span>
-              <span className={`number ${level}`}>{value === null ? <i>{say('live.noData')}</i> : format.number(value, digits(value))}</span>
+              <span className={`number ${level}`}>{value === null ? <i title={say('live.noData')}><span aria-hidden>–</span><span className="unseen">{say('live.noData')}</span></i> : format.number(value, digits(value))}</span>
+              {field.unit !== undefined && stacked && <span className="label">{unitLabel(field.unit)}</span>}
             </div>
           )
         })}
       </div>
-      {state === 'stale' && <div className="quiet small">{never ? say('live.never') : say('live.lastReading', { ago: format.ago(-age * 1000, 0) })}</div>}
     </li>
   )
 })

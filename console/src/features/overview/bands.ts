@@ -22,7 +22,7 @@ export type Amounts = {
 }
 
 const order: readonly Tier[] = ['bronze', 'silver', 'gold']
-const boxWidth = 124
+const boxWidth = 118
 const least = 66
 const tallest = 138
 const step = 42
@@ -30,10 +30,10 @@ const stub = 4
 
 export function layoutBands(amounts: Amounts, width: number): Layout {
   const rowsHigh = Math.max(amounts.sources.length, amounts.consumers)
-  const height = Math.max(210, rowsHigh * step + 40)
+  const height = Math.max(186, rowsHigh * step + 40)
   const middle = height / 2
-  const left = Math.min(190, width * 0.17)
-  const right = Math.min(170, width * 0.16)
+  const left = Math.min(158, width * 0.15)
+  const right = Math.min(140, width * 0.14)
   const gap = Math.max(40, (width - left - right - boxWidth * 3) / 4)
 
   const most = Math.max(1, ...order.map((tier) => amounts.tiers[tier]))

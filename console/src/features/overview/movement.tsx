@@ -17,10 +17,13 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
   const sources = movement.sources.slice(0, mostRows)
   const consumers = movement.consumers.slice(0, mostRows)
   const facts = (tier: Tier): { tables: number; rows: number; bytes: number } => movement.tiers.find((each) => each.tier === tier) ?? { tables: 0, rows: 0, bytes: 0 }
+  // A source that rests is told by what it brought.
+  const pace = (source: (typeof sources)[number]): string =>
+    source.perSecond > 0 ? say('movement.perSecond', { n: format.number(source.perSecond, source.perSecond < 10 ? 1 : 0) }) : say('movement.rows', { rows: format.count(source.records) })
   const nothing = sources.length === 0 && movement.tiers.every((tier) => tier.tables === 0)
 
   return (
-    <Panel title={say('movement.title')} right={<span>{say('movement.scale')}</span>}>
+    <Panel title={say('movement.title')} right={<span className="wide-only">{say('movement.scale')}</span>}>
       <div ref={ref} className="movement">
         {nothing ? (
           <Empty title={say('movement.empty.title')}>{say('movement.empty.text')}</Empty>
@@ -29,7 +32,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
             {sources.map((source) => (
               <li key={source.name}>
                 <span className="quiet">{source.kind}</span> <b>{source.name}</b>
-                <span className="r">{say('movement.perSecond', { n: format.number(source.perSecond, source.perSecond < 10 ? 1 : 0) })}</span>
+                <span className="r">{pace(source)}</span>
               </li>
             ))}
             {order.map((tier) => (
@@ -52,7 +55,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
         ) : width > 0 ? (
           diagram(width - 28)
         ) : (
-          <div style={{ height: 210 }} />
+          <div style={{ height: 186 }} />
         )}
       </div>
     </Panel>
@@ -81,7 +84,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
                 {cut(source.name, 22)}
               </text>
               <text x={box.x - 9} y={y + 13} textAnchor="end" className="detail">
-                {source.perSecond > 0 ? say('movement.perSecond', { n: format.number(source.perSecond, source.perSecond < 10 ? 1 : 0) }) : say('movement.rows', { rows: format.count(source.records) })} · {source.kind}
+                {pace(source)} · {source.kind}
               </text>
             </g>
           )
@@ -107,9 +110,11 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
             <text x={between} y={plan.height / 2 - 2} className="name">
               {say('movement.kept', { share: format.percent(movement.keptShare) })}
             </text>
-            <text x={between} y={plan.height / 2 + 13} className="detail on-band">
-              {say('movement.kept.how')}
-            </text>
+            {silver.x - bronze.x - bronze.width > 114 && (
+              <text x={between} y={plan.height / 2 + 13} className="detail on-band">
+                {say('movement.kept.how')}
+              </text>
+            )}
           </g>
         )}
         {order.map((tier) => {
@@ -117,7 +122,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
           const { tables, rows, bytes } = facts(tier)
           const top = box.y + (box.height - 58) / 2 + 12
           return (
-            <Link key={tier} to="/lake" search={{ tier }} aria-label={`${say(`tier.${tier}`)}, ${say('movement.tables', { n: tables })}`}>
+            <Link key={tier} to="/lake" search={{ tier }}>
               <rect {...box} rx={6} fill={`var(--${ink[tier]}s)`} stroke={`var(--${ink[tier]}f)`} strokeDasharray={tables === 0 ? '4 3' : undefined} />
               <rect x={box.x} y={box.y} width={4} height={box.height} rx={2} fill={`var(--${ink[tier]}f)`} />
               <text x={box.x + 16} y={top} fontSize="13.5" fontWeight="620" fill={`var(--${ink[tier]})`}>

@@ -34,9 +34,9 @@ export function OverviewScreen() {
       <div className="overview-columns">
         <div className="grid">
           <Attention items={data.attention} />
-          <AlertsToday today={data.alerts.today} now={now} />
+          {system.data === undefined ? null : <Services services={system.data.services} />}
         </div>
-        {system.data === undefined ? null : <Services services={system.data.services} />}
+        <AlertsToday today={data.alerts.today} now={now} />
       </div>
     </>
   )

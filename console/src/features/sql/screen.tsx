@@ -113,7 +113,7 @@ export function SqlScreen() {
         )}
       </div>
       {query.data !== undefined && !query.isPending && (
-        <section className="panel sql-result" aria-label={say('sql.result')}>
+        <div className="panel sql-result">
           <div className="panel-head">
             <span className="quiet" role="status">
               {query.data.truncated ? say('sql.truncated', { rows: format.number(query.data.rows.length) }) : say('sql.rows', { n: query.data.rows.length, rows: format.number(query.data.rows.length) })}
@@ -121,7 +121,7 @@ export function SqlScreen() {
             <div className="right">{format.span(query.data.elapsedMs)}</div>
           </div>
           {query.data.rows.length === 0 ? <Empty title={say('sql.noRows')} /> : <DataGrid result={query.data} label={say('sql.result')} maxHeight="max(280px, calc(100dvh - 420px))" />}
-        </section>
+        </div>
       )}
     </>
   )

@@ -14,7 +14,7 @@ export async function readPostmaster(data: string): Promise<Postmaster | null> {
   const lines = (await readFile(join(data, 'postmaster.pid'), 'utf8').catch(() => '')).split('\n')
   const pid = Number(lines[0])
   if (!Number.isInteger(pid) || pid <= 0) return null
-  return { pid, socket: (lines[4] ?? '').split(',')[0]?.trim() ?? '', status: (lines[7] ?? '').trim() }
+  return { pid, socket: lines[4] ?? '', status: (lines[7] ?? '').trim() }
 }
 
 export function isAlive(pid: number): boolean {

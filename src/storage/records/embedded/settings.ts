@@ -13,7 +13,7 @@ export function serverConfig(files: ServerFiles): string {
     // Reachable by this machine's user only: no TCP, a socket in a folder that nobody else may enter.
     ['listen_addresses', ''],
     ['port', 5432],
-    ['unix_socket_directories', files.socket],
+    ['unix_socket_directories', `"${files.socket.replaceAll('"', '""')}"`],
     ['unix_socket_permissions', '0700'],
     ['hba_file', files.hba],
     ['max_connections', 40],
@@ -29,7 +29,7 @@ export function serverConfig(files: ServerFiles): string {
     ['wal_level', 'replica'],
     ['max_wal_senders', 0],
     ['max_replication_slots', 0],
-    ['wal_buffers', '8MB'],
+    ['wal_buffers', '16MB'],
     ['min_wal_size', '128MB'],
     ['max_wal_size', '512MB'],
     ['checkpoint_timeout', '10min'],
@@ -67,4 +67,4 @@ export function serverConfig(files: ServerFiles): string {
 /** The folder of the socket is the password. */
 export const HBA = 'local all all trust\n'
 
-const quoted = (value: string | number): string => `'${String(value).replaceAll("'", "''")}'`
+const quoted = (value: string | number): string => `'${String(value).replaceAll('\\', '\\\\').replaceAll("'", "''")}'`

@@ -70,7 +70,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const root = join(home, 'pg')
   const files = { root, data: join(root, 'data'), log: join(root, 'postgres.log') }
   try {
-    const running = await runningServer(files.data, log)
+    const running = await runningServer(files.data, log, signal)
     const server = running ?? (await startServer(binaries, files, log, signal))
     log.info('database.started', { adopted: server.adopted, pid: server.pid, ms: Math.round(performance.now() - started) })
     return supervise(server, binaries, files, log)
@@ -103,7 +103,7 @@ function supervise(first: Server, binaries: Binaries, files: Files, log: Log): E
     log.warn('database.exited', { pid: server.pid })
     for (let attempt = 0; !stopping.signal.aborted; attempt++) {
       try {
-        server = (await runningServer(files.data, log)) ?? (await startServer(binaries, files, log, stopping.signal))
+        server = (await runningServer(files.data, log, stopping.signal)) ?? (await startServer(binaries, files, log, stopping.signal))
         log.info('database.restarted', { pid: server.pid })
         return
       } catch (error) {
@@ -139,12 +139,13 @@ const at = (socket: string): EmbeddedConnection => ({ host: socket, port: PORT, 
 // --- adopting
 
 /** The server that runs on this data folder already, once it answers; null when there is none. */
-async function runningServer(data: string, log: Log): Promise<Server | null> {
+async function runningServer(data: string, log: Log, signal: AbortSignal | undefined): Promise<Server | null> {
   const found = await readPostmaster(data)
   if (!found || !(await isServerOf(found.pid, data))) return null
   const deadline = Date.now() + START_LIMIT_MS
   let unreachableSince = 0
   while (Date.now() < deadline && (await isServerOf(found.pid, data))) {
+    signal?.throwIfAborted()
     const now = await readPostmaster(data)
     if (now?.pid !== found.pid) break
     const answer = now.socket === '' ? 'starting' : await greet(at(now.socket), data)
@@ -195,7 +196,7 @@ async function startServer(binaries: Binaries, files: Files, log: Log, signal: A
   await ensureFolder(dirname(files.root))
   await ensureFolder(files.root, 0o700)
   const launcher = await findLauncher(await ownerOf(files.data))
-  if (launcher.uid !== undefined) await chownTree(files.root, launcher.uid, launcher.gid ?? launcher.uid)
+  if (launcher.uid !== undefined && (await ownerOf(files.root)) !== launcher.uid) await handOverTree(files.root, launcher)
   await removeUnfinished(files.root)
   if (!(await hasDatabase(files.data, binaries))) await createDatabase(binaries, launcher, files, log, signal)
   await refuseForeignOwner(files.data, launcher)
@@ -205,7 +206,7 @@ async function startServer(binaries: Binaries, files: Files, log: Log, signal: A
   const hba = join(files.root, 'pg_hba.conf')
   await writeFile(hba, HBA)
   await writeFile(configFile, serverConfig({ socket, hba, custom: await customSettings(files.root) }))
-  if (launcher.uid !== undefined) await chownTree(files.root, launcher.uid, launcher.gid ?? launcher.uid)
+  for (const made of [socket, hba, configFile]) await handOver(made, launcher)
 
   const deadline = Date.now() + LEFTOVER_LIMIT_MS
   for (;;) {
@@ -216,7 +217,7 @@ async function startServer(binaries: Binaries, files: Files, log: Log, signal: A
     const outcome = await untilReady(child, at(socket), files, signal)
     if (outcome === 'ready') return { connection: at(socket), pid: child.pid ?? 0, adopted: false }
     // Another Lagoa may have been faster; then its server is ours, too.
-    const running = await runningServer(files.data, log)
+    const running = await runningServer(files.data, log, signal)
     if (running) return running
     const said = await readFrom(files.log, logStart)
     if (!/is still in use|lock file .* already exists/.test(said) || Date.now() > deadline) throw startFault(files, said)
@@ -236,6 +237,7 @@ async function spawnServer(binaries: Binaries, launcher: Launcher, files: Files,
   const [program = '', ...args] = [...launcher.command, binaries.postgres, '-D', files.data, '-c', `config_file=${configFile}`]
   const output = await open(files.log, 'a', 0o600)
   try {
+    await handOver(files.log, launcher)
     // A session of its own and a file for its output: neither Ctrl-C nor the end of this process reaches it.
     const child = spawn(program, args, { detached: true, stdio: ['ignore', output.fd, output.fd], env: CHILD_ENV, ...asUser(launcher) })
     child.on('error', () => undefined)
@@ -377,15 +379,18 @@ async function socketFolder(root: string, launcher: Launcher): Promise<string> {
   if (!info.isDirectory() || !mine || (info.mode & 0o077) !== 0) {
     throw denied('storage.foreign_socket', `${folder} is not a private folder of this user`, { hint: `Remove it: rm -r ${folder}` })
   }
-  if (launcher.uid !== undefined) await chown(folder, launcher.uid, launcher.gid ?? launcher.uid)
   return folder
 }
 
-async function chownTree(path: string, uid: number, gid: number): Promise<void> {
-  const info = await lstat(path)
-  if (info.uid !== uid) await chown(path, uid, gid)
-  if (!info.isDirectory()) return
-  for (const name of await readdir(path)) await chownTree(join(path, name), uid, gid)
+/** Gives a file to the user that the database runs as, where that is another one. */
+async function handOver(path: string, launcher: Launcher): Promise<void> {
+  if (launcher.uid !== undefined) await chown(path, launcher.uid, launcher.gid ?? launcher.uid)
+}
+
+async function handOverTree(path: string, launcher: Launcher): Promise<void> {
+  await handOver(path, launcher)
+  if (!(await lstat(path)).isDirectory()) return
+  for (const name of await readdir(path)) await handOverTree(join(path, name), launcher)
 }
 
 /** Keeps one older file; answers where this run's lines begin. */
@@ -433,8 +438,9 @@ async function isUsedByOthers(connection: EmbeddedConnection): Promise<boolean> 
       if (Date.now() > deadline) return true
       await sleep(10)
     }
-  } catch {
-    return false
+  } catch (error) {
+    // So many are connected that there is no room for the question.
+    return sqlState(error) === '53300'
   } finally {
     await client.end().catch(() => undefined)
   }

@@ -1,0 +1,77 @@
+/**
+ * What `npm start` and `npm test` need before they run, on a machine that has only Node 20 or newer, npm and git. Plain JavaScript,
+ * because nothing is installed yet when this starts. Each step is skipped when it was done before for the same input.
+ */
+import { spawnSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const stamps = join(root, 'node_modules', '.lagoa')
+const purpose = process.argv[2] ?? 'start'
+
+if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node ${process.versions.node} is too old.`, 'Install Node 20 or newer; Lagoa brings the Node it runs on itself.')
+
+step('packages', hashOf(['package-lock.json']), 'Installing packages (about half a minute the first time)', () =>
+  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--progress=true'], 'Check the network and the free disk space, then run it again.'),
+)
+// Packages were installed by whatever Node is there; from here on everything runs on the Node among them.
+const bin = join(root, 'node_modules', '.bin')
+const node = join(bin, 'node')
+if (!existsSync(node)) fail('The packaged Node is missing.', 'Remove node_modules and run it again.')
+
+step('console', hashOf(['package-lock.json', ...filesBelow('console', ['dist', 'node_modules']), 'src/server/wire.ts']), 'Building the console', () =>
+  run(node, [join(bin, 'vite'), 'build', 'console', '--logLevel', 'warn'], 'The message above names the file.'),
+)
+if (purpose === 'test') systemPackages([['chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']]])
+
+/** Debian packages that tests start: installed when we may, else the line that does it is printed. */
+function systemPackages(wanted) {
+  const absent = wanted.filter(([, paths]) => !paths.some((path) => existsSync(path))).map(([name]) => name)
+  if (absent.length === 0) return
+  const line = `apt-get update && apt-get install -y --no-install-recommends ${absent.join(' ')}`
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) fail(`The tests need: ${absent.join(', ')}.`, `Run: sudo sh -c '${line}'`)
+  say(`Installing ${absent.join(', ')}`)
+  const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  run('sh', ['-c', `(apt-get -qq update && apt-get -qq -y install --no-install-recommends ${absent.join(' ')}) > /dev/null`], `Run by hand: ${line}`, environment)
+}
+
+function step(name, input, title, work) {
+  const stamp = join(stamps, name)
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === input && (name !== 'console' || existsSync(join(root, 'console/dist/index.html')))) return
+  say(title)
+  const began = Date.now()
+  work()
+  mkdirSync(stamps, { recursive: true })
+  writeFileSync(stamp, input)
+  say(`${title.split(' (')[0]}: done in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+}
+
+function run(command, args, hint, environment = process.env) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2], env: environment })
+  if (error || status !== 0) fail(`${command} ${args[0]} ${error ? error.message : `ended with ${status}`}.`, hint)
+}
+
+function hashOf(files) {
+  const hash = createHash('sha256').update(process.arch)
+  for (const file of files) hash.update(file).update(readFileSync(join(root, file)))
+  return hash.digest('hex')
+}
+
+function filesBelow(folder, except) {
+  return readdirSync(join(root, folder), { withFileTypes: true })
+    .filter(({ name }) => !except.includes(name))
+    .flatMap((entry) => (entry.isDirectory() ? filesBelow(join(folder, entry.name), except) : [join(folder, entry.name)]))
+    .sort()
+}
+
+function say(text) {
+  process.stderr.write(`lagoa: ${text}\n`)
+}
+
+function fail(what, hint) {
+  process.stderr.write(`lagoa: ${what}\n       ${hint}\n`)
+  process.exit(1)
+}

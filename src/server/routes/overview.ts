@@ -1,0 +1,135 @@
+/** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
+import type { Platform, Pipeline } from '../../platform/index.ts'
+import { tierOf } from '../../lake/index.ts'
+import { jsonRoute, type Route } from '../route.ts'
+import { Overview } from '../wire.ts'
+import { checksOf } from './tables.ts'
+
+export interface OverviewSource {
+  start(): void
+  stop(): void
+  read(): Promise<Overview>
+}
+
+const SAMPLE_MS = 2000
+const SAMPLES = 60
+const STALE_KEY_MS = 15_000
+
+export function createOverview(platform: Platform): OverviewSource {
+  const freshness: number[] = []
+  let timer: NodeJS.Timeout | undefined
+  const sample = async (): Promise<void> => {
+    const value = platform.pipeline ? await freshnessOf(platform.pipeline) : null
+    if (value !== null) freshness.push(value)
+    if (freshness.length > SAMPLES) freshness.shift()
+  }
+  return {
+    start: () => (timer = setInterval(() => void sample().catch(() => undefined), SAMPLE_MS)),
+    stop: () => clearInterval(timer),
+    read: () => readOverview(platform, freshness),
+  }
+}
+
+export function overviewRoutes(source: OverviewSource): Route[] {
+  return [
+    jsonRoute({ method: 'get', path: '/api/v1/overview', access: { action: 'read', resource: 'system' }, summary: 'Movement, freshness, quality and what needs attention', answer: Overview, handle: () => source.read() }),
+  ]
+}
+
+async function readOverview(platform: Platform, freshness: readonly number[]): Promise<Overview> {
+  const { pipeline, alerts, rates } = platform
+  const attention: Overview['attention'] = []
+  if (platform.problem) attention.push({ id: 'project', severity: 'error', kind: 'project', title: 'The project as saved cannot be loaded', detail: platform.problem.message, link: '/' })
+
+  const sources: Overview['movement']['sources'] = []
+  for (const [name, runtime] of pipeline?.streams ?? []) {
+    const status = await runtime.status()
+    sources.push({ name, kind: status.source?.kind ?? 'http', records: status.partitions.reduce((sum, { next }) => sum + next, 0), perSecond: rates.perSecond(name) })
+    if (status.source?.state === 'failed') attention.push({ id: `source:${name}`, severity: 'error', kind: 'sink', title: `The source of ${name} failed`, detail: status.source.failure?.message ?? '', link: '/live' })
+    for (const sink of status.sinks) if (sink.state === 'retrying') attention.push({ id: `sink:${name}/${sink.name}`, severity: 'error', kind: 'sink', title: `${name}: ${sink.name} is failing`, detail: sink.error ?? '', link: '/live' })
+    attention.push(...(await staleKeys(platform, name)))
+  }
+
+  const tiers = new Map((['bronze', 'silver', 'gold'] as const).map((tier) => [tier, { tier, tables: 0, rows: 0, bytes: 0 }]))
+  let passed = 0
+  let failed = 0
+  for (const table of pipeline?.lake.plan.tables.keys() ?? []) {
+    const snapshot = await pipeline?.lake.table(table).snapshot()
+    const tier = tierOf(table)
+    const sum = tier === 'other' ? undefined : tiers.get(tier)
+    if (sum) {
+      sum.tables++
+      sum.rows += snapshot?.rowCount ?? 0
+      sum.bytes += snapshot?.bytes ?? 0
+    }
+    const status = pipeline?.refresher.status(table)
+    if (status?.error) attention.push({ id: `table:${table}`, severity: 'error', kind: 'table', title: `${table} could not be refreshed`, detail: status.error.message, link: `/lake/${table}` })
+    for (const check of pipeline ? await checksOf(pipeline.lake, table) : []) {
+      if (check.state === 'passed') passed++
+      if (check.state !== 'failed') continue
+      failed++
+      attention.push({ id: `check:${table}/${check.name}`, severity: 'warning', kind: 'check', title: `${table}: ${check.violations} rows break ${check.name}`, detail: check.rule, link: `/lake/${table}?tab=quality` })
+    }
+  }
+
+  const firing = await alerts.listAlerts({ state: 'firing', limit: 20 })
+  for (const alert of firing.items.slice(0, 5)) attention.push({ id: `alert:${alert.id}`, severity: 'error', kind: 'alert', title: alert.message ?? `${alert.rule} at ${alert.key}`, detail: `${alert.rule}, since ${new Date(alert.startedAt).toISOString()}`, link: `/alerts?state=firing` })
+  for (const service of await platform.services()) if (service.state === 'down') attention.push({ id: `service:${service.name}`, severity: 'error', kind: 'service', title: `${service.name} does not answer`, detail: service.hint ?? '', link: '/' })
+
+  const midnight = new Date().setHours(0, 0, 0, 0)
+  const totals = await alerts.totals()
+  const [bronze, silver] = [tiers.get('bronze'), tiers.get('silver')]
+  return {
+    eventsPerSecond: sources.reduce((sum, { perSecond }) => sum + perSecond, 0),
+    eventsHistory: [...rates.history()],
+    freshnessMs: pipeline ? await freshnessOf(pipeline) : null,
+    freshnessHistory: [...freshness],
+    checks: { passed, failed },
+    alerts: { firing: totals.firing, today: await alerts.firedSince(midnight) },
+    lakeBytes: [...tiers.values()].reduce((sum, { bytes }) => sum + bytes, 0),
+    lakeRows: [...tiers.values()].reduce((sum, { rows }) => sum + rows, 0),
+    movement: {
+      sources,
+      tiers: [...tiers.values()],
+      keptShare: bronze && silver && bronze.rows > 0 && silver.tables > 0 ? Math.min(1, silver.rows / bronze.rows) : null,
+      consumers: [
+        { name: 'SQL & API', detail: '/api/v1/query' },
+        ...(pipeline?.rules.length ? [{ name: 'Alerts', detail: `${pipeline.rules.length} rules` }] : []),
+        ...([...(pipeline?.streams.values() ?? [])].some(({ stream }) => stream.options.live) ? [{ name: 'Live cache', detail: 'newest reading per key' }] : []),
+      ],
+    },
+    attention,
+  }
+}
+
+/** The 95th percentile of how long tables have been behind their inputs; 0 when all are up to date, null without tables. */
+async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> {
+  const now = Date.now()
+  const ages: number[] = []
+  const lagging = new Set<string>()
+  for (const runtime of streams.values()) for (const { name, lag } of (await runtime.status()).sinks) if (lag > 0 && name.startsWith('table:')) lagging.add(name.slice('table:'.length))
+  for (const [name, table] of lake.plan.tables) {
+    const own = (await lake.table(name).snapshot())?.timestamp ?? null
+    if (table.options.sql === undefined) {
+      ages.push(lagging.has(name) && own !== null ? now - own : 0)
+      continue
+    }
+    const inputs = await Promise.all((lake.plan.models.find((model) => model.name === name)?.inputs ?? []).map(async (input) => (await lake.table(input).snapshot())?.timestamp ?? 0))
+    ages.push(own !== null && Math.max(0, ...inputs) > own ? now - own : 0)
+  }
+  ages.sort((a, b) => a - b)
+  return ages.length === 0 ? null : (ages[Math.min(ages.length - 1, Math.floor(ages.length * 0.95))] ?? null)
+}
+
+/** Devices that reported lately but have fallen silent, while others go on. */
+async function staleKeys(platform: Platform, stream: string): Promise<Overview['attention']> {
+  const declared = platform.pipeline?.streams.get(stream)?.stream
+  const by = declared?.options.live?.by
+  if (by === undefined || platform.rates.perSecond(stream) === 0) return []
+  const { entries } = await platform.engines.keys.scan(`${stream}:`, { limit: 1000 })
+  const now = Date.now()
+  return entries
+    .filter(({ updatedAt }) => now - updatedAt > STALE_KEY_MS)
+    .slice(0, 5)
+    .map(({ key, fields, updatedAt }) => ({ id: `stale:${key}`, severity: 'warning', kind: 'stale', title: `${fields[by] ?? key} stopped reporting`, detail: `no reading for ${Math.round((now - updatedAt) / 1000)} s`, link: '/live' }))
+}
