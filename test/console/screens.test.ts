@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { backOff } from '../../console/src/api/events.ts'
+import { backOff } from '../../console/src/api/back-off.ts'
 import { crumbs } from '../../console/src/app/crumbs.ts'
 import { rank } from '../../console/src/app/rank.ts'
 import { alertsSearch, lakeSearch, liveSearch, readNames, tableSearch, writeNames } from '../../console/src/app/search.ts'

@@ -4,6 +4,7 @@
  * once) and tells its listeners with `onGap` that messages may be missing: whoever holds data fetches it again.
  * A tab that stays hidden for long lets go of its connection, because a browser grants a server only six.
  */
+import { backOff } from './back-off.ts'
 import type { LiveMessage } from './types.ts'
 
 export type ConnectionState = { is: 'connecting' | 'open' | 'resting' } | { is: 'waiting'; until: number }
@@ -120,12 +121,6 @@ export class EventHub {
       }, hiddenForMs)
     } else if (this.#source === undefined) this.#open()
   }
-}
-
-/** Milliseconds before attempt `attempt` (from 0); `dice` in 0..1 spreads it over the upper half. */
-export function backOff(attempt: number, dice: number): number {
-  const full = Math.min(30_000, 1_000 * 2 ** Math.min(attempt, 5))
-  return Math.round(full / 2 + (full / 2) * dice)
 }
 
 export const hub = new EventHub()

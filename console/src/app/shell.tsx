@@ -3,7 +3,7 @@ import { ActionIcon, Button, Drawer, Menu, useMantineColorScheme } from '@mantin
 import { useHotkeys } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useLocation } from '@tanstack/react-router'
-import { Check, Languages, Menu as MenuIcon, Monitor, Moon, Search, Sun } from 'lucide-react'
+import { Languages, Menu as MenuIcon, Monitor, Moon, Search, Sun } from 'lucide-react'
 import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { hub, overviewQuery, streamsQuery, systemQuery, tablesQuery } from '../api/index.ts'
 import { useNow } from '../ui/now.ts'
@@ -206,11 +206,13 @@ function LanguageMenu() {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        {languages.map(([value, name]) => (
-          <Menu.Item key={value} lang={value} role="menuitemradio" aria-checked={value === language} rightSection={value === language ? <Check size={14} aria-hidden /> : null} onClick={() => void showLanguage(value)}>
-            {name}
-          </Menu.Item>
-        ))}
+        <Menu.RadioGroup value={language} onChange={(next) => void showLanguage(next === 'pt-BR' ? 'pt-BR' : 'en')}>
+          {languages.map(([value, name]) => (
+            <Menu.RadioItem key={value} value={value} lang={value}>
+              {name}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
       </Menu.Dropdown>
     </Menu>
   )
@@ -233,18 +235,13 @@ function ThemeMenu() {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        {schemes.map(([value, Icon]) => (
-          <Menu.Item
-            key={value}
-            role="menuitemradio"
-            aria-checked={value === colorScheme}
-            leftSection={<Icon size={14} aria-hidden />}
-            rightSection={value === colorScheme ? <Check size={14} aria-hidden /> : null}
-            onClick={() => setColorScheme(value)}
-          >
-            {say(`theme.${value}`)}
-          </Menu.Item>
-        ))}
+        <Menu.RadioGroup value={colorScheme} onChange={(next) => setColorScheme(schemes.find(([value]) => value === next)?.[0] ?? 'auto')}>
+          {schemes.map(([value]) => (
+            <Menu.RadioItem key={value} value={value}>
+              {say(`theme.${value}`)}
+            </Menu.RadioItem>
+          ))}
+        </Menu.RadioGroup>
       </Menu.Dropdown>
     </Menu>
   )

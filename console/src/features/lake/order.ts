@@ -1,5 +1,5 @@
 /** Which tables the list shows, and in which order. */
-import type { TableSummary } from '../../api/index.ts'
+import type { TableSummary } from '../../api/types.ts'
 import type { LakeSearch, Sort } from '../../app/search.ts'
 
 const tierOrder = { bronze: 0, silver: 1, gold: 2, other: 3 } as const

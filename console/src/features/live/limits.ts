@@ -1,5 +1,5 @@
 /** What a tile says about its station: fresh or stale, and how near its values are to the limits of the rules. */
-import type { RuleShape, StreamShape } from '../../api/index.ts'
+import type { RuleShape, StreamShape } from '../../api/types.ts'
 
 export type Limit = { readonly field: string; readonly op: '>' | '>=' | '<' | '<='; readonly value: number; readonly rule: string; readonly severity: RuleShape['severity'] }
 export type ValueState = 'ok' | 'near' | 'over'

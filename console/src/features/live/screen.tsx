@@ -127,18 +127,21 @@ function LiveView(props: {
 }) {
   const { store, stream, fields, charts, limits, range, chosen } = props
   const { say, format } = useWords()
-  useSyncExternalStore(store.subscribe, store.version)
+  const version = useSyncExternalStore(store.subscribe, store.version)
   const connection = useSyncExternalStore(hub.onState, hub.state)
   const [paused, setPaused] = useState(false)
   const system = useQuery(systemQuery).data
-  const now = Date.now()
 
-  const all = [...store.stations.values()]
-    .map((station): TileFacts => {
-      const ageMs = store.age(station, now)
-      return { key: station.key, state: tileState(station.values, limits, ageMs, station.intervalMs), ageMs, values: fields.map((field) => station.values[field.name] ?? null) }
-    })
-    .toSorted((a, b) => format.compare(a.key, b.key))
+  // The store is read once a version: a render for another reason must not move a paused screen.
+  const all = useMemo(() => {
+    const now = Date.now()
+    return [...store.stations.values()]
+      .map((station): TileFacts => {
+        const ageMs = store.age(station, now)
+        return { key: station.key, state: tileState(station.values, limits, ageMs, station.intervalMs), ageMs, values: fields.map((field) => station.values[field.name] ?? null) }
+      })
+      .toSorted((a, b) => format.compare(a.key, b.key))
+  }, [store, version, fields, limits, format])
   const colourOf = new Map(all.map((tile, i) => [tile.key, i]))
   const filtered = chosen.length === 0 ? all : all.filter((tile) => chosen.includes(tile.key))
   // Many stations: the ones that need eyes come first, and the rest is a filter away.
@@ -178,8 +181,8 @@ function LiveView(props: {
               <Mark tone={paused ? 'off' : connection.is === 'open' ? 'ok' : 'bad'} />
               {say(paused ? 'live.paused' : connection.is === 'open' ? 'live.streaming' : 'live.reconnecting')}
             </span>
-            <span>{say('live.rate', { n: format.number(rate, rate < 10 ? 1 : 0) })}</span>
-            {delay !== undefined && <span title={say('live.delay.what')}>{say('live.delay', { span: format.span(delay) })}</span>}
+            {connection.is === 'open' && <span>{say('live.rate', { n: format.number(rate, rate < 10 ? 1 : 0) })}</span>}
+            {connection.is === 'open' && delay !== undefined && <span title={say('live.delay.what')}>{say('live.delay', { span: format.span(delay) })}</span>}
             {all.length > 0 && <span>{say('live.reporting', { n: all.length - stale, of: all.length })}</span>}
           </div>
         }

@@ -1,5 +1,5 @@
 /** The overview's title: what the data says, in at most two sentences. */
-import type { Overview, System } from '../../api/index.ts'
+import type { Overview, System } from '../../api/types.ts'
 
 type Words =
   | { id: 'situation.empty' | 'situation.fresh' | 'situation.allWell' }
