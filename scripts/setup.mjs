@@ -15,7 +15,8 @@ const purpose = process.argv[2] ?? 'start'
 if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node ${process.versions.node} is too old.`, 'Install Node 20 or newer; Lagoa brings the Node it runs on itself.')
 
 step('packages', hashOf(['package-lock.json']), 'Installing packages (about half a minute the first time)', () =>
-  run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', '--progress=true'], 'Check the network and the free disk space, then run it again.'),
+  // Not `npm ci`: it refuses a lockfile without the optional packages of other platforms, which not every registry has.
+  run('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], 'Check the network and the free disk space, then run it again.'),
 )
 // Packages were installed by whatever Node is there; from here on everything runs on the Node among them.
 const bin = join(root, 'node_modules', '.bin')

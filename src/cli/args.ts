@@ -1,6 +1,6 @@
 /** The command line: one table of flags for all commands, each command naming those it takes. Unknown ones are refused with the nearest. */
 import { parseArgs } from 'node:util'
-import { closest, invalid } from '../base/index.ts'
+import { closest, invalid, LagoaError } from '../base/index.ts'
 
 export interface Flag {
   readonly type: 'string' | 'boolean'
@@ -24,7 +24,6 @@ export const FLAGS = {
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
   help: { type: 'boolean', about: 'print this help' },
-  version: { type: 'boolean', about: 'print the version' },
 } as const satisfies Record<string, Flag>
 
 export type FlagName = keyof typeof FLAGS
@@ -34,12 +33,16 @@ export interface Arguments {
   readonly positionals: readonly string[]
 }
 
-export function readArguments(argv: readonly string[], allowed: readonly FlagName[]): Arguments {
-  const names = [...allowed, 'help', 'version', 'verbose'] as const
+/** `most` is how many words may follow the command beside its flags. */
+export function readArguments(argv: readonly string[], allowed: readonly FlagName[], most: number = Number.POSITIVE_INFINITY): Arguments {
+  const names = [...allowed, 'help', 'verbose'] as const
   try {
     const { values, positionals } = parseArgs({ args: [...argv], options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])), allowPositionals: true, strict: true })
+    const extra = positionals[most]
+    if (extra !== undefined) throw invalid('cli.too_many_words', `"${extra}" is one word too many`, { hint: 'See lagoa --help; put text with spaces into quotes.' })
     return { values, positionals } as Arguments
   } catch (error) {
+    if (error instanceof LagoaError) throw error
     const message = error instanceof Error ? error.message : String(error)
     const unknown = /Unknown option '--?([^' ]+)/.exec(message)?.[1]
     if (unknown === undefined) throw invalid('cli.arguments', message.split('. To specify')[0] ?? message, { hint: 'See lagoa --help.', cause: error })
@@ -48,11 +51,11 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
   }
 }
 
-/** A positive whole number given as a flag. */
+/** A whole number given as a flag. */
 export function numberFlag(name: FlagName, text: string | undefined, least: number = 1): number | undefined {
   if (text === undefined) return undefined
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < least) throw invalid('cli.number', `--${name} is ${text}, which is no whole number from ${least} up`, { hint: `Write --${name} ${Math.max(least, 10)}, for example.` })
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(value) || value < least) throw invalid('cli.number', `--${name} is ${text}, which is no whole number from ${least} up`, { hint: `Write --${name} ${Math.max(least, 10)}, for example.` })
   return value
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `lagoa` command. */
 import { readFileSync } from 'node:fs'
-import { closest, invalid } from '../base/index.ts'
+import { closest, errno, invalid } from '../base/index.ts'
 import { FLAGS, readArguments, type Arguments, type FlagName } from './args.ts'
 import { print, printError } from './output.ts'
 
@@ -9,6 +9,9 @@ interface Command {
   readonly usage: string
   readonly about: string
   readonly flags: readonly FlagName[]
+  /** How many words it takes beside its flags; any number when absent. */
+  readonly words?: number
+  readonly examples: readonly string[]
   readonly run: (args: Arguments) => Promise<number>
 }
 
@@ -17,58 +20,92 @@ const FEED: readonly FlagName[] = ['data', 'rate', 'stations', 'seed', 'count', 
 
 // Each command loads what it needs when it runs: `lagoa --help` opens no engine.
 const COMMANDS: Readonly<Record<string, Command>> = {
-  dev: { usage: 'dev [DIR]', about: 'run a project and load it again when a file is saved', flags: [...WHERE, ...FEED], run: async (args) => (await import('./serve.ts')).serve('dev', args) },
-  start: { usage: 'start [DIR]', about: 'run a project', flags: [...WHERE, ...FEED], run: async (args) => (await import('./serve.ts')).serve('start', args) },
-  tables: { usage: 'tables [NAME]', about: 'list the tables, or show one', flags: [...WHERE, 'json'], run: async (args) => (await import('./read.ts')).tables(args) },
-  sql: { usage: "sql 'SELECT ...'", about: 'query the tables', flags: [...WHERE, 'json', 'limit'], run: async (args) => (await import('./read.ts')).runSql(args) },
-  doctor: { usage: 'doctor', about: 'check this machine and the project', flags: [...WHERE, 'json'], run: async (args) => (await import('./doctor.ts')).doctor(args) },
+  dev: {
+    usage: 'dev [DIR]',
+    about: 'run a project and load it again when a file is saved',
+    flags: [...WHERE, ...FEED],
+    words: 1,
+    examples: ['lagoa dev', 'lagoa dev examples/air-quality --port 0'],
+    run: async (args) => (await import('./serve.ts')).serve('dev', args),
+  },
+  start: {
+    usage: 'start [DIR]',
+    about: 'run a project',
+    flags: [...WHERE, ...FEED],
+    words: 1,
+    examples: ['lagoa start', 'lagoa start --data readings.csv --rate 100', 'lagoa start --data readings.csv --once --json'],
+    run: async (args) => (await import('./serve.ts')).serve('start', args),
+  },
+  tables: { usage: 'tables [NAME]', about: 'list the tables, or show one', flags: [...WHERE, 'json'], words: 1, examples: ['lagoa tables', 'lagoa tables silver.readings --json'], run: async (args) => (await import('./read.ts')).tables(args) },
+  sql: { usage: "sql 'SELECT ...'", about: 'query the tables', flags: [...WHERE, 'json', 'limit'], examples: ["lagoa sql 'select count(*) from silver.readings'"], run: async (args) => (await import('./read.ts')).runSql(args) },
+  doctor: { usage: 'doctor [DIR]', about: 'check this machine and the project', flags: [...WHERE, 'host', 'port', 'json'], words: 1, examples: ['lagoa doctor', 'lagoa doctor --json'], run: async (args) => (await import('./doctor.ts')).doctor(args) },
 }
 
 async function main(argv: readonly string[]): Promise<number> {
   const json = argv.includes('--json')
   try {
     const [name, ...rest] = argv
-    if (name === undefined || name === 'help' || name === '--help') {
-      print(help())
+    if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+      print(rest[0] === undefined ? help() : commandHelp(commandCalled(rest[0])))
       return 0
     }
-    if (name === '--version') {
+    if (name === '--version' || name === '-v') {
       print(version())
       return 0
     }
-    const command = COMMANDS[name]
-    if (!command) {
-      const near = closest(name, Object.keys(COMMANDS))
-      throw invalid('cli.unknown_command', `There is no command ${name}`, { hint: near.length > 0 ? `Did you mean lagoa ${near.join(' or lagoa ')}?` : 'See lagoa --help.' })
-    }
-    const args = readArguments(rest, command.flags)
-    if (args.values.help) {
+    if (name.startsWith('-')) throw invalid('cli.no_command', `${name} stands before the command`, { hint: `Put the command first: lagoa start ${name}` })
+    const command = commandCalled(name)
+    if (rest.includes('--help') || rest.includes('-h')) {
       print(commandHelp(command))
       return 0
     }
-    return await command.run(args)
+    return await command.run(readArguments(rest, command.flags, command.words))
   } catch (error) {
-    return printError(error, json)
+    return await printError(error, json)
   }
 }
 
-function help(): string {
-  const width = Math.max(...Object.values(COMMANDS).map(({ usage }) => usage.length))
-  return ['lagoa COMMAND', '', ...Object.values(COMMANDS).map(({ usage, about }) => `  ${usage.padEnd(width)}  ${about}`), '', 'lagoa COMMAND --help shows its flags.'].join('\n')
+function commandCalled(name: string): Command {
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command) return command
+  const near = closest(name, Object.keys(COMMANDS))
+  throw invalid('cli.unknown_command', `There is no command ${name}`, { hint: near.length > 0 ? `Did you mean lagoa ${near.join(' or lagoa ')}?` : `The commands are: ${Object.keys(COMMANDS).join(', ')}.` })
 }
 
-function commandHelp({ usage, about, flags }: Command): string {
-  const lines = [...flags, 'verbose' as const].map((name) => {
+function help(): string {
+  const commands = Object.values(COMMANDS)
+  const width = Math.max(...commands.map(({ usage }) => usage.length))
+  return [
+    'Lagoa: streams, alerts and a lakehouse, declared in one folder and run by one command.',
+    '',
+    'lagoa COMMAND',
+    '',
+    ...commands.map(({ usage, about }) => `  ${usage.padEnd(width)}  ${about}`),
+    '',
+    'lagoa COMMAND --help shows its flags. Settings also come from lagoa.config.ts and from variables such as LAGOA_HTTP__PORT.',
+  ].join('\n')
+}
+
+function commandHelp({ usage, about, flags, examples }: Command): string {
+  const lines = [...flags, 'verbose' as const, 'help' as const].map((name) => {
     const flag: { readonly type: string; readonly value?: string; readonly about: string } = FLAGS[name]
     return [`--${name}${flag.value === undefined ? '' : ` ${flag.value}`}`, flag.about] as const
   })
   const width = Math.max(...lines.map(([left]) => left.length))
-  return [`lagoa ${usage}: ${about}`, '', ...lines.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`)].join('\n')
+  return [`lagoa ${usage}: ${about}`, '', ...lines.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`), '', ...examples.map((example) => `  ${example}`)].join('\n')
 }
 
 function version(): string {
   const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
   return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : 'unknown'
+}
+
+// A reader that has enough (`lagoa sql ... | head -1`) closes the pipe; that is no failure of ours.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error) => {
+    if (errno(error) === 'EPIPE') process.exit(0)
+    throw error
+  })
 }
 
 process.exitCode = await main(process.argv.slice(2))

@@ -1,12 +1,12 @@
 /** What commands print: plain text for people, JSON for programs, errors the same way everywhere. */
-import { ERROR_KINDS, errorBody, toLagoaError } from '../base/index.ts'
+import { ERROR_KINDS, errorBody, LagoaError, toLagoaError } from '../base/index.ts'
 
 export const print = (text: string): void => void process.stdout.write(`${text}\n`)
 export const note = (text: string): void => void process.stderr.write(`${text}\n`)
 
 /** Prints the error and answers the exit code of its kind. */
-export function printError(thrown: unknown, json: boolean): number {
-  const error = toLagoaError(thrown)
+export async function printError(thrown: unknown, json: boolean): Promise<number> {
+  const error = await withoutPasswords(toLagoaError(thrown))
   if (json) print(JSON.stringify({ error: errorBody(error) }))
   else {
     note(`${bold(red('Error'))} ${error.message}`)
@@ -15,6 +15,13 @@ export function printError(thrown: unknown, json: boolean): number {
     else note(dim(`  ${error.code}`))
   }
   return ERROR_KINDS[error.kind].exit
+}
+
+async function withoutPasswords(error: LagoaError): Promise<LagoaError> {
+  if (!error.message.includes('://')) return error
+  // Loaded only now: errors of the command line itself need no engine.
+  const { hidePasswords } = await import('../platform/index.ts')
+  return new LagoaError(error.kind, error.code, hidePasswords(error.message), { hint: error.hint, ...(error.kind === 'bug' ? { cause: error.cause } : {}) })
 }
 
 const paint =

@@ -1,14 +1,17 @@
 /** `lagoa dev` and `lagoa start`: the server with the console, or one pass over what there is with `--once`. */
 import { resolve } from 'node:path'
+import { toLagoaError, unavailable, type Log } from '../base/index.ts'
 import { openPlatform, runOnce, watchProject, type Feed, type OnceSummary, type Platform } from '../platform/index.ts'
-import { startServer } from '../server/index.ts'
+import { openDoor, startServer } from '../server/index.ts'
 import { numberFlag, rateFlag, type Arguments } from './args.ts'
-import { bold, dim, green, note, print } from './output.ts'
+import { bold, dim, green, note, print, printError } from './output.ts'
 import { configFor, loggerFor } from './setup.ts'
 
 export async function serve(command: 'dev' | 'start', args: Arguments): Promise<number> {
   const began = performance.now()
   const { values } = args
+  const json = values.json ?? false
+  const stopped = onStopSignal()
   const config = await configFor(args, true)
   const logger = loggerFor(config, args, values.once || process.stderr.isTTY ? 'warn' : 'info')
   const feed: Feed = {
@@ -17,44 +20,76 @@ export async function serve(command: 'dev' | 'start', args: Arguments): Promise<
     simulation: { stations: numberFlag('stations', values.stations), seed: numberFlag('seed', values.seed, 0), count: numberFlag('count', values.count) },
     once: values.once ?? false,
   }
-  const stopped = onStopSignal()
-  const platform = await openPlatform({ config, logger, feed, tolerant: command === 'dev' && !feed.once })
+  if (feed.once) return once(await openPlatform({ config, logger, feed, url: 'the command line (--once)' }), json, stopped)
+
+  const door = await openDoor(config.http)
   try {
-    if (feed.once) return await once(platform, values.json ?? false, stopped)
-    const server = await startServer({ platform, logger })
-    const unwatch = command === 'dev' ? watchProject(config.project, () => void platform.reload()) : () => undefined
+    const platform = await openPlatform({ config, logger, feed, url: door.url, tolerant: command === 'dev' })
     try {
-      const ready = Math.round(performance.now() - began)
-      if (values.json) print(JSON.stringify({ url: server.url, pid: process.pid, ms: ready }))
-      else {
-        note(`\n  ${green('●')} ${bold('Lagoa')} is ready ${dim(`in ${ready} ms`)}\n`)
-        print(`  ${server.url}`)
-        note(`\n  ${dim(`Project ${config.project}`)}\n  ${dim(`State   ${config.home}`)}\n  ${dim('Ctrl+C stops it; the next start goes on from here.')}\n`)
-        if (platform.problem) note(`  The project has a fault: ${platform.problem.message}\n  ${platform.problem.hint ?? ''}\n`)
+      const server = startServer({ platform, door, logger })
+      const unwatch = command === 'dev' ? watch(platform, logger) : () => undefined
+      try {
+        const ms = Math.round(performance.now() - began)
+        if (json) print(JSON.stringify({ url: door.url, pid: process.pid, ms }))
+        else printReady(platform, door.url, ms)
+        logger.info('platform.ready', { url: door.url, ms })
+        await aborted(stopped, platform.engines.lost)
+        logger.info('platform.stopping', {})
+        if (platform.engines.lost.aborted) throw platform.engines.lost.reason
+        return 0
+      } finally {
+        unwatch()
+        await server.close()
       }
-      logger.info('platform.ready', { url: server.url, ms: ready })
-      await new Promise<void>((done) => {
-        if (stopped.aborted) done()
-        stopped.addEventListener('abort', () => done(), { once: true })
-      })
-      logger.info('platform.stopping', {})
-      return 0
     } finally {
-      unwatch()
-      await server.close()
+      await platform.close()
     }
   } finally {
-    await platform.close()
+    await door.close()
   }
 }
 
-async function once(platform: Platform, json: boolean, stopped: AbortSignal): Promise<number> {
-  const summary = await runOnce(platform, stopped, (step) => {
-    if (!json && process.stderr.isTTY) note(dim(`  ${step} ...`))
+function watch(platform: Platform, logger: Log): () => void {
+  return watchProject(
+    platform.config.project,
+    () => void platform.reload(),
+    (error) => logger.warn('project.not_watched', { error: toLagoaError(error), hint: 'Saved files are not noticed; start again to load them.' }),
+  )
+}
+
+function aborted(...signals: AbortSignal[]): Promise<void> {
+  const any = AbortSignal.any(signals)
+  return new Promise((done) => {
+    if (any.aborted) done()
+    any.addEventListener('abort', () => done(), { once: true })
   })
-  if (json) print(JSON.stringify(summary))
-  else printSummary(summary, platform)
-  return 0
+}
+
+function printReady({ config, problem }: Platform, url: string, ms: number): void {
+  note(`\n  ${green('●')} ${bold('Lagoa')} is ready ${dim(`in ${ms} ms`)}\n`)
+  print(`  ${url}`)
+  note(`\n  ${dim(`Project ${config.project}`)}\n  ${dim(`State   ${config.home}`)}\n  ${dim('Ctrl+C stops it; the next start goes on from here.')}\n`)
+  if (problem) note(`  The project has a fault: ${problem.message}\n  ${problem.hint ?? ''}\n`)
+}
+
+/** Exit code of a pass that was stopped by a signal, as shells have it. */
+const INTERRUPTED = 130
+
+async function once(platform: Platform, json: boolean, stopped: AbortSignal): Promise<number> {
+  try {
+    const summary = await runOnce(platform, AbortSignal.any([stopped, platform.engines.lost]), (step) => {
+      if (!json && process.stderr.isTTY) note(dim(`  ${step} ...`))
+    })
+    if (json) print(JSON.stringify(summary))
+    else printSummary(summary, platform)
+    return 0
+  } catch (error) {
+    if (!stopped.aborted) throw error
+    await printError(stopped.reason, json)
+    return INTERRUPTED
+  } finally {
+    await platform.close()
+  }
 }
 
 function printSummary({ streams, tables, alerts, seconds }: OnceSummary, platform: Platform): void {
@@ -69,8 +104,8 @@ function printSummary({ streams, tables, alerts, seconds }: OnceSummary, platfor
 function onStopSignal(): AbortSignal {
   const controller = new AbortController()
   const stop = (): void => {
-    if (controller.signal.aborted) process.exit(130)
-    controller.abort()
+    if (controller.signal.aborted) process.exit(INTERRUPTED)
+    controller.abort(unavailable('cli.stopped', 'Stopped before the end', { hint: 'Nothing is lost: the same command goes on from here.' }))
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

@@ -2,22 +2,38 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { closest, invalid } from '../base/index.ts'
+import { shownValue } from './secrets.ts'
 
-const Size = z.string().regex(/^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$/i, 'write a size such as 512MB or 2GB')
+const Size = z.string('must be a size such as 512MB or 2GB').regex(/^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$/i, 'must be a size such as 512MB or 2GB')
+const Folder = z.string('must be a folder').min(1, 'must not be empty')
+const Flat = <S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core.$strict> => z.strictObject(shape, { error: (issue) => (issue.code === 'invalid_type' ? `must be an object with ${Object.keys(shape).join(', ')}` : undefined) })
+
+/** A whole number, also as the text that flags and the environment carry. */
+function whole(least: number, most: number): z.ZodUnion<[z.ZodNumber, z.ZodPipe<z.ZodPipe<z.ZodString, z.ZodTransform<number, string>>, z.ZodNumber>]> {
+  const number = z.number().int().min(least).max(most)
+  return z.union([number, z.string().regex(/^\d{1,9}$/).transform(Number).pipe(number)], { error: `must be a whole number from ${least} to ${most}` })
+}
 
 export const ConfigSchema = z.strictObject({
-  title: z.string().optional().describe('What the console calls the project; its folder name by default'),
-  home: z.string().optional().describe('Where all state lives; .lagoa in the project folder by default'),
-  http: z
-    .strictObject({
-      host: z.string().default('127.0.0.1').describe('Only loopback addresses are accepted'),
-      port: z.coerce.number().int().min(0).max(65535).default(8080).describe('0 takes any free port'),
-    })
-    .prefault({}),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info'), format: z.enum(['auto', 'json', 'pretty']).default('auto') }).prefault({}),
-  database: z.strictObject({ url: z.string().optional().describe('A PostgreSQL server (15 or newer) instead of the embedded one') }).prefault({}),
-  lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: z.coerce.number().int().min(1).max(256).optional() }).prefault({}),
-  query: z.strictObject({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: z.coerce.number().int().min(1).max(256).optional() }).prefault({}),
+  title: z.string('must be text').optional().describe('What the console calls the project; its folder name by default'),
+  home: Folder.optional().describe('Where all state lives; .lagoa in the project folder by default'),
+  http: Flat({
+    host: z.string('must be an address').default('127.0.0.1').describe('Only loopback addresses are accepted'),
+    port: whole(0, 65_535).default(8080).describe('0 takes any free port'),
+  }).prefault({}),
+  log: Flat({
+    level: z.enum(['debug', 'info', 'warn', 'error'], 'must be debug, info, warn or error').default('info'),
+    format: z.enum(['auto', 'json', 'pretty'], 'must be auto, json or pretty').default('auto'),
+  }).prefault({}),
+  database: Flat({
+    url: z
+      .string('must be an address')
+      .regex(/^postgres(ql)?:\/\/./, 'must be an address such as postgresql://user:password@host:5432/database')
+      .optional()
+      .describe('A PostgreSQL server (15 or newer) instead of the embedded one'),
+  }).prefault({}),
+  lake: Flat({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
+  query: Flat({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
 })
 
 export type ConfigInput = z.input<typeof ConfigSchema>
@@ -27,42 +43,52 @@ export interface ConfigLayer {
   /** Where the values come from, for messages: a file's name, `the environment`, `the flags`. */
   readonly from: string
   readonly values: Readonly<Record<string, unknown>>
+  /** How that place writes a setting, such as `LAGOA_HTTP__PORT`; `http.port` when absent. */
+  readonly spell?: (path: readonly string[]) => string
 }
 
 /** Later layers win, key by key. */
 export function resolveConfig(project: string, layers: readonly ConfigLayer[]): Config {
-  for (const { from, values } of layers) refuseUnknown(from, values)
+  for (const layer of layers) refuseUnknown(layer)
   const merged = layers.reduce<Record<string, unknown>>((all, { values }) => merge(all, values), {})
   const parsed = ConfigSchema.safeParse(merged)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
     const path = issue?.path.map(String) ?? []
     const origin = layers.findLast(({ values }) => valueAt(values, path) !== undefined)
-    throw invalid('config.invalid', `${path.join('.')} in ${origin?.from ?? 'the configuration'}: ${issue?.message ?? 'is not valid'}`, { hint: `Its value is ${JSON.stringify(valueAt(merged, path))}.` })
+    throw invalid('config.invalid', `${spelled(origin, path)} ${issue?.message ?? 'is not valid'}`, { hint: `Its value is ${shownValue(path, valueAt(merged, path))}.` })
   }
   const config = { ...parsed.data, project, home: resolve(project, parsed.data.home ?? '.lagoa') }
   if (!isLoopback(config.http.host)) {
-    throw invalid('config.not_loopback', `http.host is ${config.http.host}, but without authentication Lagoa serves this machine only`, { hint: 'Use 127.0.0.1, and put a proxy that authenticates in front for others.' })
+    const origin = layers.findLast(({ values }) => valueAt(values, ['http', 'host']) !== undefined)
+    throw invalid('config.not_loopback', `${spelled(origin, ['http', 'host'])} is ${config.http.host}, but without authentication Lagoa serves this machine only`, {
+      hint: 'Use 127.0.0.1, and put a proxy that authenticates in front for others.',
+    })
   }
   return config
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 
-function refuseUnknown(from: string, values: Readonly<Record<string, unknown>>): void {
+const spelled = (layer: ConfigLayer | undefined, path: readonly string[]): string => (layer?.spell ? layer.spell(path) : `${path.join('.')} in ${layer?.from ?? 'the configuration'}`)
+
+function refuseUnknown(layer: ConfigLayer): void {
   const known = new Map(Object.entries(ConfigSchema.shape).map(([name, schema]) => [name, innerKeys(schema)]))
-  for (const [name, value] of Object.entries(values)) {
+  for (const [name, value] of Object.entries(layer.values)) {
     const inner = known.get(name)
-    if (inner === undefined) throw unknownKey(name, [...known.keys()], from)
+    if (inner === undefined) throw unknownKey([name], [...known.keys()].map((one) => [one]), layer)
     if (inner && typeof value === 'object' && value !== null) {
-      for (const key of Object.keys(value)) if (!inner.includes(key)) throw unknownKey(`${name}.${key}`, inner.map((one) => `${name}.${one}`), from)
+      for (const key of Object.keys(value)) if (!inner.includes(key)) throw unknownKey([name, key], inner.map((one) => [name, one]), layer)
     }
   }
 }
 
-function unknownKey(name: string, known: readonly string[], from: string): Error {
-  const near = closest(name, known)
-  return invalid('config.unknown_key', `There is no setting ${name} (in ${from})`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `The settings are: ${known.join(', ')}.` })
+function unknownKey(path: readonly string[], known: readonly (readonly string[])[], layer: ConfigLayer): Error {
+  const spell = layer.spell ?? ((one: readonly string[]) => one.join('.'))
+  const near = closest(spell(path), known.map(spell))
+  return invalid('config.unknown_key', `There is no setting ${spell(path)} (in ${layer.from})`, {
+    hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `The settings are: ${known.map(spell).join(', ')}.`,
+  })
 }
 
 function innerKeys(schema: z.ZodType): string[] | null {

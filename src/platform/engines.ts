@@ -7,6 +7,7 @@ import { openDuck, type Duck } from '../lake/index.ts'
 import { claimHome, keysMigrations, migrate, openFolderObjects, openPostgresKeys, openRecords, startEmbeddedPostgres, type Keys, type Objects, type Records } from '../storage/index.ts'
 import { eventLogMigrations, offsetMigrations, openPostgresLog, type EventLog } from '../streams/index.ts'
 import type { Config } from './config.ts'
+import { openScratch } from './scratch.ts'
 
 export interface Engines {
   readonly records: Records
@@ -18,7 +19,10 @@ export interface Engines {
   /** Folder below which all lake files lie. */
   readonly objectsFolder: string
   readonly temporaryFolder: string
+  /** The embedded database's server; its pid changes when it was killed and came back. */
   readonly embedded: { readonly pid: number; readonly adopted: boolean } | null
+  /** Aborts, with the error to show, when another server has taken the home: this process must stop. */
+  readonly lost: AbortSignal
   /** Closes everything that was opened, in reverse order. */
   close(): Promise<void>
 }
@@ -37,35 +41,43 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
   }
   try {
     const objectsFolder = join(config.home, 'objects')
-    const temporaryFolder = join(config.home, 'tmp')
-    await mkdir(objectsFolder, { recursive: true }).catch((error: unknown) => {
-      throw homeFault(config.home, error)
-    })
-    await mkdir(temporaryFolder, { recursive: true })
+    const scratch = await mkdir(objectsFolder, { recursive: true })
+      .then(() => openScratch(config.home))
+      .catch((error: unknown) => {
+        throw homeFault(config.home, error)
+      })
+    opened.push(() => scratch.remove())
 
     // The database and the lake's engine start side by side: together they are most of the start-up time.
-    const [database, duck, objects] = await Promise.all([
-      openDatabase(config, logger),
-      openDuck({ memoryLimit: config.lake.memory, tempDirectory: join(temporaryFolder, 'lake'), ...(config.lake.threads === undefined ? {} : { threads: config.lake.threads }) }),
-      openFolderObjects(objectsFolder),
-    ])
-    opened.push(database.stop, () => duck.close(), () => objects.close())
+    const opening = [
+      keep(openDatabase(config, logger), ({ stop }) => stop()),
+      keep(openDuck({ memoryLimit: config.lake.memory, tempDirectory: join(scratch.folder, 'lake'), ...(config.lake.threads === undefined ? {} : { threads: config.lake.threads }) }), (one) => one.close()),
+      keep(openFolderObjects(objectsFolder), (one) => one.close()),
+    ] as const
+    // A failure is told when all have come to their end, so that nothing is left running.
+    await Promise.allSettled(opening)
+    const [database, duck, objects] = await Promise.all(opening)
     const { records, embedded } = database
     await migrate(records, [...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
-    if (claim) {
-      const claimed = await claimHome(records, { pid: process.pid, url: claim.url })
-      opened.push(() => claimed.release())
-    }
+    const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }) : null
+    if (claimed) opened.push(() => claimed.release())
     const eventLog = await openPostgresLog(records)
     opened.push(() => eventLog.close())
     const keys = openPostgresKeys(records)
     opened.push(() => keys.close())
     const queue = openPostgresQueue(records)
     opened.push(() => queue.close())
-    return { records, objects, keys, eventLog, queue, duck, objectsFolder, temporaryFolder, embedded, close }
+    return { records, objects, keys, eventLog, queue, duck, objectsFolder, temporaryFolder: scratch.folder, embedded, lost: claimed?.lost ?? new AbortController().signal, close }
   } catch (error) {
     await close()
     throw error
+  }
+
+  /** What opened is closed later, also when its neighbours failed. */
+  async function keep<T>(opening: Promise<T>, end: (one: T) => Promise<unknown>): Promise<T> {
+    const one = await opening
+    opened.push(async () => void (await end(one)))
+    return one
   }
 }
 
@@ -79,7 +91,7 @@ async function openDatabase(config: Config, logger: Log): Promise<{ records: Rec
     const records = await openRecords({ connection: server.connection, log: logger })
     return {
       records,
-      embedded: { pid: server.pid, adopted: server.adopted },
+      embedded: server,
       stop: async () => {
         await records.close()
         await server.stop()

@@ -1,6 +1,7 @@
 /** Wiring: configuration, loading, starting and stopping. */
 export { ConfigSchema, resolveConfig, type Config, type ConfigLayer } from './config.ts'
-export { processEnvironment, settingsFrom } from './environment.ts'
+export { hidePasswords, shownConfig } from './secrets.ts'
+export { processEnvironment, settingsFrom, variableFor } from './environment.ts'
 export { loadConfigFile, loadProject, type Project } from './loader.ts'
 export { openPlatform, type OpenPlatformOptions, type Platform, type PlatformListener, type Service } from './platform.ts'
 export type { Feed, Pipeline } from './pipeline.ts'

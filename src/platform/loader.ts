@@ -30,16 +30,20 @@ const MODULE = /\.(ts|mts|js|mjs)$/
 let generation = 0
 const roots = new Set<string>()
 
+/** This package's own files, which are never loaded twice, also when the project folder lies around them. */
+const OWN = new URL('../', import.meta.url).href
+/** What a project imports from `lagoa`, in the source and in the build alike. */
+const ENTRY = new URL(import.meta.url.endsWith('.ts') ? '../index.ts' : '../index.js', import.meta.url).href
+
 /** Project files get a new identity each time they are loaded, and `lagoa` is always this very package. */
 function hookProject(folder: string): void {
   const root = pathToFileURL(folder + sep).href
   if (roots.size === 0) {
-    const entry = import.meta.resolve('../index.ts')
     registerHooks({
       resolve(specifier, context, next) {
-        if (specifier === 'lagoa') return { url: entry, shortCircuit: true }
+        if (specifier === 'lagoa') return { url: ENTRY, shortCircuit: true }
         const found = next(specifier, context)
-        const isProject = [...roots].some((known) => found.url.startsWith(known)) && !found.url.includes('/node_modules/')
+        const isProject = [...roots].some((known) => found.url.startsWith(known)) && !found.url.startsWith(OWN) && !found.url.includes('/node_modules/')
         return isProject ? { ...found, url: `${found.url.split('?')[0]}?load=${generation}` } : found
       },
     })
@@ -48,6 +52,7 @@ function hookProject(folder: string): void {
 }
 
 export async function loadConfigFile(folder: string, file: string | undefined): Promise<ConfigDeclaration | null> {
+  await refuseNoFolder(folder)
   hookProject(folder)
   generation++
   const path = resolve(folder, file ?? 'lagoa.config.ts')
@@ -62,7 +67,7 @@ export async function loadConfigFile(folder: string, file: string | undefined): 
 }
 
 export async function loadProject(folder: string): Promise<Project> {
-  if (!(await exists(folder))) throw missing('project.no_folder', `There is no folder ${folder}`, { hint: 'Name an existing project with --project DIR.' })
+  await refuseNoFolder(folder)
   hookProject(folder)
   generation++
   const files = new Map<string, string>()
@@ -132,6 +137,12 @@ async function modulesIn(folder: string): Promise<string[]> {
     if (errno(error) === 'ENOENT') return []
     throw error
   }
+}
+
+async function refuseNoFolder(folder: string): Promise<void> {
+  const info = await stat(folder).catch(() => null)
+  if (!info) throw missing('project.no_folder', `There is no folder ${folder}`, { hint: 'Name an existing project with --project DIR.' })
+  if (!info.isDirectory()) throw invalid('project.no_folder', `${folder} is no folder`, { hint: 'Name the folder of a project with --project DIR.' })
 }
 
 async function exists(path: string): Promise<boolean> {

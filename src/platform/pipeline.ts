@@ -46,8 +46,11 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
   const rules = compileRules(project.alerts)
   const stranger = rules.find(({ stream }) => !project.streams.some(({ name }) => name === stream.name))
   if (stranger) throw invalid('project.unknown_stream', `Rule ${stranger.name} is on stream ${stranger.stream.name}, which no file under streams/ exports`, { hint: 'Export it there.' })
+  for (const table of project.tables) refuseStranger(table, project)
   const lake = await openLake({ objects, duck, tables: project.tables, logger })
   const sources = chooseSources(project.streams, feed)
+  // A file that was named by hand and is not there is told at once, not when its stream gets to it.
+  if (feed.data !== undefined) for (const { source } of sources.values()) await source.identity()
 
   const refresher = createRefresher({ lake, logger, onRefreshed: ({ table }) => onTable(table) })
   const committed = (table: string): void => {
@@ -87,6 +90,14 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       await refresher.stop()
     },
   }
+}
+
+/** A table that names a stream which nobody exports would wait for its rows for ever. */
+function refuseStranger({ name, options: { from } }: Table, { streams, tables }: Project): void {
+  if (!from) return
+  const known = from.kind === 'stream' ? streams : tables
+  if (known.some((one) => one.name === from.name)) return
+  throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, { hint: 'Export it there.' })
 }
 
 const isFedBy = ({ options }: Table, stream: Stream): boolean => options.sql === undefined && options.from?.kind === 'stream' && options.from.name === stream.name

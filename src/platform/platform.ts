@@ -4,12 +4,12 @@
  */
 import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
-import { toLagoaError, type LagoaError, type Log } from '../base/index.ts'
+import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import type { Config } from './config.ts'
 import { openEngines, type Engines } from './engines.ts'
-import { loadProject } from './loader.ts'
+import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
 import { createRates, type Rates } from './rates.ts'
@@ -53,16 +53,25 @@ export interface OpenPlatformOptions {
   readonly logger: Log
   /** Runs the project; null only opens what is needed to read (for commands beside a running server). */
   readonly feed: Feed | null
+  /** Where this server answers, for others that want the same home. */
+  readonly url?: string | undefined
   /** Starts although the project is faulty, and waits for it to be mended. */
   readonly tolerant?: boolean
 }
 
-/** Old batches of the log are dropped this often. */
+/** Old batches of the log and old alerts are dropped this often. */
 const RETENTION_MS = 60_000
+/** Alerts that are over are kept this long. */
+const ALERT_HISTORY_MS = 90 * 86_400_000
 
-export async function openPlatform({ config, logger, feed, tolerant = false }: OpenPlatformOptions): Promise<Platform> {
+export async function openPlatform({ config, logger, feed, url, tolerant = false }: OpenPlatformOptions): Promise<Platform> {
   const startedAt = Date.now()
-  const engines = await openEngines({ config, logger, claim: feed ? { url: `http://${config.http.host}:${config.http.port}` } : null })
+  // Before any engine: a folder that holds no project gets no database.
+  const firstLoad = await loadProject(config.project).catch((error: unknown) => {
+    if (!tolerant) throw error
+    return toLagoaError(error)
+  })
+  const engines = await openEngines({ config, logger, claim: feed ? { url: url ?? `http://${config.http.host}:${config.http.port}` } : null })
   const closers: (() => Promise<void>)[] = [() => engines.close()]
   const listeners = new Set<PlatformListener>()
   const taps = new Map<string, () => void>()
@@ -97,30 +106,39 @@ export async function openPlatform({ config, logger, feed, tolerant = false }: O
     })
     closers.push(() => query.close())
 
-    const load = async (): Promise<void> => {
-      const project = await loadProject(config.project)
-      const next = await buildPipeline({
-        project,
-        engines,
-        alerts,
-        feed: feed ?? { simulation: {}, once: true },
-        logger,
-        onTable: (table) => tell((listener) => listener.onTable?.(table)),
-      })
+    const build = (project: Project): Promise<Pipeline> =>
+      buildPipeline({ project, engines, alerts, feed: feed ?? { simulation: {}, once: true }, logger, onTable: (table) => tell((listener) => listener.onTable?.(table)) })
+
+    // Requests are answered from the old pipeline until the new one has started: taking records needs no running lanes.
+    const start = async (next: Pipeline): Promise<void> => {
+      if (feed) await next.start().catch((error: unknown) => next.stop().then(() => Promise.reject(error)))
+      pipeline = next
+    }
+
+    /** Puts a project in the place of the one that runs; when it is faulty or cannot start, that one goes on. */
+    const load = async (project: Project): Promise<void> => {
       const before = pipeline
-      if (feed) {
-        await before?.stop()
-        pipeline = next
-        await next.start()
-      } else pipeline = next
-      problem = null
-      retap()
+      const next = await build(project)
+      if (feed) await before?.stop()
+      try {
+        await start(next)
+        problem = null
+      } catch (error) {
+        if (before) await start(await build(before.project))
+        throw error
+      } finally {
+        retap()
+      }
     }
 
     const rates = createRates(() => pipeline, engines.eventLog)
     if (feed) {
       rates.start()
-      const trimming = setInterval(() => void engines.eventLog.trim().catch((error: unknown) => logger.warn('stream.trim_failed', { error: toLagoaError(error) })), RETENTION_MS)
+      const trim = async (): Promise<void> => {
+        await engines.eventLog.trim()
+        await alerts.trim(Date.now() - ALERT_HISTORY_MS)
+      }
+      const trimming = setInterval(() => void trim().catch((error: unknown) => logger.warn('platform.trim_failed', { error: toLagoaError(error) })), RETENTION_MS)
       closers.push(async () => {
         clearInterval(trimming)
         rates.stop()
@@ -131,7 +149,8 @@ export async function openPlatform({ config, logger, feed, tolerant = false }: O
       if (feed) await pipeline?.stop()
     })
     try {
-      await load()
+      if (firstLoad instanceof LagoaError) throw firstLoad
+      await load(firstLoad)
     } catch (error) {
       if (!tolerant) throw error
       problem = toLagoaError(error)
@@ -154,7 +173,7 @@ export async function openPlatform({ config, logger, feed, tolerant = false }: O
         const run = turn.then(async () => {
           const began = performance.now()
           try {
-            await load()
+            await load(await loadProject(config.project))
             logger.info('project.reloaded', { ms: Math.round(performance.now() - began) })
           } catch (error) {
             problem = toLagoaError(error)

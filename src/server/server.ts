@@ -1,10 +1,11 @@
 /** Listens, guards and answers: every request passes the same door, every failure leaves in the same shape. */
-import { createServer, type Server as HttpServer } from 'node:http'
 import { getRequestListener, type HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
 import { compress } from 'hono/compress'
-import { conflict, denied, ERROR_KINDS, errno, errorBody, invalid, missing, newId, overLimit, toLagoaError, type Log } from '../base/index.ts'
-import type { Platform } from '../platform/index.ts'
+import { denied, ERROR_KINDS, errorBody, LagoaError, missing, newId, overLimit, toLagoaError, type Log } from '../base/index.ts'
+import { hidePasswords, type Platform } from '../platform/index.ts'
+import type { Door } from './door.ts'
 import { version } from './version.ts'
 import { openApi } from './openapi.ts'
 import type { HttpContext, Route } from './route.ts'
@@ -20,15 +21,19 @@ import { tableRoutes } from './routes/tables.ts'
 import { consolePage, docsPages, serveConsole } from './static.ts'
 
 export interface Server {
-  readonly url: string
   /** Stops taking connections, ends event streams, waits for answers under way. */
   close(): Promise<void>
 }
 
-const LARGEST_BODY = 64 * 1024 * 1024
-const GRACE_MS = 3000
+const LARGEST_BODY = 16 * 1024 * 1024
 
-export async function startServer({ platform, logger }: { readonly platform: Platform; readonly logger: Log }): Promise<Server> {
+export interface ServerOptions {
+  readonly platform: Platform
+  readonly door: Door
+  readonly logger: Log
+}
+
+export function startServer({ platform, door, logger }: ServerOptions): Server {
   const hub = createEventHub(platform)
   const overview = createOverview(platform)
   const routes: readonly Route[] = [
@@ -51,6 +56,9 @@ export async function startServer({ platform, logger }: { readonly platform: Pla
     guard(context)
     await next()
   })
+  // What has a length is judged by it in the guard; what comes in chunks is counted as it comes.
+  const countChunks = bodyLimit({ maxSize: LARGEST_BODY, onError: () => refuseBody() })
+  app.use((context, next) => (context.req.header('transfer-encoding') === undefined ? next() : countChunks(context, next)))
   // The event stream flushes each message by itself; compressing it would hold messages back.
   const zip = compress()
   app.use((context, next) => (context.req.path === '/api/v1/events' ? next() : zip(context, next)))
@@ -68,38 +76,20 @@ export async function startServer({ platform, logger }: { readonly platform: Pla
     const error = toLagoaError(thrown)
     const requestId = context.get('requestId')
     if (error.kind === 'bug') logger.error('http.failed', { requestId, method: context.req.method, path: context.req.path, error })
-    return Response.json({ error: errorBody(error, requestId) }, { status: error.code === 'lake.expectation_failed' ? 422 : ERROR_KINDS[error.kind].status, headers: { 'x-request-id': requestId } })
+    const { message, hint } = errorBody(error)
+    const body = errorBody(new LagoaError(error.kind, error.code, hidePasswords(message), { hint }), requestId)
+    return Response.json({ error: body }, { status: error.code === 'lake.expectation_failed' ? 422 : ERROR_KINDS[error.kind].status, headers: { 'x-request-id': requestId } })
   })
 
-  const http = createServer({ keepAliveTimeout: 65_000, requestTimeout: 120_000 }, getRequestListener(app.fetch))
-  const { host, port } = platform.config.http
-  await listen(http, host, port)
   overview.start()
-  const address = http.address()
-  const bound = typeof address === 'object' && address !== null ? address.port : port
+  door.open(getRequestListener(app.fetch))
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${bound}`,
     async close() {
       hub.close()
       overview.stop()
-      await new Promise<void>((done) => {
-        http.close(() => done())
-        http.closeIdleConnections()
-        setTimeout(() => http.closeAllConnections(), GRACE_MS).unref()
-      })
+      await door.close()
     },
   }
-}
-
-function listen(http: HttpServer, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    http.once('error', (cause) => {
-      if (errno(cause) === 'EADDRINUSE') reject(conflict('http.port_taken', `Port ${port} on ${host} is in use by another program`, { hint: `Choose another: --port ${port + 1}, or --port 0 for any free one.`, cause }))
-      else if (errno(cause) === 'EACCES') reject(denied('http.port_denied', `This user may not listen on port ${port}`, { hint: 'Choose a port from 1024 up, such as --port 8080.', cause }))
-      else reject(cause)
-    })
-    http.listen(port, host, () => resolve())
-  })
 }
 
 /**
@@ -111,9 +101,11 @@ function guard(context: HttpContext): void {
   if (!isLoopbackName(hostName(host))) throw denied('http.host', `The Host ${host} is not this machine`, { hint: 'Use http://127.0.0.1 or http://localhost.' })
   const origin = context.req.header('origin')
   if (origin !== undefined && origin !== `http://${host}`) throw denied('http.origin', `Pages of ${origin} may not call this API`, { hint: 'Call it from a program, or from the console itself.' })
-  const length = Number(context.req.header('content-length') ?? 0)
-  if (length > LARGEST_BODY) throw overLimit('http.body_too_large', `The body has ${length} bytes, at most ${LARGEST_BODY} are taken`, { hint: 'Send it in parts.' })
-  if (Number.isNaN(length)) throw invalid('http.length', 'The content-length is not a number')
+  if (Number(context.req.header('content-length') ?? 0) > LARGEST_BODY) refuseBody()
+}
+
+function refuseBody(): never {
+  throw overLimit('http.body_too_large', `The body is larger than ${LARGEST_BODY / 1024 / 1024} MB`, { hint: 'Send it in parts.' })
 }
 
 function hostName(host: string): string {

@@ -58,10 +58,19 @@ const DOCS =
   '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Lagoa API</title><link rel="stylesheet" href="/docs/swagger-ui.css"><body><div id="docs"></div><script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script>'
 
 async function sendFile(context: HttpContext, folder: string, path: string, caching: string): Promise<Response> {
-  const file = join(folder, normalize(decodeURIComponent(path)))
+  const file = join(folder, normalize(decoded(path)))
   const info = file.startsWith(folder) ? await stat(file).catch(() => null) : null
   if (!info?.isFile()) return context.notFound()
   context.header('content-type', TYPES[extname(file)] ?? 'application/octet-stream')
   context.header('cache-control', caching)
   return context.body(Readable.toWeb(createReadStream(file)) as ReadableStream)
+}
+
+/** The path without percent encoding; as it is when that is malformed, which names no file. */
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
 }

@@ -2,7 +2,7 @@
  * From bytes to typed columns, once for all sinks: parse the JSON, bring it to the schema, check every field.
  * A record that fails is set aside with the reason; its neighbours are not touched.
  */
-import { emptyColumn, jsonValue, truncateRows, type Field, type RowColumn, type Schema } from '../base/index.ts'
+import { emptyColumn, jsonValue, truncateRows, type Field, type NumberColumn, type RowColumn, type Schema, type TextColumn } from '../base/index.ts'
 import { jsonArrayText, recordsOf, type RecordBatch, type RecordView } from './log/batch.ts'
 import { parseDate, parseTimestamp } from './time.ts'
 import type { BadRecord, DecodedBatch } from './sink.ts'
@@ -28,68 +28,65 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
   const fields = Object.entries(options.schema)
   const upcast = options.upcast
 
-  const write = (columns: readonly RowColumn[], writers: readonly Writer[], row: number, message: unknown): Refusal | null => {
-    if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+  const write = (setters: readonly Setter[], row: number, message: unknown): Refusal | null => {
+    if (!isRecord(message)) {
       return { code: 'not_an_object', reason: `a record must be a JSON object, this is ${message === null ? 'null' : Array.isArray(message) ? 'an array' : `a ${typeof message}`}` }
     }
-    let record = message as Readonly<Record<string, unknown>>
+    let record = message
     if (upcast) {
+      let raised: unknown
       try {
-        record = upcast(record)
+        raised = upcast(record)
       } catch (error) {
-        return { code: 'upcast_failed', reason: `upcast threw: ${error instanceof Error ? error.message : String(error)}` }
+        return { code: 'upcast_failed', reason: `upcast threw: ${excerpt(error instanceof Error ? error.message : String(error))}` }
       }
-      if (typeof record !== 'object' || record === null) return { code: 'upcast_failed', reason: 'upcast did not return an object' }
+      if (!isRecord(raised)) return { code: 'upcast_failed', reason: 'upcast did not return an object' }
+      record = raised
     }
-    for (let i = 0; i < columns.length; i++) {
-      const column = columns[i]
-      const writer = writers[i]
-      if (!column || !writer) continue
-      const fault = writer(row, record[column.name])
-      if (fault !== null) return { code: fault.code, reason: `${column.name}: ${fault.reason}`, field: column.name }
+    for (const { name, inherited, set } of setters) {
+      // `constructor` and its like are found on every object; only the record's own field counts.
+      const fault = set(row, inherited && !Object.hasOwn(record, name) ? undefined : record[name])
+      if (fault !== null) return { code: fault.code, reason: `${name}: ${fault.reason}`, field: name }
     }
     return null
   }
 
   const decode = (batch: RecordBatch, from: number = batch.baseOffset): DecodedBatch => {
-    const skip = from - batch.baseOffset
+    const skip = Math.min(Math.max(0, from - batch.baseOffset), batch.count)
     const count = batch.count - skip
     const columns = fields.map(([name, field]) => emptyColumn(name, field, count))
-    const writers = columns.map(writerOf)
+    const setters = columns.map(setterOf)
     const offsets = new Float64Array(count)
     const bad: BadRecord[] = []
     let rows = 0
-    const take = (index: number, message: unknown): void => {
-      const refusal = write(columns, writers, rows, message)
+    const take = (index: number, message: unknown): Refusal | null => {
+      const refusal = write(setters, rows, message)
       if (refusal === null) offsets[rows++] = batch.baseOffset + index
-      else faults.push([index, refusal])
+      return refusal
     }
-    const faults: [number, Refusal][] = []
 
     const messages = batch.wellFormed ? parseAll(batch) : null
     if (messages) {
-      for (let i = skip; i < batch.count; i++) take(i, messages[i])
-      if (faults.length > 0) {
-        const views = [...recordsOf(batch)]
-        for (const [index, refusal] of faults) bad.push(badRecord(views[index], refusal))
+      const refusals = new Map<number, Refusal>()
+      for (let i = skip; i < batch.count; i++) {
+        const refusal = take(i, messages[i])
+        if (refusal) refusals.set(i, refusal)
+      }
+      if (refusals.size > 0) {
+        for (const view of recordsOf(batch)) {
+          const refusal = refusals.get(view.offset - batch.baseOffset)
+          if (refusal) bad.push(badRecord(view, refusal))
+        }
       }
     } else {
-      let index = 0
-      for (const view of recordsOf(batch)) {
-        if (index >= skip) {
-          const parsed = parseOne(view.value)
-          if ('refusal' in parsed) bad.push(badRecord(view, parsed.refusal))
-          else {
-            take(index, parsed.message)
-            const fault = faults.pop()
-            if (fault) bad.push(badRecord(view, fault[1]))
-          }
-        }
-        index++
+      for (const view of recordsOf(batch, skip)) {
+        const parsed = parseOne(view.value)
+        const refusal = 'refusal' in parsed ? parsed.refusal : take(view.offset - batch.baseOffset, parsed.message)
+        if (refusal) bad.push(badRecord(view, refusal))
       }
     }
     return {
-      from,
+      from: batch.baseOffset + skip,
       upTo: batch.baseOffset + batch.count,
       appendedAt: batch.appendedAt,
       rows: truncateRows({ count, columns }, rows),
@@ -98,23 +95,25 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
     }
   }
 
-  return {
-    decode,
-    check(message) {
-      const columns = fields.map(([name, field]) => emptyColumn(name, field, 1))
-      return write(columns, columns.map(writerOf), 0, message)
-    },
-  }
+  const scratch = fields.map(([name, field]) => setterOf(emptyColumn(name, field, 1)))
+  return { decode, check: (message) => write(scratch, 0, message) }
 }
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Row `row` as the JSON object that the API shows. */
 export function rowObject(rows: DecodedBatch['rows'], row: number): Record<string, string | number | boolean | null> {
   return Object.fromEntries(rows.columns.map((column) => [column.name, jsonValue(column, row)]))
 }
 
+/** All values by one parse; null when they are not what their writer said, to be read one by one. */
 function parseAll(batch: RecordBatch): readonly unknown[] | null {
-  const parsed: unknown = JSON.parse(jsonArrayText(batch))
-  return Array.isArray(parsed) && parsed.length === batch.count ? parsed : null
+  try {
+    const parsed: unknown = JSON.parse(jsonArrayText(batch))
+    return Array.isArray(parsed) && parsed.length === batch.count ? parsed : null
+  } catch {
+    return null
+  }
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
@@ -134,33 +133,56 @@ function parseOne(value: Buffer): { readonly message: unknown } | { readonly ref
   }
 }
 
-function badRecord(view: RecordView | undefined, refusal: Refusal): BadRecord {
-  return { offset: view?.offset ?? -1, key: view?.key ?? null, value: view?.value ?? new Uint8Array(), code: refusal.code, reason: refusal.reason }
+function badRecord({ offset, key, value }: RecordView, { code, reason }: Refusal): BadRecord {
+  return { offset, key, value, code, reason }
 }
 
-type Writer = (row: number, value: unknown) => Fault | null
+interface Setter {
+  readonly name: string
+  /** Whether every object has something under this name. */
+  readonly inherited: boolean
+  /** Puts the value into a row of the column, or tells why it cannot. */
+  readonly set: (row: number, value: unknown) => Fault | null
+}
+
 interface Fault {
   readonly code: string
   readonly reason: string
 }
 
-function writerOf(column: RowColumn): Writer {
-  const { field } = column
-  if (column.kind === 'text') {
-    const { values } = column
-    const convert = field.type === 'json' ? jsonText : text
-    return (row, value) => {
-      if (value === null || value === undefined) {
-        values[row] = null
-        return absent(field, value)
-      }
-      const converted = convert(value)
-      if (typeof converted !== 'string') return converted
-      values[row] = converted
+function setterOf(column: RowColumn): Setter {
+  return { name: column.name, inherited: column.name in Object.prototype, set: column.kind === 'text' ? setText(column) : column.field.type === 'double' ? setDouble(column) : setNumber(column) }
+}
+
+function setText({ field, values }: TextColumn): Setter['set'] {
+  const convert = field.type === 'json' ? jsonText : text
+  return (row, value) => {
+    if (value === null || value === undefined) {
+      values[row] = null
+      return absent(field, value)
+    }
+    const converted = convert(value)
+    if (typeof converted !== 'string') return converted
+    values[row] = converted
+    return null
+  }
+}
+
+/** Most fields of most streams are doubles, so they get the short way. */
+function setDouble({ field, values, valid }: NumberColumn): Setter['set'] {
+  return (row, value) => {
+    if (typeof value === 'number' && Number.isFinite(value)) {
+      values[row] = value
+      valid[row] = 1
       return null
     }
+    values[row] = 0
+    valid[row] = 0
+    return value === null || value === undefined ? absent(field, value) : wrongType(field, value)
   }
-  const { values, valid } = column
+}
+
+function setNumber({ field, values, valid }: NumberColumn): Setter['set'] {
   const convert = NUMBER_TYPES[field.type]
   return (row, value) => {
     if (value === null || value === undefined) {
@@ -183,14 +205,14 @@ function absent(field: Field, value: null | undefined): Fault | null {
 
 /** The number that stands for the value in a column, or NaN when the value is not of the type. */
 const NUMBER_TYPES: Readonly<Record<Field['type'], (value: unknown) => number>> = {
-  double: (value) => (typeof value === 'number' && Number.isFinite(value) ? value : Number.NaN),
+  double: (value) => (typeof value === 'number' ? value : Number.NaN),
   int: (value) => (typeof value === 'number' && Number.isInteger(value) && value >= -2_147_483_648 && value <= 2_147_483_647 ? value : Number.NaN),
   long: (value) => (typeof value === 'number' && Number.isSafeInteger(value) ? value : Number.NaN),
   boolean: (value) => (value === true ? 1 : value === false ? 0 : Number.NaN),
   timestamp: (value) => {
-    if (typeof value === 'string') return parseTimestamp(value)
-    if (value instanceof Date) return value.getTime()
-    return typeof value === 'number' && value >= -62_135_596_800_000 && value < 253_402_300_800_000 ? value : Number.NaN
+    const time = typeof value === 'string' ? parseTimestamp(value) : value instanceof Date ? value.getTime() : typeof value === 'number' ? value : Number.NaN
+    // Years 1 to 9999 in UTC, which every engine behind the ports can hold.
+    return time >= -62_135_596_800_000 && time < 253_402_300_800_000 ? time : Number.NaN
   },
   date: (value) => (typeof value === 'string' ? parseDate(value) : Number.NaN),
   string: () => Number.NaN,
@@ -199,14 +221,26 @@ const NUMBER_TYPES: Readonly<Record<Field['type'], (value: unknown) => number>> 
 
 function text(value: unknown): string | Fault {
   if (typeof value !== 'string') return { code: 'wrong_type', reason: `text is wanted, this is ${kindOf(value)}` }
-  // Neither can be stored by every engine behind the ports, so both are refused at the door.
-  if (value.includes('\0')) return { code: 'nul_character', reason: 'the text contains a NUL character' }
-  if (!value.isWellFormed()) return { code: 'lone_surrogate', reason: 'the text contains half of a surrogate pair' }
+  if (value.includes('\0')) return NUL_CHARACTER
+  if (!value.isWellFormed()) return LONE_SURROGATE
   return value
 }
 
+/** Neither can be stored by every engine behind the ports, so both are refused at the door. */
+const NUL_CHARACTER: Fault = { code: 'nul_character', reason: 'the text contains a NUL character' }
+const LONE_SURROGATE: Fault = { code: 'lone_surrogate', reason: 'the text contains half of a surrogate pair' }
+
 function jsonText(value: unknown): string | Fault {
-  return text(JSON.stringify(value))
+  let json: string
+  try {
+    json = JSON.stringify(value)
+  } catch {
+    return { code: 'too_deep', reason: 'the value is nested too deeply' }
+  }
+  // JSON text carries both as escapes; an even number of backslashes before one is text that only looks like it.
+  const escape = json.includes('\\u') ? /(?<!\\)(?:\\\\)*\\u(0000|d[89a-f])/.exec(json) : null
+  if (escape) return escape[1] === '0000' ? NUL_CHARACTER : LONE_SURROGATE
+  return json
 }
 
 function wrongType(field: Field, value: unknown): Fault {
@@ -226,7 +260,11 @@ const WANTED: Readonly<Record<Field['type'], string>> = {
 
 function kindOf(value: unknown): string {
   if (Array.isArray(value)) return 'an array'
-  if (typeof value === 'string') return `the text ${JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}...` : value)}`
+  if (typeof value === 'string') return `the text ${JSON.stringify(excerpt(value, 40))}`
   if (typeof value === 'object') return 'an object'
   return `${typeof value} ${String(value)}`
+}
+
+function excerpt(text: string, length: number = 200): string {
+  return text.length > length ? `${text.slice(0, length)}...` : text
 }

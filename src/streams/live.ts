@@ -29,6 +29,11 @@ export function planLive(stream: Stream): LivePlan | null {
   const parts = (live.key ?? `${stream.name}:{${live.by}}`).split(/\{([^}]*)\}/)
   const unknown = parts.find((part, index) => index % 2 === 1 && !Object.hasOwn(stream.schema, part))
   if (unknown !== undefined) throw invalid('streams.live_key', `${where}: live.key names the field ${unknown}, which the schema does not have`, { hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.` })
+  if ((stream.options.partitions ?? 1) > 1 && stream.options.key !== live.by) {
+    throw invalid('streams.live_order', `${where}: with several partitions only records of one key keep their order, so live.by must be the key`, {
+      hint: `Set key: '${live.by}', or partitions: 1.`,
+    })
+  }
   return {
     by: live.by,
     ttlMs,
@@ -51,22 +56,22 @@ export function liveSink(stream: Stream, plan: LivePlan, keys: Keys): Sink {
   }
 }
 
+/** From the newest record back: the first one seen of a key is the one to keep. A record without the field to live by has no key. */
 function coalesce(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch[], partition: number): KeyWrite[] {
-  const newest = new Map<string, { batch: DecodedBatch; row: number }>()
-  for (const batch of batches) {
-    const by = batch.rows.columns.find(({ name }) => name === plan.by)
-    const plain = stream.options.live?.key === undefined && by?.kind === 'text'
-    for (let row = 0; row < batch.rows.count; row++) {
-      newest.set(plain && by.kind === 'text' ? plan.prefix + (by.values[row] ?? '') : plan.keyOf(batch.rows, row), { batch, row })
+  const writes = new Map<string, KeyWrite>()
+  const source = `${stream.name}/${partition}`
+  const isPlain = stream.options.live?.key === undefined
+  for (const { rows, offsets } of batches.toReversed()) {
+    const by = rows.columns.find(({ name }) => name === plan.by)
+    if (!by) continue
+    for (let row = rows.count - 1; row >= 0; row--) {
+      if (isMissing(by, row)) continue
+      const key = isPlain && by.kind === 'text' ? plan.prefix + (by.values[row] ?? '') : plan.keyOf(rows, row)
+      if (writes.has(key)) continue
+      writes.set(key, { key, fields: fieldsOf(rows.columns, row), ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }), order: { source, offset: offsets[row] ?? 0 } })
     }
   }
-  const source = `${stream.name}/${partition}`
-  return [...newest].map(([key, { batch, row }]) => ({
-    key,
-    fields: fieldsOf(batch.rows.columns, row),
-    ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }),
-    order: { source, offset: batch.offsets[row] ?? 0 },
-  }))
+  return [...writes.values()]
 }
 
 /** A hash of text fields as Redis keeps it; what is missing is left out. */

@@ -78,7 +78,14 @@ describe('the title of the overview', () => {
     ...change,
   })
   const up = { services: [] }
-  const item = (kind: OverviewData['attention'][number]['kind']): OverviewData['attention'][number] => ({ id: kind, severity: 'error', kind, title: '', detail: '', link: '/' })
+  const item = (kind: OverviewData['attention'][number]['kind']): OverviewData['attention'][number] => ({
+    id: kind,
+    severity: 'error',
+    kind,
+    title: '',
+    detail: '',
+    link: '/',
+  })
 
   it('says that all is well', () => {
     expect(situation(overview(), up)).toEqual([{ id: 'situation.fresh' }, { id: 'situation.allWell' }])
@@ -107,7 +114,11 @@ describe('the list of tables', () => {
   })
 
   it('filters and sorts, tables never written last', () => {
-    const list = shownTables([table('gold.a', { rows: 5 }), table('gold.none', { rows: null }), table('silver.a', { rows: 9 }), table('gold.c', { rows: 7 })], { tier: 'gold', sort: 'rows', desc: true }, compare)
+    const list = shownTables(
+      [table('gold.a', { rows: 5 }), table('gold.none', { rows: null }), table('silver.a', { rows: 9 }), table('gold.c', { rows: 7 })],
+      { tier: 'gold', sort: 'rows', desc: true },
+      compare,
+    )
     expect(list.map((each) => each.name)).toEqual(['gold.c', 'gold.a', 'gold.none'])
     expect(shownTables([table('gold.air'), table('gold.b')], { q: 'AIR' }, compare)).toHaveLength(1)
   })

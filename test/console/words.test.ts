@@ -21,7 +21,12 @@ function texts(message: Message | undefined): string[] {
 }
 
 const variables = (message: Message | undefined): string[] =>
-  [...new Set([...texts(message).flatMap((text) => [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '')), ...(typeof message === 'object' ? [message.by] : [])])].toSorted()
+  [
+    ...new Set([
+      ...texts(message).flatMap((text) => [...text.matchAll(/\{(\w+)\}/g)].map((match) => match[1] ?? '')),
+      ...(typeof message === 'object' ? [message.by] : []),
+    ]),
+  ].toSorted()
 
 describe('the catalogues', () => {
   it('have the same ids in both languages', () => {
@@ -33,14 +38,16 @@ describe('the catalogues', () => {
   })
 
   it('leave no text empty', () => {
-    for (const catalogue of Object.values(catalogues)) for (const [id, message] of Object.entries(catalogue)) for (const text of texts(message)) expect(text.trim(), id).not.toBe('')
+    for (const catalogue of Object.values(catalogues))
+      for (const [id, message] of Object.entries(catalogue)) for (const text of texts(message)) expect(text.trim(), id).not.toBe('')
   })
 
   it('hold every id the screens say, and none that no screen says', () => {
     const written = code()
     const literal = new Set([...written.matchAll(/'([a-z][a-zA-Z]*(?:\.[a-zA-Z0-9_]+)+)'/g)].map((match) => match[1] ?? ''))
     const patterns = [...written.matchAll(/`([a-z][a-zA-Z.]*\.)\$\{[^}`]*\}([a-zA-Z.]*)`/g)].map((match) => [match[1] ?? '', match[2] ?? ''] as const)
-    const built = (id: string): boolean => patterns.some(([before, after]) => id.startsWith(before) && id.endsWith(after) && id.length > before.length + after.length)
+    const built = (id: string): boolean =>
+      patterns.some(([before, after]) => id.startsWith(before) && id.endsWith(after) && id.length > before.length + after.length)
     const unused = Object.keys(en).filter((id) => !literal.has(id) && !built(id))
     expect(unused).toEqual([])
     const said = [...written.matchAll(/\bsay\(\s*'([^']+)'/g)].map((match) => match[1] ?? '')

@@ -20,7 +20,7 @@ export class ApiError extends Error {
 
 type Param = string | number | undefined
 
-export function apiPath(path: string, params: Record<string, Param> = {}): string {
+function apiPath(path: string, params: Record<string, Param> = {}): string {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(params)) if (value !== undefined && value !== '') query.set(name, String(value))
   const tail = query.toString()

@@ -1,5 +1,5 @@
 export { ApiError, post } from './client.ts'
-export { type ConnectionState, type EventHub, hub } from './events.ts'
+export { type EventHub, hub } from './events.ts'
 export * from './queries.ts'
 export { syncCache } from './sync.ts'
 export type * from './types.ts'

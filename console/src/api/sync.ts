@@ -31,7 +31,10 @@ export function syncCache(client: QueryClient, hub: EventHub): () => void {
       if (message.tables !== undefined) {
         later('tables')
         for (const each of message.tables)
-          void client.invalidateQueries({ queryKey: ['table', each.name], predicate: (query) => query.queryKey[2] === undefined || query.queryKey[2] === 'history' })
+          void client.invalidateQueries({
+            queryKey: ['table', each.name],
+            predicate: (query) => query.queryKey[2] === undefined || query.queryKey[2] === 'history',
+          })
       }
     },
     onGap() {

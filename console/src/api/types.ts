@@ -1,5 +1,5 @@
 /** The server's shapes as types. The console takes nothing else from the server's tree, and nothing at run time. */
-import type { CheckShape, VersionShape } from '../../../src/server/wire.ts'
+import type { VersionShape } from '../../../src/server/wire.ts'
 
 export type {
   AlertShape,
@@ -21,5 +21,4 @@ export type {
 } from '../../../src/server/wire.ts'
 
 export type Page<T> = { items: T[]; cursor?: string | undefined }
-export type CheckState = CheckShape['state']
 export type Version = VersionShape

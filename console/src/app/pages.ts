@@ -1,7 +1,11 @@
 /** The pages that exist, in the order of the sidebar; the palette offers the same. */
 import { Activity, Bell, Database, LayoutDashboard, type LucideIcon, SquareTerminal } from 'lucide-react'
 
-type PageLink = { readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql'; readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql'}`; readonly icon: LucideIcon }
+type PageLink = {
+  readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql'
+  readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql'}`
+  readonly icon: LucideIcon
+}
 
 export const pageGroups: readonly { readonly title: 'group.data' | undefined; readonly pages: readonly PageLink[] }[] = [
   {

@@ -42,39 +42,39 @@ export default function Palette({ onClose }: { onClose: () => void }) {
     <Modal.Root opened onClose={onClose} size={560} padding={0} yOffset="12vh" transitionProps={{ duration: 80 }}>
       <Modal.Overlay />
       <Modal.Content className="palette" aria-label={say('palette.open')}>
-      <input
-        data-autofocus
-        role="combobox"
-        aria-expanded
-        aria-controls={`${id}-list`}
-        aria-activedescendant={chosen < 0 ? undefined : `${id}-${chosen}`}
-        aria-label={say('palette.open')}
-        placeholder={say('palette.placeholder')}
-        value={text}
-        onChange={(event) => {
-          setText(event.currentTarget.value)
-          setAt(0)
-        }}
-        onKeyDown={(event) => {
-          if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-            event.preventDefault()
-            setAt((chosen + (event.key === 'ArrowDown' ? 1 : found.length - 1)) % Math.max(1, found.length))
-          } else if (event.key === 'Enter') {
-            const place = found[chosen]
-            if (place !== undefined) go(place.href)
-          }
-        }}
-      />
-      {found.length === 0 && <p>{say('palette.none', { text })}</p>}
-      <ul role="listbox" id={`${id}-list`} ref={list} aria-label={say('palette.results')}>
-        {found.map((place, i) => (
-          <li key={place.href} id={`${id}-${i}`} role="option" aria-selected={i === chosen} onClick={() => go(place.href)} onPointerMove={() => setAt(i)}>
-            <place.icon aria-hidden />
-            <span className="cut">{place.label}</span>
-            <span>{place.kind}</span>
-          </li>
-        ))}
-      </ul>
+        <input
+          data-autofocus
+          role="combobox"
+          aria-expanded
+          aria-controls={`${id}-list`}
+          aria-activedescendant={chosen < 0 ? undefined : `${id}-${chosen}`}
+          aria-label={say('palette.open')}
+          placeholder={say('palette.placeholder')}
+          value={text}
+          onChange={(event) => {
+            setText(event.currentTarget.value)
+            setAt(0)
+          }}
+          onKeyDown={(event) => {
+            if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+              event.preventDefault()
+              setAt((chosen + (event.key === 'ArrowDown' ? 1 : found.length - 1)) % Math.max(1, found.length))
+            } else if (event.key === 'Enter') {
+              const place = found[chosen]
+              if (place !== undefined) go(place.href)
+            }
+          }}
+        />
+        {found.length === 0 && <p>{say('palette.none', { text })}</p>}
+        <ul role="listbox" id={`${id}-list`} ref={list} aria-label={say('palette.results')}>
+          {found.map((place, i) => (
+            <li key={place.href} id={`${id}-${i}`} role="option" aria-selected={i === chosen} onClick={() => go(place.href)} onPointerMove={() => setAt(i)}>
+              <place.icon aria-hidden />
+              <span className="cut">{place.label}</span>
+              <span>{place.kind}</span>
+            </li>
+          ))}
+        </ul>
       </Modal.Content>
     </Modal.Root>
   )

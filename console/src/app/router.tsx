@@ -1,12 +1,16 @@
 /** Addresses of the console: one lazy chunk a feature. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
-import { Failure, LoadingScreen } from '../ui/states.tsx'
+import { FailedScreen, LoadingScreen } from '../ui/states.tsx'
 import { alertsSearch, lakeSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
 import { NotFound, Shell } from './shell.tsx'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
 
-const overview = createRoute({ getParentRoute: () => root, path: '/', component: lazyRouteComponent(() => import('../features/overview/screen.tsx'), 'OverviewScreen') })
+const overview = createRoute({
+  getParentRoute: () => root,
+  path: '/',
+  component: lazyRouteComponent(() => import('../features/overview/screen.tsx'), 'OverviewScreen'),
+})
 const live = createRoute({
   getParentRoute: () => root,
   path: '/live',
@@ -43,7 +47,7 @@ export const router = createRouter({
   defaultPreload: 'intent',
   defaultPendingComponent: LoadingScreen,
   defaultPendingMs: 150,
-  defaultErrorComponent: ({ error, reset }) => <Failure error={error} onRetry={reset} />,
+  defaultErrorComponent: ({ error, reset }) => <FailedScreen error={error} onRetry={reset} />,
 })
 
 declare module '@tanstack/react-router' {

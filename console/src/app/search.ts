@@ -16,7 +16,8 @@ export type LiveSearch = { stream?: string | undefined; range?: Range | undefine
 export const liveSearch = (raw: Raw): LiveSearch => ({ stream: text(raw['stream']), range: oneOf(raw['range'], ranges), stations: text(raw['stations']) })
 export const readNames = (list: string | undefined): string[] =>
   list === undefined ? [] : list.split(',').flatMap((each) => (each === '' ? [] : [safeDecode(each)]))
-export const writeNames = (names: readonly string[]): string | undefined => (names.length === 0 ? undefined : names.map((each) => each.replaceAll('%', '%25').replaceAll(',', '%2C')).join(','))
+export const writeNames = (names: readonly string[]): string | undefined =>
+  names.length === 0 ? undefined : names.map((each) => each.replaceAll('%', '%25').replaceAll(',', '%2C')).join(',')
 
 function safeDecode(value: string): string {
   try {
@@ -27,7 +28,7 @@ function safeDecode(value: string): string {
 }
 
 export const tiers = ['bronze', 'silver', 'gold', 'other'] as const
-export const sorts = ['name', 'rows', 'bytes', 'version', 'updatedAt', 'checks'] as const
+const sorts = ['name', 'rows', 'bytes', 'version', 'updatedAt', 'checks'] as const
 export type Sort = (typeof sorts)[number]
 export type LakeSearch = { tier?: (typeof tiers)[number] | undefined; q?: string | undefined; sort?: Sort | undefined; desc?: boolean | undefined }
 export const lakeSearch = (raw: Raw): LakeSearch => ({

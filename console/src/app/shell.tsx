@@ -1,13 +1,13 @@
 /** The frame around every screen: navigation, engine facts, breadcrumb, search, theme, language, connection. */
-import { ActionIcon, Button, Drawer, Menu, useMantineColorScheme } from '@mantine/core'
+import { ActionIcon, Button, Drawer, Popover, useMantineColorScheme } from '@mantine/core'
 import { useHotkeys } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useLocation } from '@tanstack/react-router'
-import { Languages, Menu as MenuIcon, Monitor, Moon, Search, Sun } from 'lucide-react'
+import { Languages, type LucideIcon, Menu as MenuIcon, Monitor, Moon, Search, Sun } from 'lucide-react'
 import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { hub, overviewQuery, streamsQuery, systemQuery, tablesQuery } from '../api/index.ts'
 import { useNow } from '../ui/now.ts'
-import { Mark, PageHead } from '../ui/parts.tsx'
+import { Choice, Mark, type Option, PageHead } from '../ui/parts.tsx'
 import { Empty } from '../ui/states.tsx'
 import { Toasts } from '../ui/toasts.tsx'
 import { type Language, showLanguage, useWords } from '../ui/words/index.tsx'
@@ -43,7 +43,15 @@ export function Shell() {
       </aside>
       <div className="main">
         <header className="top">
-          <ActionIcon className="menu-button" variant="subtle" color="gray" size={30} aria-label={say('shell.menu')} aria-expanded={drawer} onClick={() => setDrawer(true)}>
+          <ActionIcon
+            className="menu-button"
+            variant="subtle"
+            color="gray"
+            size={30}
+            aria-label={say('shell.menu')}
+            aria-expanded={drawer}
+            onClick={() => setDrawer(true)}
+          >
             <MenuIcon />
           </ActionIcon>
           <Crumbs />
@@ -85,7 +93,10 @@ function Sidebar() {
   const streams = useQuery(streamsQuery).data
   const firing = useQuery(overviewQuery).data?.alerts.firing ?? 0
   const now = useNow(30_000)
-  const counts: Readonly<Record<string, number | undefined>> = { '/lake': tables?.items.length, '/live': streams?.items.filter((each) => each.live !== undefined).length }
+  const counts: Readonly<Record<string, number | undefined>> = {
+    '/lake': tables?.items.length,
+    '/live': streams?.items.filter((each) => each.live !== undefined).length,
+  }
   return (
     <div className="side-inner">
       <div className="brand">
@@ -161,7 +172,13 @@ function Crumbs() {
           const last = i === parts.length - 1
           return (
             <li key={`${i}${part.label}`}>
-              {last || part.to === undefined ? <span {...(last ? { 'aria-current': 'page', className: 'here' } : {})}>{label}</span> : <Link to={part.to} activeOptions={{ exact: true, includeSearch: true }} {...(part.tier === undefined ? {} : { search: { tier: part.tier } })}>{label}</Link>}
+              {last || part.to === undefined ? (
+                <span {...(last ? { 'aria-current': 'page', className: 'here' } : {})}>{label}</span>
+              ) : (
+                <Link to={part.to} activeOptions={{ exact: true, includeSearch: true }} {...(part.tier === undefined ? {} : { search: { tier: part.tier } })}>
+                  {label}
+                </Link>
+              )}
             </li>
           )
         })}
@@ -192,58 +209,51 @@ function Connection() {
   )
 }
 
+const languages: readonly Option<Language>[] = [
+  { value: 'pt-BR', label: 'Português (Brasil)' },
+  { value: 'en', label: 'English' },
+]
+
 function LanguageMenu() {
   const { say, language } = useWords()
-  const languages: readonly [Language, string][] = [
-    ['pt-BR', 'Português (Brasil)'],
-    ['en', 'English'],
-  ]
-  return (
-    <Menu position="bottom-end" width={190}>
-      <Menu.Target>
-        <ActionIcon variant="default" size={30} aria-label={say('shell.language')}>
-          <Languages />
-        </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.RadioGroup value={language} onChange={(next) => void showLanguage(next === 'pt-BR' ? 'pt-BR' : 'en')}>
-          {languages.map(([value, name]) => (
-            <Menu.RadioItem key={value} value={value} lang={value}>
-              {name}
-            </Menu.RadioItem>
-          ))}
-        </Menu.RadioGroup>
-      </Menu.Dropdown>
-    </Menu>
-  )
+  return <Setting label={say('shell.language')} icon={Languages} options={languages} value={language} onChange={(next) => void showLanguage(next)} />
 }
+
+const schemeIcons = { light: Sun, dark: Moon, auto: Monitor }
 
 function ThemeMenu() {
   const { say } = useWords()
   const { colorScheme, setColorScheme } = useMantineColorScheme()
-  const schemes = [
-    ['light', Sun],
-    ['dark', Moon],
-    ['auto', Monitor],
-  ] as const
-  const Current = schemes.find(([value]) => value === colorScheme)?.[1] ?? Monitor
+  const options = (['light', 'dark', 'auto'] as const).map((value) => ({ value, label: say(`theme.${value}`) }))
+  return <Setting label={say('shell.theme')} icon={schemeIcons[colorScheme]} options={options} value={colorScheme} onChange={setColorScheme} />
+}
+
+/** A button that opens a few radio buttons; what is chosen takes effect at once, so it can be tried with the arrow keys. */
+function Setting<T extends string>({
+  label,
+  icon: Icon,
+  options,
+  value,
+  onChange,
+}: {
+  label: string
+  icon: LucideIcon
+  options: readonly Option<T>[]
+  value: T
+  onChange: (value: T) => void
+}) {
+  const [open, setOpen] = useState(false)
   return (
-    <Menu position="bottom-end" width={170}>
-      <Menu.Target>
-        <ActionIcon variant="default" size={30} aria-label={say('shell.theme')}>
-          <Current />
+    <Popover opened={open} onChange={setOpen} position="bottom-end" trapFocus returnFocus>
+      <Popover.Target>
+        <ActionIcon variant="default" size={30} aria-label={label} aria-expanded={open} onClick={() => setOpen(!open)}>
+          <Icon />
         </ActionIcon>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.RadioGroup value={colorScheme} onChange={(next) => setColorScheme(schemes.find(([value]) => value === next)?.[0] ?? 'auto')}>
-          {schemes.map(([value]) => (
-            <Menu.RadioItem key={value} value={value}>
-              {say(`theme.${value}`)}
-            </Menu.RadioItem>
-          ))}
-        </Menu.RadioGroup>
-      </Menu.Dropdown>
-    </Menu>
+      </Popover.Target>
+      <Popover.Dropdown p={4} aria-label={label}>
+        <Choice label={label} options={options} value={value} onChange={onChange} stacked />
+      </Popover.Dropdown>
+    </Popover>
   )
 }
 

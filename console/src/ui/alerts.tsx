@@ -4,7 +4,7 @@ import { fieldLabel } from './format.ts'
 import { Mark, type Tone } from './parts.tsx'
 import { useWords } from './words/index.tsx'
 
-export function alertTone(alert: AlertShape): Tone {
+function alertTone(alert: AlertShape): Tone {
   if (alert.state === 'resolved') return 'ok'
   if (alert.state === 'pending') return 'run'
   // A single reading is over as soon as it fired.

@@ -5,7 +5,8 @@ export type CellKind = 'number' | 'time' | 'date' | 'mono' | 'text'
 
 export function cellKind(type: string): CellKind {
   const plain = type.toLowerCase()
-  if (/^(double|float|real|decimal|numeric|tinyint|smallint|int|integer|bigint|long|hugeint|u?int\d*|ubigint|uinteger|short|byte)\b/.test(plain)) return 'number'
+  if (/^(double|float|real|decimal|numeric|tinyint|smallint|int|integer|bigint|long|hugeint|u?int\d*|ubigint|uinteger|short|byte)\b/.test(plain))
+    return 'number'
   if (plain.startsWith('timestamp') || plain === 'datetime') return 'time'
   if (plain === 'date') return 'date'
   if (/^(uuid|binary|blob|struct|map|list|json)|\[\]$/.test(plain)) return 'mono'

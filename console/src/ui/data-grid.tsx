@@ -8,7 +8,19 @@ import { useWords } from './words/index.tsx'
 const rowHeight = 27
 const sample = 60
 
-export function DataGrid({ result, label, maxHeight, header, least = 96 }: { result: QueryResult; label: string; maxHeight: string; header?: (column: string, kind: string) => ReactNode; least?: number }) {
+export function DataGrid({
+  result,
+  label,
+  maxHeight,
+  header,
+  least = 96,
+}: {
+  result: QueryResult
+  label: string
+  maxHeight: string
+  header?: (column: string, kind: string) => ReactNode
+  least?: number
+}) {
   const { format } = useWords()
   const scroller = useRef<HTMLDivElement>(null)
   const columns = useMemo(
@@ -62,7 +74,11 @@ export function DataGrid({ result, label, maxHeight, header, least = 96 }: { res
                   const value = row[i]
                   const text = cellText(value, column.kind, format)
                   return (
-                    <td key={`${i}${column.name}`} className={column.kind === 'number' ? 'num' : column.kind === 'mono' ? 'mono' : undefined} title={text.length > 28 ? text : undefined}>
+                    <td
+                      key={`${i}${column.name}`}
+                      className={column.kind === 'number' ? 'num' : column.kind === 'mono' ? 'mono' : undefined}
+                      title={text.length > 28 ? text : undefined}
+                    >
                       {value === null || value === undefined ? <span className="nothing">null</span> : text}
                     </td>
                   )

@@ -2,6 +2,8 @@
 
 export type Format = {
   number(value: number, digits?: number): string
+  /** A rate a second: a decimal only where it tells something. */
+  rate(value: number): string
   /** Short form of a large count: `4.2M`. */
   count(value: number): string
   bytes(value: number): string
@@ -51,6 +53,7 @@ function build(language: string): Format {
   const number = (value: number, digits?: number): string => digitsFormat(digits ?? (Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 3 : 1)).format(value)
   return {
     number,
+    rate: (value) => number(value, value > 0 && value < 10 ? 1 : 0),
     count: (value) => (Math.abs(value) < 10_000 ? number(value, 0) : compact.format(value)),
     bytes(value) {
       const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
@@ -63,7 +66,22 @@ function build(language: string): Format {
     duration(ms) {
       const whole = Math.max(0, ms)
       const [large, small] =
-        whole >= day ? ([[day, 'd'], [hour, 'h']] as const) : whole >= hour ? ([[hour, 'h'], [minute, 'min']] as const) : whole >= minute ? ([[minute, 'min'], [second, 's']] as const) : ([[second, 's']] as const)
+        whole >= day
+          ? ([
+              [day, 'd'],
+              [hour, 'h'],
+            ] as const)
+          : whole >= hour
+            ? ([
+                [hour, 'h'],
+                [minute, 'min'],
+              ] as const)
+            : whole >= minute
+              ? ([
+                  [minute, 'min'],
+                  [second, 's'],
+                ] as const)
+              : ([[second, 's']] as const)
       const rest = small === undefined ? 0 : Math.floor((whole % large[0]) / small[0])
       return `${Math.floor(whole / large[0])} ${large[1]}${small === undefined || rest === 0 ? '' : ` ${rest} ${small[1]}`}`
     },
@@ -98,7 +116,18 @@ export function unitLabel(unit: string): string {
     .replace(/\bdegC\b/g, '°C')
 }
 
-const symbols: Readonly<Record<string, string>> = { co: 'CO', co2: 'CO₂', no: 'NO', no2: 'NO₂', nox: 'NOₓ', so2: 'SO₂', o3: 'O₃', pm10: 'PM10', pm25: 'PM2.5', pm2_5: 'PM2.5' }
+const symbols: Readonly<Record<string, string>> = {
+  co: 'CO',
+  co2: 'CO₂',
+  no: 'NO',
+  no2: 'NO₂',
+  nox: 'NOₓ',
+  so2: 'SO₂',
+  o3: 'O₃',
+  pm10: 'PM10',
+  pm25: 'PM2.5',
+  pm2_5: 'PM2.5',
+}
 
 /** A field's name as people write it: gases by their formula, others as they are. */
 export function fieldLabel(name: string): string {

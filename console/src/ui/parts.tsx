@@ -39,6 +39,11 @@ export function Mark({ tone, label }: { tone: Tone; label?: string }) {
   )
 }
 
+/** Text of a message with its `commands` set as code. */
+export function Prose({ children }: { children: string }) {
+  return children.split('`').map((part, i) => (i % 2 === 0 ? part : <code key={i}>{part}</code>))
+}
+
 export function Tag({ kind, children }: { kind: 'ok' | 'warn' | 'bad' | 'run' | 'plain' | 'bronze' | 'silver' | 'gold'; children: ReactNode }) {
   return <span className={`tag ${kind}`}>{children}</span>
 }
@@ -61,7 +66,19 @@ export function PageHead({ title, tags, sub, actions }: { title: string; tags?: 
   )
 }
 
-export function Panel({ title, tag, right, children, className }: { title?: string; tag?: ReactNode; right?: ReactNode; children: ReactNode; className?: string }) {
+export function Panel({
+  title,
+  tag,
+  right,
+  children,
+  className,
+}: {
+  title?: string
+  tag?: ReactNode
+  right?: ReactNode
+  children: ReactNode
+  className?: string
+}) {
   const id = useId()
   return (
     <section className={className === undefined ? 'panel' : `panel ${className}`} {...(title === undefined ? {} : { 'aria-labelledby': id })}>
@@ -80,10 +97,22 @@ export function Panel({ title, tag, right, children, className }: { title?: stri
 export type Option<T extends string> = { readonly value: T; readonly label: string }
 
 /** One of a few, all visible: radio buttons under the skin, so arrow keys and screen readers know it. */
-export function Choice<T extends string>({ label, options, value, onChange }: { label: string; options: readonly Option<T>[]; value: T; onChange: (value: T) => void }) {
+export function Choice<T extends string>({
+  label,
+  options,
+  value,
+  onChange,
+  stacked = false,
+}: {
+  label: string
+  options: readonly Option<T>[]
+  value: T
+  onChange: (value: T) => void
+  stacked?: boolean
+}) {
   const name = useId()
   return (
-    <div className="choice" role="radiogroup" aria-label={label}>
+    <div className={stacked ? 'choice stacked' : 'choice'} role="radiogroup" aria-label={label}>
       {options.map((option) => (
         <label key={option.value}>
           <input type="radio" name={name} checked={option.value === value} onChange={() => onChange(option.value)} />
@@ -113,7 +142,19 @@ export function PathLink({ href, className, children }: { href: string; classNam
 }
 
 /** A line without axes for the shape of a number; at most the last `most` points. */
-export function Spark({ values, tone = 'ok', width = 84, height = 28, most = 60 }: { values: readonly number[]; tone?: 'ok' | 'bad'; width?: number; height?: number; most?: number }) {
+export function Spark({
+  values,
+  tone = 'ok',
+  width = 84,
+  height = 28,
+  most = 60,
+}: {
+  values: readonly number[]
+  tone?: 'ok' | 'bad'
+  width?: number
+  height?: number
+  most?: number
+}) {
   const shown = values.slice(-most)
   if (shown.length < 2) return null
   const low = Math.min(...shown)

@@ -3,7 +3,7 @@ import { Button } from '@mantine/core'
 import { Inbox, PlugZap, RotateCw } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { ApiError } from '../api/index.ts'
-import { Mark, Skeleton } from './parts.tsx'
+import { Mark, PageHead, Prose, Skeleton } from './parts.tsx'
 import { useWords } from './words/index.tsx'
 
 export function problemText(error: unknown, unreachable: string): string {
@@ -21,7 +21,11 @@ export function Failure({ error, onRetry }: { error: unknown; onRetry?: () => vo
     <div className="notice" role="alert">
       <PlugZap className="big" aria-hidden />
       <h2>{problemText(error, say('error.unreachable'))}</h2>
-      {hint !== undefined && <p>{hint}</p>}
+      {hint !== undefined && (
+        <p>
+          <Prose>{hint}</Prose>
+        </p>
+      )}
       {id !== undefined && (
         <p className="quiet small">
           {say('error.request')} <span className="mono">{id}</span>
@@ -38,6 +42,19 @@ export function Failure({ error, onRetry }: { error: unknown; onRetry?: () => vo
   )
 }
 
+/** The same for a whole screen, which then has a title too. */
+export function FailedScreen({ error, onRetry }: { error: unknown; onRetry: () => void }) {
+  const { say } = useWords()
+  return (
+    <>
+      <PageHead title={say('error.screen')} />
+      <div className="panel">
+        <Failure error={error} onRetry={onRetry} />
+      </div>
+    </>
+  )
+}
+
 /** The same, as a strip above content that is still useful. */
 export function InlineProblem({ title, hint, action }: { title: string; hint?: string | undefined; action?: ReactNode }) {
   return (
@@ -45,19 +62,27 @@ export function InlineProblem({ title, hint, action }: { title: string; hint?: s
       <Mark tone="bad" />
       <div>
         <strong>{title}</strong>
-        {hint !== undefined && <div className="quiet small">{hint}</div>}
+        {hint !== undefined && (
+          <div className="quiet small">
+            <Prose>{hint}</Prose>
+          </div>
+        )}
       </div>
       {action !== undefined && <div className="right">{action}</div>}
     </div>
   )
 }
 
-export function Empty({ title, children, actions }: { title: string; children?: ReactNode; actions?: ReactNode }) {
+export function Empty({ title, children, actions }: { title: string; children?: string | undefined; actions?: ReactNode }) {
   return (
     <div className="notice">
       <Inbox className="big" aria-hidden />
       <h2>{title}</h2>
-      {children !== undefined && <p>{children}</p>}
+      {children !== undefined && (
+        <p>
+          <Prose>{children}</Prose>
+        </p>
+      )}
       {actions !== undefined && <div className="actions">{actions}</div>}
     </div>
   )
@@ -79,6 +104,7 @@ export function LoadingScreen() {
   const { say } = useWords()
   return (
     <div role="status" aria-label={say('state.loading')} className="grid">
+      <h1 className="unseen">{say('state.loading')}</h1>
       <Skeleton height={26} width={320} />
       <Skeleton height={86} />
       <Skeleton height={300} />

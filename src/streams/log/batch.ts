@@ -13,6 +13,7 @@ import { invalid } from '../../base/index.ts'
 const VERSION = 1
 const WELL_FORMED_JSON = 1
 const HEADER = 8
+const COMMA = 0x2c
 
 export interface RecordBatch {
   readonly baseOffset: number
@@ -36,6 +37,13 @@ export function encodeJson(keys: readonly (string | null)[] | null, values: read
   const joined = values.join(',')
   const keyBlock = keys === null ? '' : keys.map((key) => key ?? '').join('')
   const keySize = Buffer.byteLength(keyBlock)
+  // Halves of a surrogate pair in neighbouring keys would become one character here and shift every key after them.
+  if (keys !== null && keySize !== keyBlock.length && keys.some((key) => key !== null && !key.isWellFormed())) {
+    return encodeJson(
+      keys.map((key) => key?.toWellFormed() ?? null),
+      values,
+    )
+  }
   const valueSize = Buffer.byteLength(joined)
   const bytes = Buffer.allocUnsafe(HEADER + 8 * count + keySize + valueSize)
   writeHeader(bytes, count, WELL_FORMED_JSON)
@@ -70,20 +78,51 @@ export function encodeRecords(records: readonly NewRecord[]): RecordBatch {
   values.forEach((value, i) => {
     bytes.writeInt32LE(value.length, HEADER + 4 * (count + i))
     at += value.copy(bytes, at)
-    if (i < count - 1) at = bytes.writeUInt8(0x2c, at)
+    if (i < count - 1) at = bytes.writeUInt8(COMMA, at)
   })
   return { baseOffset: 0, appendedAt: 0, count, wellFormed: false, bytes }
+}
+
+/** Several batches, none empty, as one in their order; all or none of them well-formed. */
+export function mergeBatches(batches: readonly RecordBatch[]): RecordBatch {
+  const [first] = batches
+  if (first && batches.length === 1) return first
+  const count = batches.reduce((sum, batch) => sum + batch.count, 0)
+  const bytes = Buffer.allocUnsafe(HEADER + batches.reduce((sum, batch) => sum + batch.bytes.length - HEADER, 0) + batches.length - 1)
+  const wellFormed = first?.wellFormed ?? false
+  writeHeader(bytes, count, wellFormed ? WELL_FORMED_JSON : 0)
+  let at = HEADER
+  for (const batch of batches) at += batch.bytes.copy(bytes, at, HEADER, HEADER + 4 * batch.count)
+  for (const batch of batches) at += batch.bytes.copy(bytes, at, HEADER + 4 * batch.count, HEADER + 8 * batch.count)
+  for (const batch of batches) at += batch.bytes.copy(bytes, at, HEADER + 8 * batch.count, valuesStart(batch))
+  batches.forEach((batch, i) => {
+    at += batch.bytes.copy(bytes, at, valuesStart(batch))
+    if (i < batches.length - 1) at = bytes.writeUInt8(COMMA, at)
+  })
+  return { baseOffset: 0, appendedAt: 0, count, wellFormed, bytes }
 }
 
 /** Gives stored bytes their place in the log; refuses bytes that are no batch. */
 export function storedBatch(bytes: Buffer, baseOffset: number, appendedAt: number): RecordBatch {
   const count = bytes.length >= HEADER ? bytes.readUInt32LE(4) : -1
-  if (count < 0 || bytes[0] !== VERSION || bytes.length < HEADER + 8 * count) {
+  if (count < 0 || bytes[0] !== VERSION || sizeOf(bytes, count) !== bytes.length) {
     throw invalid('streams.damaged_batch', `The batch at offset ${baseOffset} is not a version ${VERSION} record batch`, {
       hint: 'The event log was written by another version of Lagoa or is damaged; restore it from a backup.',
     })
   }
   return { baseOffset, appendedAt, count, wellFormed: ((bytes[1] ?? 0) & WELL_FORMED_JSON) !== 0, bytes }
+}
+
+/** How long a batch with these lengths must be, or -1 when the lengths themselves are damaged. */
+function sizeOf(bytes: Buffer, count: number): number {
+  if (bytes.length < HEADER + 8 * count) return -1
+  let size = HEADER + 8 * count + Math.max(0, count - 1)
+  for (let i = 0; i < 2 * count; i++) {
+    const length = bytes.readInt32LE(HEADER + 4 * i)
+    if (length < (i < count ? -1 : 0)) return -1
+    size += Math.max(0, length)
+  }
+  return size
 }
 
 /** One record's bytes, without copying. */
@@ -93,17 +132,19 @@ export interface RecordView {
   readonly value: Buffer
 }
 
-/** All records in order. */
-export function* recordsOf(batch: RecordBatch): Generator<RecordView> {
+/** The records in order, all or without the first `skip`. */
+export function* recordsOf(batch: RecordBatch, skip: number = 0): Generator<RecordView> {
   const { bytes, count } = batch
   let keyAt = HEADER + 8 * count
   let valueAt = valuesStart(batch)
   for (let i = 0; i < count; i++) {
     const keyLength = bytes.readInt32LE(HEADER + 4 * i)
     const valueLength = bytes.readInt32LE(HEADER + 4 * (count + i))
-    const key = keyLength < 0 ? null : bytes.toString('utf8', keyAt, keyAt + keyLength)
+    if (i >= skip) {
+      const key = keyLength < 0 ? null : bytes.toString('utf8', keyAt, keyAt + keyLength)
+      yield { offset: batch.baseOffset + i, key, value: bytes.subarray(valueAt, valueAt + valueLength) }
+    }
     keyAt += Math.max(0, keyLength)
-    yield { offset: batch.baseOffset + i, key, value: bytes.subarray(valueAt, valueAt + valueLength) }
     valueAt += valueLength + 1
   }
 }

@@ -2,7 +2,8 @@
  * EventLog: topics of partitions of records, in the sense of Apache Kafka.
  *
  * Promises of every adapter:
- * - Ordering: within a partition records keep the order of `append` calls and have consecutive offsets; across partitions there is none.
+ * - Ordering: within a partition records keep the order of this handle's `append` calls, also of calls that do not await each other, and
+ *   have consecutive offsets; across partitions there is none. The records of one call stay together. An append of nothing is refused.
  * - Durability: when `append` answers, its records survive a crash of this process and of the engine.
  * - Idempotence: an append with `producer` whose `sequence` is not above the last one stored for that producer id adds nothing and answers
  *   `duplicate: true`. `producerState` gives the last stored sequence and note, so that a source can go on exactly where it stopped.
@@ -12,7 +13,8 @@
  * - Waiting: `wait` resolves when records at or beyond the offset may exist, after `timeoutMs` (a second at most), or when the signal aborts; it may wake early.
  * - Retention: whole batches are dropped, oldest first, once older than `retainMs` or while the partition is above `retainBytes`; never the newest.
  * - Backpressure is the caller's: at most `maxRecords` records (one batch at least) are in an answer.
- * - Closing: after `close`, calls reject with `streams.log_closed`; waiting calls are released.
+ * - Unknown places: `append` to a topic or partition that does not exist rejects with `streams.no_topic`; reading calls find nothing there.
+ * - Closing: after `close`, calls reject with `streams.log_closed`; waiting calls are released and `wait` answers at once.
  */
 import type { RecordBatch } from './batch.ts'
 

@@ -22,7 +22,9 @@ export function AlertsScreen() {
   const rules = useQuery(rulesQuery)
   const pages = useInfiniteQuery(alertPagesQuery(search))
   // What fires now stands above the history, not twice.
-  const items = (pages.data?.pages.flatMap((page) => page.items) ?? []).filter((alert) => search.state !== undefined || search.rule !== undefined || alert.state !== 'firing')
+  const items = (pages.data?.pages.flatMap((page) => page.items) ?? []).filter(
+    (alert) => search.state !== undefined || search.rule !== undefined || alert.state !== 'firing',
+  )
   const set = (change: Partial<typeof search>): void => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
   const count = firing.data?.items.length ?? 0
   const title = firing.data === undefined ? say('page.alerts') : count === 0 ? say('alerts.title.none') : say('situation.firing', { n: count })
@@ -92,7 +94,10 @@ export function AlertsScreen() {
             )}
           </Panel>
         </div>
-        <Panel title={say('alerts.rules')} tag={rules.data !== undefined && rules.data.items.length > 0 ? <Tag kind="plain">{format.number(rules.data.items.length)}</Tag> : undefined}>
+        <Panel
+          title={say('alerts.rules')}
+          tag={rules.data !== undefined && rules.data.items.length > 0 ? <Tag kind="plain">{format.number(rules.data.items.length)}</Tag> : undefined}
+        >
           {rules.isPending ? (
             <LoadingRows />
           ) : rules.isError ? (

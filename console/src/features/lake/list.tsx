@@ -6,7 +6,7 @@ import { type TableSummary, tablesQuery } from '../../api/index.ts'
 import { type Sort, tiers } from '../../app/search.ts'
 import { useNow } from '../../ui/now.ts'
 import { Choice, Mark, PageHead, Tag } from '../../ui/parts.tsx'
-import { Empty, Failure, LoadingScreen } from '../../ui/states.tsx'
+import { Empty, FailedScreen, LoadingScreen } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 import { Fresh } from './fresh.tsx'
 import { freshness, shownTables } from './order.ts'
@@ -19,7 +19,7 @@ export function LakeScreen() {
   const navigate = route.useNavigate()
   const tables = useQuery(tablesQuery)
   const now = useNow()
-  if (tables.data === undefined) return tables.isError ? <Failure error={tables.error} onRetry={() => void tables.refetch()} /> : <LoadingScreen />
+  if (tables.data === undefined) return tables.isError ? <FailedScreen error={tables.error} onRetry={() => void tables.refetch()} /> : <LoadingScreen />
 
   const all = tables.data.items
   const byName = new Map(all.map((table) => [table.name, table]))
@@ -62,7 +62,15 @@ export function LakeScreen() {
     <>
       <PageHead
         title={title}
-        sub={all.length === 0 ? undefined : say('lake.sub', { tables: all.length, rows: format.count(all.reduce((sum, table) => sum + (table.rows ?? 0), 0)), size: format.bytes(all.reduce((sum, table) => sum + table.bytes, 0)) })}
+        sub={
+          all.length === 0
+            ? undefined
+            : say('lake.sub', {
+                tables: all.length,
+                rows: format.count(all.reduce((sum, table) => sum + (table.rows ?? 0), 0)),
+                size: format.bytes(all.reduce((sum, table) => sum + table.bytes, 0)),
+              })
+        }
       />
       {all.length === 0 ? (
         <div className="panel">
@@ -77,7 +85,14 @@ export function LakeScreen() {
               options={[{ value: 'all', label: say('lake.tier.all') }, ...present.map((tier) => ({ value: tier, label: say(`tier.${tier}`) }))]}
               onChange={(tier) => set({ tier: tier === 'all' ? undefined : tier })}
             />
-            <input className="text-input" type="search" aria-label={say('lake.find')} placeholder={say('lake.find')} value={search.q ?? ''} onChange={(event) => set({ q: event.currentTarget.value || undefined })} />
+            <input
+              className="text-input"
+              type="search"
+              aria-label={say('lake.find')}
+              placeholder={say('lake.find')}
+              value={search.q ?? ''}
+              onChange={(event) => set({ q: event.currentTarget.value || undefined })}
+            />
             <div className="right" role="status">
               {shown.length < all.length && say('lake.shown', { shown: shown.length, all: all.length })}
             </div>
@@ -134,7 +149,9 @@ function Row({ table, now, byName }: { table: TableSummary; now: number; byName:
       <td className="num">{table.rows === null ? '–' : format.number(table.rows)}</td>
       <td className="num">{table.version === null ? '–' : format.bytes(table.bytes)}</td>
       <td className="num">{table.version === null ? '–' : format.number(table.version)}</td>
-      <td title={table.updatedAt === null ? undefined : format.dateTime(table.updatedAt)}>{table.updatedAt === null ? say('lake.never') : format.ago(table.updatedAt, now)}</td>
+      <td title={table.updatedAt === null ? undefined : format.dateTime(table.updatedAt)}>
+        {table.updatedAt === null ? say('lake.never') : format.ago(table.updatedAt, now)}
+      </td>
       <td>
         {state === 'failed' || state === 'behind' ? (
           <Link to="/lake/$name" params={{ name: table.name }}>
@@ -158,12 +175,7 @@ function Row({ table, now, byName }: { table: TableSummary; now: number; byName:
             {say('lake.checksPassed', { n: checks })}
           </span>
         )}
-        {table.quarantined > 0 && (
-          <span className="quiet small">
-            {' '}
-            · {say('lake.quarantined', { rows: format.count(table.quarantined) })}
-          </span>
-        )}
+        {table.quarantined > 0 && <span className="quiet small"> · {say('lake.quarantined', { rows: format.count(table.quarantined) })}</span>}
       </td>
     </tr>
   )

@@ -9,7 +9,11 @@ export function shownTables(tables: readonly TableSummary[], search: LakeSearch,
   const by = search.sort
   const way = search.desc === true ? -1 : 1
   return tables
-    .filter((table) => (search.tier === undefined || table.tier === search.tier) && (text === undefined || table.name.toLowerCase().includes(text) || (table.description ?? '').toLowerCase().includes(text)))
+    .filter(
+      (table) =>
+        (search.tier === undefined || table.tier === search.tier) &&
+        (text === undefined || table.name.toLowerCase().includes(text) || (table.description ?? '').toLowerCase().includes(text)),
+    )
     .toSorted((a, b) => {
       const byName = tierOrder[a.tier] - tierOrder[b.tier] || compare(a.name, b.name)
       if (by === undefined) return byName

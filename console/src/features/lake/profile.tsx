@@ -11,7 +11,8 @@ export function ColumnProfile({ column }: { column: Column }) {
   const most = Math.max(1, ...column.bars)
   const width = 100 / Math.max(1, column.bars.length)
   const fact = (): string => {
-    if (kind === 'number' && typeof column.min === 'number' && typeof column.max === 'number') return say('profile.range', { from: format.number(column.min), to: format.number(column.max) })
+    if (kind === 'number' && typeof column.min === 'number' && typeof column.max === 'number')
+      return say('profile.range', { from: format.number(column.min), to: format.number(column.max) })
     if (kind === 'time') {
       const [from, to] = [instant(column.min), instant(column.max)]
       if (from !== undefined && to !== undefined) return say('profile.span', { span: format.span(to - from) })

@@ -24,7 +24,9 @@ export function QualityPanel({ checks, name, now }: { checks: readonly CheckShap
               <li className="row" key={check.name} style={{ paddingBlock: 6 }}>
                 <Mark tone={tone[check.state]} />
                 <div className="what">{check.name}</div>
-                <div className={check.state === 'failed' ? 'right c-bad' : 'right'}>{check.state === 'failed' ? say('quality.broke', { n: check.violations, rows: format.count(check.violations) }) : say(`check.${check.state}`)}</div>
+                <div className={check.state === 'failed' ? 'right c-bad' : 'right'}>
+                  {check.state === 'failed' ? say('quality.broke', { n: check.violations, rows: format.count(check.violations) }) : say(`check.${check.state}`)}
+                </div>
               </li>
             ))}
         </ul>

@@ -10,7 +10,7 @@ import { DataGrid } from '../../ui/data-grid.tsx'
 import { fieldLabel, unitLabel } from '../../ui/format.ts'
 import { useNow } from '../../ui/now.ts'
 import { PageHead, Panel, Tag } from '../../ui/parts.tsx'
-import { Empty, Failure, InlineProblem, LoadingRows, LoadingScreen, problemText } from '../../ui/states.tsx'
+import { Empty, FailedScreen, Failure, InlineProblem, LoadingRows, LoadingScreen, problemText } from '../../ui/states.tsx'
 import { toast } from '../../ui/toasts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 import { Fresh } from './fresh.tsx'
@@ -24,7 +24,7 @@ const route = getRouteApi('/lake/$name')
 export function TableScreen() {
   const { name } = route.useParams()
   const table = useQuery(tableQuery(name))
-  if (table.data === undefined) return table.isError ? <Failure error={table.error} onRetry={() => void table.refetch()} /> : <LoadingScreen />
+  if (table.data === undefined) return table.isError ? <FailedScreen error={table.error} onRetry={() => void table.refetch()} /> : <LoadingScreen />
   return <TablePage key={name} table={table.data} />
 }
 
@@ -187,24 +187,40 @@ function TablePage({ table }: { table: TableShape }) {
   )
 }
 
+/** What a refresh did, and how many rows its checks hold back. */
+type Refreshed = { outcome: 'nothing' | 'rebuilt' | 'changed'; version: number | null; rows: number; held: number; ms: number }
+
 /** Refresh takes as long as the table's query; its result is told in a toast, wherever the reader is by then. */
 function useRefresh(name: string): { run: () => void; running: boolean } {
   const { say, format } = useWords()
   const client = useQueryClient()
-  const before = client.getQueryData(tableQuery(name).queryKey)
   const refresh = useMutation({
-    mutationFn: () => post<unknown>(`tables/${encodeURIComponent(name)}/refresh`),
-    onSuccess: async () => {
+    mutationFn: () => post<Refreshed>(`tables/${encodeURIComponent(name)}/refresh`),
+    onSuccess: async ({ outcome, held }) => {
       await client.invalidateQueries({ queryKey: ['table', name] })
       const after = client.getQueryData(tableQuery(name).queryKey)
       void client.invalidateQueries({ queryKey: ['tables'] })
       if (after?.refresh.state === 'failed') toast('bad', say('refresh.failed', { name }), after.refresh.error)
       else if (after?.refresh.state === 'running') toast('ok', say('refresh.started', { name }))
-      else if (after !== undefined && after.version !== before?.version)
-        toast('ok', say('refresh.done', { name }), say('refresh.done.detail', { version: format.number(after.version ?? 0), rows: format.number(after.rows ?? 0) }))
+      else if (outcome !== 'nothing' && after !== undefined)
+        toast(
+          'ok',
+          say('refresh.done', { name }),
+          [
+            say('refresh.done.detail', { version: format.number(after.version ?? 0), rows: format.number(after.rows ?? 0) }),
+            held > 0 ? say('refresh.held', { n: held, rows: format.number(held) }) : '',
+          ]
+            .filter((part) => part !== '')
+            .join('\n'),
+        )
       else toast('ok', say('refresh.same', { name }))
     },
-    onError: (error) => toast('bad', say('refresh.failed', { name }), [problemText(error, say('error.unreachable')), error instanceof ApiError ? error.hint : undefined].filter(Boolean).join(' ')),
+    onError: (error) =>
+      toast(
+        'bad',
+        say('refresh.failed', { name }),
+        [problemText(error, say('error.unreachable')), error instanceof ApiError ? error.hint : undefined].filter((part) => part !== undefined).join('\n'),
+      ),
   })
   return { run: () => refresh.mutate(), running: refresh.isPending }
 }
@@ -236,7 +252,23 @@ function Names({ names, known }: { names: readonly string[]; known: readonly str
   )
 }
 
-function Preview({ name, version, written, onRefresh, busy, shown, now }: { name: string; version: number | undefined; written: boolean; onRefresh: () => void; busy: boolean; shown: Version | undefined; now: number }) {
+function Preview({
+  name,
+  version,
+  written,
+  onRefresh,
+  busy,
+  shown,
+  now,
+}: {
+  name: string
+  version: number | undefined
+  written: boolean
+  onRefresh: () => void
+  busy: boolean
+  shown: Version | undefined
+  now: number
+}) {
   const { say, format } = useWords()
   const rows = useQuery({ ...rowsQuery(name, version), enabled: written })
   const profile = useQuery({ ...profileQuery(name), enabled: written })
@@ -318,7 +350,8 @@ function Schema({ table }: { table: TableShape }) {
               <tr key={field.name}>
                 <td>
                   <b>{field.name}</b> {fieldLabel(field.name) !== field.name && <span className="quiet">{fieldLabel(field.name)}</span>}{' '}
-                  {table.merge?.includes(field.name) === true && <Tag kind="plain">{say('schema.mergeKey')}</Tag>} {table.partitionBy.includes(field.name) && <Tag kind="plain">{say('schema.partition')}</Tag>}
+                  {table.merge?.includes(field.name) === true && <Tag kind="plain">{say('schema.mergeKey')}</Tag>}{' '}
+                  {table.partitionBy.includes(field.name) && <Tag kind="plain">{say('schema.partition')}</Tag>}
                 </td>
                 <td className="mono">{field.type}</td>
                 <td>{field.unit === undefined ? '–' : unitLabel(field.unit)}</td>

@@ -7,10 +7,11 @@ import { useWords } from '../../ui/words/index.tsx'
 const onRail = 8
 const bars = 44
 
-export function describe(version: Version, say: ReturnType<typeof useWords>['say'], format: ReturnType<typeof useWords>['format']): string {
+function describe(version: Version, say: ReturnType<typeof useWords>['say'], format: ReturnType<typeof useWords>['format']): string {
   const parts = [version.operation.toLowerCase()]
   if (version.rowsAdded !== null && version.rowsAdded > 0) parts.push(say('history.rows', { n: version.rowsAdded, rows: format.number(version.rowsAdded) }))
-  else if (version.filesRemoved !== null && version.filesRemoved > 0) parts.push(say('history.files', { from: version.filesRemoved, to: version.filesAdded ?? 0 }))
+  else if (version.filesRemoved !== null && version.filesRemoved > 0)
+    parts.push(say('history.files', { from: version.filesRemoved, to: version.filesAdded ?? 0 }))
   return parts.join(', ')
 }
 
@@ -25,12 +26,31 @@ export function VersionRail({ name, versions, current, now }: { name: string; ve
   const from = Math.max(0, Math.min(at - onRail + 3, versions.length - onRail))
   const rail = versions.slice(from, from + onRail)
   return (
-    <Panel title={say('versions.title')} right={current !== undefined && current !== newest ? <Link to="/lake/$name" params={{ name }} search={(old) => ({ ...old, version: undefined })} className="link">{say('versions.newest')}</Link> : undefined}>
+    <Panel
+      title={say('versions.title')}
+      right={
+        current !== undefined && current !== newest ? (
+          <Link to="/lake/$name" params={{ name }} search={(old) => ({ ...old, version: undefined })} className="link">
+            {say('versions.newest')}
+          </Link>
+        ) : undefined
+      }
+    >
       {recent.length > 2 && (
         <svg className="version-bars" viewBox={`0 0 ${bars * 6} 34`} preserveAspectRatio="none" role="img" aria-label={say('versions.bars')}>
           {recent.map((each, i) => {
             const height = Math.max(2, (Math.sqrt(each.rowsAdded ?? 0) / Math.sqrt(most)) * 32)
-            return <rect key={each.version} x={(bars - recent.length + i) * 6} width={4.4} y={34 - height} height={height} rx={1} fill={each.version === shownVersion ? 'var(--acc)' : 'var(--line2)'} />
+            return (
+              <rect
+                key={each.version}
+                x={(bars - recent.length + i) * 6}
+                width={4.4}
+                y={34 - height}
+                height={height}
+                rx={1}
+                fill={each.version === shownVersion ? 'var(--acc)' : 'var(--line2)'}
+              />
+            )
           })}
         </svg>
       )}

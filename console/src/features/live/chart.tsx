@@ -2,7 +2,7 @@
 import 'uplot/dist/uPlot.min.css'
 import { useComputedColorScheme } from '@mantine/core'
 import { useElementSize } from '@mantine/hooks'
-import { useEffect, useRef, useState } from 'react'
+import { useEffect, useMemo, useRef, useState } from 'react'
 import uPlot from 'uplot'
 import type { FieldShape } from '../../api/index.ts'
 import { fieldLabel, unitLabel } from '../../ui/format.ts'
@@ -42,7 +42,9 @@ export function FieldChart({
   const [readout, setReadout] = useState<{ at: number; values: (number | null)[] }>()
   const [loaded, setLoaded] = useState(store.loaded)
   const values = [...new Set(limits.map((limit) => limit.value))]
-  const shape = JSON.stringify([lines, values, format === undefined])
+  // Lines and limits are new arrays at every render; the plot is made anew only when they differ.
+  const shape = JSON.stringify({ lines, limits: values })
+  const drawn = useMemo<{ lines: Line[]; limits: number[] }>(() => JSON.parse(shape), [shape])
 
   useEffect(() => {
     const target = holder.current
@@ -56,7 +58,7 @@ export function FieldChart({
         padding: [10, 12, 0, 0],
         legend: { show: false },
         cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-        scales: { x: { time: true }, y: { range: (_, low, high) => valueRange(low, high, values) } },
+        scales: { x: { time: true }, y: { range: (_, low, high) => valueRange(low, high, drawn.limits) } },
         axes: [
           {
             stroke: colour('--ink3'),
@@ -67,11 +69,19 @@ export function FieldChart({
             space: 84,
             values: (_, splits) => splits.map((at) => (at % 60 === 0 ? format.time(at * 1000) : format.clock(at * 1000))),
           },
-          { stroke: colour('--ink3'), font, grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false }, size: 44, space: 38, values: (_, splits) => splits.map((value) => format.number(value, Number.isInteger(value) ? 0 : 1)) },
+          {
+            stroke: colour('--ink3'),
+            font,
+            grid: { stroke: colour('--line'), width: 1 },
+            ticks: { show: false },
+            size: 44,
+            space: 38,
+            values: (_, splits) => splits.map((value) => format.number(value, Number.isInteger(value) ? 0 : 1)),
+          },
         ],
         series: [
           {},
-          ...lines.map((line) => ({
+          ...drawn.lines.map((line) => ({
             label: line.key,
             stroke: colour(`--c${(line.colour % 6) + 1}`),
             dash: [...(dashes[Math.floor(line.colour / 6) % 3] ?? [])],
@@ -92,7 +102,7 @@ export function FieldChart({
               ctx.setLineDash([5 * dpr, 4 * dpr])
               ctx.textAlign = 'left'
               ctx.textBaseline = 'alphabetic'
-              const sorted = values.toSorted((a, b) => b - a)
+              const sorted = drawn.limits.toSorted((a, b) => b - a)
               for (const [i, limit] of sorted.entries()) {
                 // Of two limits close together the lower one is named below its line.
                 const higher = sorted[i - 1]
@@ -118,18 +128,27 @@ export function FieldChart({
             (u) => {
               const { idx } = u.cursor
               const at = idx === null || idx === undefined ? undefined : u.data[0][idx]
-              setReadout(at === undefined || idx === null || idx === undefined ? undefined : { at: at * 1000, values: lines.map((_, i) => u.data[i + 1]?.[idx] ?? null) })
+              setReadout(
+                at === undefined || idx === null || idx === undefined
+                  ? undefined
+                  : { at: at * 1000, values: drawn.lines.map((_, i) => u.data[i + 1]?.[idx] ?? null) },
+              )
             },
           ],
         },
       },
-      [[], ...lines.map(() => [])],
+      [[], ...drawn.lines.map(() => [])],
       target,
     )
     const draw = (): void => {
-      const { times, lines: data, from, until } = store.chart(
+      const {
+        times,
+        lines: data,
+        from,
+        until,
+      } = store.chart(
         field.name,
-        lines.map((line) => line.key),
+        drawn.lines.map((line) => line.key),
       )
       plot.batch(() => {
         plot.setData([times, ...data], false)
@@ -149,8 +168,7 @@ export function FieldChart({
       stop()
       plot.destroy()
     }
-    // `shape` stands for lines and limits, which are new arrays at every render.
-  }, [store, field.name, shape, width, scheme, format, say])
+  }, [store, field.name, drawn, width, scheme, format, say])
 
   const label = fieldLabel(field.name)
   const unit = field.unit === undefined ? '' : unitLabel(field.unit)
@@ -166,9 +184,23 @@ export function FieldChart({
         {lines.map((line, i) => {
           const value = readout?.values[i]
           return (
-            <button type="button" key={line.key} className={line.loud ? 'plain-button loud' : 'plain-button'} aria-pressed={only === line.key} onClick={() => onOnly(only === line.key ? undefined : line.key)}>
+            <button
+              type="button"
+              key={line.key}
+              className={line.loud ? 'plain-button loud' : 'plain-button'}
+              aria-pressed={only === line.key}
+              onClick={() => onOnly(only === line.key ? undefined : line.key)}
+            >
               <svg width="14" height="4" aria-hidden>
-                <line x1="0" x2="14" y1="2" y2="2" stroke={`var(--c${(line.colour % 6) + 1})`} strokeWidth="2.5" strokeDasharray={(dashes[Math.floor(line.colour / 6) % 3] ?? []).join(' ')} />
+                <line
+                  x1="0"
+                  x2="14"
+                  y1="2"
+                  y2="2"
+                  stroke={`var(--c${(line.colour % 6) + 1})`}
+                  strokeWidth="2.5"
+                  strokeDasharray={(dashes[Math.floor(line.colour / 6) % 3] ?? []).join(' ')}
+                />
               </svg>
               {line.key}
               {value !== undefined && value !== null && <b>{format.number(value)}</b>}

@@ -1,7 +1,13 @@
 /** What a tile says about its station: fresh or stale, and how near its values are to the limits of the rules. */
 import type { RuleShape, StreamShape } from '../../api/types.ts'
 
-export type Limit = { readonly field: string; readonly op: '>' | '>=' | '<' | '<='; readonly value: number; readonly rule: string; readonly severity: RuleShape['severity'] }
+export type Limit = {
+  readonly field: string
+  readonly op: '>' | '>=' | '<' | '<='
+  readonly value: number
+  readonly rule: string
+  readonly severity: RuleShape['severity']
+}
 export type ValueState = 'ok' | 'near' | 'over'
 export type TileState = ValueState | 'stale'
 
@@ -17,7 +23,8 @@ export function limitsOf(rules: readonly RuleShape[], stream: string): Limit[] {
 export function valueState(value: number, limits: readonly Limit[]): ValueState {
   let worst: ValueState = 'ok'
   for (const limit of limits) {
-    const over = limit.op === '>' ? value > limit.value : limit.op === '>=' ? value >= limit.value : limit.op === '<' ? value < limit.value : value <= limit.value
+    const over =
+      limit.op === '>' ? value > limit.value : limit.op === '>=' ? value >= limit.value : limit.op === '<' ? value < limit.value : value <= limit.value
     if (over) return 'over'
     const upper = limit.op === '>' || limit.op === '>='
     // A limit of zero or below has no meaningful share; only passing it counts.
@@ -32,7 +39,12 @@ export function isStale(ageMs: number, usualIntervalMs: number | undefined): boo
   return ageMs > Math.max(staleAfterMs, staleAfterIntervals * (usualIntervalMs ?? 0))
 }
 
-export function tileState(values: Readonly<Record<string, number | null>>, limits: readonly Limit[], ageMs: number, usualIntervalMs: number | undefined): TileState {
+export function tileState(
+  values: Readonly<Record<string, number | null>>,
+  limits: readonly Limit[],
+  ageMs: number,
+  usualIntervalMs: number | undefined,
+): TileState {
   if (isStale(ageMs, usualIntervalMs)) return 'stale'
   let worst: ValueState = 'ok'
   for (const [field, value] of Object.entries(values)) {

@@ -9,7 +9,7 @@ import { type Range, ranges, readNames, writeNames } from '../../app/search.ts'
 import { AlertRow } from '../../ui/alerts.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice, Mark, PageHead, Panel, Tag } from '../../ui/parts.tsx'
-import { Empty, Failure, InlineProblem, LoadingRows, LoadingScreen, problemText } from '../../ui/states.tsx'
+import { Empty, FailedScreen, Failure, InlineProblem, LoadingRows, LoadingScreen, problemText } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 import { FieldChart, type Line } from './chart.tsx'
 import { chartFields, type Limit, limitsOf, numericFields, type TileState, tileState, valueState } from './limits.ts'
@@ -31,7 +31,7 @@ export function LiveScreen() {
   const search = route.useSearch()
   const streams = useQuery(streamsQuery)
   const rules = useQuery(rulesQuery)
-  if (streams.isError && streams.data === undefined) return <Failure error={streams.error} onRetry={() => void streams.refetch()} />
+  if (streams.isError && streams.data === undefined) return <FailedScreen error={streams.error} onRetry={() => void streams.refetch()} />
   // Limits decide which charts there are, so they are waited for; without them the screen still works.
   if (streams.data === undefined || rules.isPending) return <LoadingScreen />
   const live = streams.data.items.filter((each) => each.live !== undefined)
@@ -77,12 +77,10 @@ function StreamScreen({ stream, streams, rules }: { stream: StreamShape; streams
       stream.name,
       fields.map((field) => field.name),
       charts.map((field) => field.name),
-      windows[range],
     )
     const close = made.open(hub)
     setStore(made)
     return close
-    // The range is changed on the store below; a new one would forget the stations.
   }, [stream.name, fields, charts])
   useEffect(() => store?.show(windows[range]), [store, range])
 
@@ -127,21 +125,25 @@ function LiveView(props: {
 }) {
   const { store, stream, fields, charts, limits, range, chosen } = props
   const { say, format } = useWords()
-  const version = useSyncExternalStore(store.subscribe, store.version)
+  const snapshot = useSyncExternalStore(store.subscribe, store.snapshot)
   const connection = useSyncExternalStore(hub.onState, hub.state)
   const [paused, setPaused] = useState(false)
   const system = useQuery(systemQuery).data
 
-  // The store is read once a version: a render for another reason must not move a paused screen.
+  // The stations are read once a snapshot: a render for another reason must not move a paused screen.
   const all = useMemo(() => {
-    const now = Date.now()
-    return [...store.stations.values()]
+    return snapshot.stations
       .map((station): TileFacts => {
-        const ageMs = store.age(station, now)
-        return { key: station.key, state: tileState(station.values, limits, ageMs, station.intervalMs), ageMs, values: fields.map((field) => station.values[field.name] ?? null) }
+        const ageMs = store.age(station, snapshot.at)
+        return {
+          key: station.key,
+          state: tileState(station.values, limits, ageMs, station.intervalMs),
+          ageMs,
+          values: fields.map((field) => station.values[field.name] ?? null),
+        }
       })
       .toSorted((a, b) => format.compare(a.key, b.key))
-  }, [store, version, fields, limits, format])
+  }, [store, snapshot, fields, limits, format])
   const colourOf = new Map(all.map((tile, i) => [tile.key, i]))
   const filtered = chosen.length === 0 ? all : all.filter((tile) => chosen.includes(tile.key))
   // Many stations: the ones that need eyes come first, and the rest is a filter away.
@@ -181,7 +183,7 @@ function LiveView(props: {
               <Mark tone={paused ? 'off' : connection.is === 'open' ? 'ok' : 'bad'} />
               {say(paused ? 'live.paused' : connection.is === 'open' ? 'live.streaming' : 'live.reconnecting')}
             </span>
-            {connection.is === 'open' && <span>{say('live.rate', { n: format.number(rate, rate < 10 ? 1 : 0) })}</span>}
+            {connection.is === 'open' && <span>{say('live.rate', { n: format.rate(rate) })}</span>}
             {connection.is === 'open' && delay !== undefined && <span title={say('live.delay.what')}>{say('live.delay', { span: format.span(delay) })}</span>}
             {all.length > 0 && <span>{say('live.reporting', { n: all.length - stale, of: all.length })}</span>}
           </div>
@@ -193,7 +195,12 @@ function LiveView(props: {
                 <StreamMenu current={stream.name} streams={props.streams} />
               </div>
             )}
-            <Choice label={say('live.range')} value={range} onChange={props.onRange} options={ranges.map((value) => ({ value, label: say(`live.range.${value}`) }))} />
+            <Choice
+              label={say('live.range')}
+              value={range}
+              onChange={props.onRange}
+              options={ranges.map((value) => ({ value, label: say(`live.range.${value}`) }))}
+            />
             <Button leftSection={paused ? <Play aria-hidden /> : <Pause aria-hidden />} onClick={toggle} aria-pressed={paused}>
               {say(paused ? 'live.resume' : 'live.pause')}
             </Button>
@@ -248,7 +255,13 @@ function LiveView(props: {
 }
 
 /** At most twelve lines: all when they fit, else those nearest their limits first. Thick where the value is over. */
-function linesFor(field: string, tiles: readonly TileFacts[], fields: StreamShape['fields'], limits: readonly Limit[], colourOf: ReadonlyMap<string, number>): Line[] {
+function linesFor(
+  field: string,
+  tiles: readonly TileFacts[],
+  fields: StreamShape['fields'],
+  limits: readonly Limit[],
+  colourOf: ReadonlyMap<string, number>,
+): Line[] {
   const at = fields.findIndex((each) => each.name === field)
   const own = limits.filter((limit) => limit.field === field)
   const lines = tiles.map((tile) => {
@@ -300,10 +313,25 @@ function StationFilter({ keys, chosen, onChosen }: { keys: readonly string[]; ch
         </Button>
       </Popover.Target>
       <Popover.Dropdown p={8}>
-        {keys.length > 8 && <input className="text-input" type="search" aria-label={say('live.stations.find')} placeholder={say('live.stations.find')} value={text} onChange={(event) => setText(event.currentTarget.value)} />}
+        {keys.length > 8 && (
+          <input
+            className="text-input"
+            type="search"
+            aria-label={say('live.stations.find')}
+            placeholder={say('live.stations.find')}
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+          />
+        )}
         <div className="stations-menu" role="group" aria-label={say('live.stations')} tabIndex={-1}>
           {found.map((key) => (
-            <Checkbox key={key} size="xs" label={key} checked={chosen.includes(key)} onChange={(event) => onChosen(event.currentTarget.checked ? [...chosen, key] : chosen.filter((each) => each !== key))} />
+            <Checkbox
+              key={key}
+              size="xs"
+              label={key}
+              checked={chosen.includes(key)}
+              onChange={(event) => onChosen(event.currentTarget.checked ? [...chosen, key] : chosen.filter((each) => each !== key))}
+            />
           ))}
         </div>
         {chosen.length > 0 && (
@@ -341,7 +369,9 @@ function Feed({ stream, rules }: { stream: string; rules: readonly RuleShape[] }
       ) : alerts.isError ? (
         <Failure error={alerts.error} onRetry={() => void alerts.refetch()} />
       ) : ordered.length === 0 ? (
-        <Empty title={say(rules.length === 0 ? 'live.feed.noRules' : 'live.feed.none')}>{say(rules.length === 0 ? 'live.feed.noRules.text' : 'live.feed.none.text', { stream })}</Empty>
+        <Empty title={say(rules.length === 0 ? 'live.feed.noRules' : 'live.feed.none')}>
+          {say(rules.length === 0 ? 'live.feed.noRules.text' : 'live.feed.none.text', { stream })}
+        </Empty>
       ) : (
         <ul tabIndex={0} aria-label={say('page.alerts')}>
           {ordered.map((alert) => (

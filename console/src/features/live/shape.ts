@@ -19,7 +19,9 @@ function nice(value: number): number {
 }
 
 /** A line bridges short silences, which are the station's rhythm, and breaks at long ones, which are an outage. */
-export function nullGapsLongerThan(seconds: () => number): (u: uPlot, series: number, from: number, until: number, gaps: uPlot.Series.Gap[]) => uPlot.Series.Gap[] {
+export function nullGapsLongerThan(
+  seconds: () => number,
+): (u: uPlot, series: number, from: number, until: number, gaps: uPlot.Series.Gap[]) => uPlot.Series.Gap[] {
   return (u, _series, _from, _until, gaps) => {
     const { min, max } = u.scales['x'] ?? {}
     if (min === undefined || max === undefined || max <= min) return gaps

@@ -14,6 +14,8 @@ export type Station = {
   readonly values: Record<string, number | null>
 }
 
+export type Snapshot = { readonly at: number; readonly stations: readonly Station[] }
+
 export type Window = { readonly rangeMs: number; readonly points: number }
 
 const mostStations = 2_000
@@ -26,9 +28,10 @@ export class LiveStore {
   readonly stations = new Map<string, Station>()
   readonly #listeners = new Set<() => void>()
   readonly #delays: number[] = []
-  #grid: Grid
-  #window: Window
-  #version = 0
+  // Until `show` names a window there is none, and nothing is loaded.
+  #grid = new Grid(1_000, 1)
+  #window: Window = { rangeMs: 0, points: 1 }
+  #snapshot: Snapshot = { at: Date.now(), stations: [] }
   #dirty = false
   #frame: number | undefined
   #timer: number | undefined
@@ -41,12 +44,10 @@ export class LiveStore {
   problem: unknown
   loaded = false
 
-  constructor(stream: string, fields: readonly string[], charted: readonly string[], window: Window) {
+  constructor(stream: string, fields: readonly string[], charted: readonly string[]) {
     this.stream = stream
     this.fields = fields
     this.#charted = charted
-    this.#window = window
-    this.#grid = new Grid(window.rangeMs / window.points, window.points)
   }
 
   /** Starts to take messages; the answer stops it. */
@@ -58,7 +59,6 @@ export class LiveStore {
     })
     // The window moves on with the clock also when no reading comes.
     this.#timer = window.setInterval(() => this.#touch(), 1_000)
-    void this.load()
     return () => {
       stop()
       window.clearInterval(this.#timer)
@@ -68,12 +68,13 @@ export class LiveStore {
     }
   }
 
-  /** The newest readings the server had when the screen opened; live ones win. */
+  /** The newest readings the server has, when the screen opens and after a gap; newer live ones win. */
   seed(latest: readonly LatestShape[]): void {
     for (const each of latest) {
       const station = this.#station(each.key)
-      if (station === undefined || station.seen > 0 || each.at < station.at) continue
+      if (station === undefined || each.at <= station.at) continue
       station.at = each.at
+      if (station.seen > 0) station.seen = Math.max(station.seen, Math.min(Date.now(), each.at))
       for (const field of this.fields) {
         const value = each.fields[field]
         station.values[field] = typeof value === 'number' ? value : null
@@ -83,6 +84,7 @@ export class LiveStore {
     this.#touch()
   }
 
+  /** Changes the window of the charts and loads its past. */
   show(window: Window): void {
     if (window.rangeMs === this.#window.rangeMs && window.points === this.#window.points) return
     this.#window = window
@@ -97,6 +99,7 @@ export class LiveStore {
     const loading = new AbortController()
     this.#loading = loading
     const { rangeMs, points } = this.#window
+    if (rangeMs === 0) return
     const until = this.edge()
     try {
       if (this.#charted.length > 0) {
@@ -104,7 +107,8 @@ export class LiveStore {
         for (const line of answer.series) {
           const station = this.#station(line.key)
           const [first, last] = [line.times[0], line.times.at(-1)]
-          if (station !== undefined && first !== undefined && last !== undefined && line.times.length > 2) station.intervalMs ??= (last - first) / (line.times.length - 1)
+          if (station !== undefined && first !== undefined && last !== undefined && line.times.length > 2)
+            station.intervalMs ??= (last - first) / (line.times.length - 1)
           for (const field of this.#charted) {
             const values = line.values[field] ?? []
             const lane = laneName(field, line.key)
@@ -179,7 +183,12 @@ export class LiveStore {
   chart(field: string, keys: readonly string[]): { times: number[]; lines: (number | null)[][]; from: number; until: number } {
     const until = this.edge()
     this.#grid.advance(until)
-    return { times: this.#grid.times(), lines: keys.map((key) => this.#grid.values(laneName(field, key))), from: (until - this.#window.rangeMs) / 1000, until: until / 1000 }
+    return {
+      times: this.#grid.times(),
+      lines: keys.map((key) => this.#grid.values(laneName(field, key))),
+      from: (until - this.#window.rangeMs) / 1000,
+      until: until / 1000,
+    }
   }
 
   get stepMs(): number {
@@ -198,7 +207,8 @@ export class LiveStore {
     return () => this.#listeners.delete(listener)
   }
 
-  readonly version = (): number => this.#version
+  /** What the tiles show; a new object for every frame that changed, and none while paused. */
+  readonly snapshot = (): Snapshot => this.#snapshot
 
   pause(paused: boolean): void {
     this.paused = paused
@@ -220,7 +230,7 @@ export class LiveStore {
       this.#frame = undefined
       if (!this.#dirty || this.paused) return
       this.#dirty = false
-      this.#version++
+      this.#snapshot = { at: Date.now(), stations: [...this.stations.values()] }
       for (const listener of this.#listeners) listener()
       const read = this.#pendingDelay
       this.#pendingDelay = undefined

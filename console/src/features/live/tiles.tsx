@@ -15,14 +15,36 @@ export function Tiles({ tiles, fields, limits }: { tiles: readonly TileFacts[]; 
   return (
     <ul className="tiles" aria-label={say('live.stations')}>
       {tiles.map((tile) => (
-        <Tile key={tile.key} name={tile.key} state={tile.state} age={tile.ageMs < 2_000 ? 0 : Math.floor(tile.ageMs / 1_000)} values={tile.values.join('|')} fields={fields} limits={limits} />
+        <Tile
+          key={tile.key}
+          name={tile.key}
+          state={tile.state}
+          age={tile.ageMs < 2_000 ? 0 : Math.floor(tile.ageMs / 1_000)}
+          values={tile.values.join('|')}
+          fields={fields}
+          limits={limits}
+        />
       ))}
     </ul>
   )
 }
 
 /** `values` is one string, so that a tile whose reading did not change is not drawn again. */
-const Tile = memo(function Tile({ name, state, age, values, fields, limits }: { name: string; state: TileState; age: number; values: string; fields: readonly FieldShape[]; limits: readonly Limit[] }) {
+const Tile = memo(function Tile({
+  name,
+  state,
+  age,
+  values,
+  fields,
+  limits,
+}: {
+  name: string
+  state: TileState
+  age: number
+  values: string
+  fields: readonly FieldShape[]
+  limits: readonly Limit[]
+}) {
   const { say, format } = useWords()
   const numbers = values.split('|').map((value) => (value === '' ? null : Number(value)))
   const never = age > 10 * 365 * 86_400
@@ -36,7 +58,9 @@ const Tile = memo(function Tile({ name, state, age, values, fields, limits }: { 
         <b className="cut" title={name}>
           {name}
         </b>
-        <span title={state === 'ok' ? undefined : say(`live.state.${state}.long`)}>{state === 'ok' ? since : state === 'stale' ? (never ? say('live.never') : say('live.staleSince', { ago: since })) : say(`live.state.${state}`)}</span>
+        <span title={state === 'ok' ? undefined : say(`live.state.${state}.long`)}>
+          {state === 'ok' ? since : state === 'stale' ? (never ? say('live.never') : say('live.staleSince', { ago: since })) : say(`live.state.${state}`)}
+        </span>
       </div>
       <div className={stacked ? 'figures stacked' : 'figures'}>
         {fields.map((field, i) => {
@@ -53,7 +77,16 @@ const Tile = memo(function Tile({ name, state, age, values, fields, limits }: { 
               <span className="label">
                 {fieldLabel(field.name)} {field.unit !== undefined && !stacked && <small>{unitLabel(field.unit)}</small>}
               </span>
-              <span className={`number ${level}`}>{value === null ? <i title={say('live.noData')}><span aria-hidden>–</span><span className="unseen">{say('live.noData')}</span></i> : format.number(value, digits(value))}</span>
+              <span className={`number ${level}`}>
+                {value === null ? (
+                  <i title={say('live.noData')}>
+                    <span aria-hidden>–</span>
+                    <span className="unseen">{say('live.noData')}</span>
+                  </i>
+                ) : (
+                  format.number(value, digits(value))
+                )}
+              </span>
               {field.unit !== undefined && stacked && <span className="label">{unitLabel(field.unit)}</span>}
             </div>
           )

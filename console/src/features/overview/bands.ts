@@ -4,8 +4,8 @@
  */
 
 export type Tier = 'bronze' | 'silver' | 'gold'
-export type Box = { readonly x: number; readonly y: number; readonly width: number; readonly height: number }
-export type Band = { readonly id: string; readonly tier: Tier; readonly faint: boolean; readonly path: string }
+type Box = { readonly x: number; readonly y: number; readonly width: number; readonly height: number }
+type Band = { readonly id: string; readonly tier: Tier; readonly faint: boolean; readonly path: string }
 export type Layout = {
   readonly width: number
   readonly height: number
@@ -63,7 +63,8 @@ export function layoutBands(amounts: Amounts, width: number): Layout {
   ] as const) {
     const a = tiers[from]
     const b = tiers[to]
-    if (amounts.tiers[from] > 0 && amounts.tiers[to] > 0) bands.push({ id: `${from}-${to}`, tier: to, faint: false, path: band(a.x + a.width, a.y, a.height, b.x, b.y, b.height) })
+    if (amounts.tiers[from] > 0 && amounts.tiers[to] > 0)
+      bands.push({ id: `${from}-${to}`, tier: to, faint: false, path: band(a.x + a.width, a.y, a.height, b.x, b.y, b.height) })
   }
 
   let given = tiers.gold.y

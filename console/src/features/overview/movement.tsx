@@ -16,10 +16,11 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
   const { ref, width } = useElementSize()
   const sources = movement.sources.slice(0, mostRows)
   const consumers = movement.consumers.slice(0, mostRows)
-  const facts = (tier: Tier): { tables: number; rows: number; bytes: number } => movement.tiers.find((each) => each.tier === tier) ?? { tables: 0, rows: 0, bytes: 0 }
+  const facts = (tier: Tier): { tables: number; rows: number; bytes: number } =>
+    movement.tiers.find((each) => each.tier === tier) ?? { tables: 0, rows: 0, bytes: 0 }
   // A source that rests is told by what it brought.
   const pace = (source: (typeof sources)[number]): string =>
-    source.perSecond > 0 ? say('movement.perSecond', { n: format.number(source.perSecond, source.perSecond < 10 ? 1 : 0) }) : say('movement.rows', { rows: format.count(source.records) })
+    source.perSecond > 0 ? say('movement.perSecond', { n: format.rate(source.perSecond) }) : say('movement.rows', { rows: format.count(source.records) })
   const nothing = sources.length === 0 && movement.tiers.every((tier) => tier.tables === 0)
 
   return (
@@ -41,7 +42,8 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
                   <b>{say(`tier.${tier}`)}</b>
                 </Link>
                 <span className="r">
-                  {say('movement.tables', { n: facts(tier).tables })} · {say('movement.rows', { rows: format.count(facts(tier).rows) })} · {format.bytes(facts(tier).bytes)}
+                  {say('movement.tables', { n: facts(tier).tables })} · {say('movement.rows', { rows: format.count(facts(tier).rows) })} ·{' '}
+                  {format.bytes(facts(tier).bytes)}
                 </span>
               </li>
             ))}
@@ -63,7 +65,11 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
 
   function diagram(wide: number) {
     const plan = layoutBands(
-      { sources: sources.map((source) => source.records), tiers: { bronze: facts('bronze').rows, silver: facts('silver').rows, gold: facts('gold').rows }, consumers: consumers.length },
+      {
+        sources: sources.map((source) => source.records),
+        tiers: { bronze: facts('bronze').rows, silver: facts('silver').rows, gold: facts('gold').rows },
+        consumers: consumers.length,
+      },
       wide,
     )
     const { bronze, silver } = plan.tiers

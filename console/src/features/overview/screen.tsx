@@ -7,7 +7,7 @@ import { type Overview, overviewQuery, recentAlertsQuery, type ServiceHealth, sy
 import { AlertRow } from '../../ui/alerts.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Mark, PageHead, Panel, PathLink, Spark, Tag } from '../../ui/parts.tsx'
-import { Empty, Failure, InlineProblem, LoadingRows, LoadingScreen } from '../../ui/states.tsx'
+import { Empty, FailedScreen, Failure, InlineProblem, LoadingRows, LoadingScreen } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 import { Movement } from './movement.tsx'
 import { situation } from './situation.ts'
@@ -17,7 +17,7 @@ export function OverviewScreen() {
   const overview = useQuery(overviewQuery)
   const system = useQuery(systemQuery)
   const now = useNow()
-  if (overview.data === undefined) return overview.isError ? <Failure error={overview.error} onRetry={() => void overview.refetch()} /> : <LoadingScreen />
+  if (overview.data === undefined) return overview.isError ? <FailedScreen error={overview.error} onRetry={() => void overview.refetch()} /> : <LoadingScreen />
   const { data } = overview
   const title = situation(data, system.data)
     .map((sentence) => say(sentence.id, 'n' in sentence ? { n: sentence.n } : {}))
@@ -28,7 +28,17 @@ export function OverviewScreen() {
         title={title}
         sub={`${system.data === undefined ? '' : `${system.data.title}. `}${say('overview.checked', { ago: format.ago(overview.dataUpdatedAt, now) })}`}
       />
-      {overview.isError && <InlineProblem title={say('overview.old')} hint={say('overview.old.hint')} action={<Button size="xs" onClick={() => void overview.refetch()}>{say('action.retry')}</Button>} />}
+      {overview.isError && (
+        <InlineProblem
+          title={say('overview.old')}
+          hint={say('overview.old.hint')}
+          action={
+            <Button size="xs" onClick={() => void overview.refetch()}>
+              {say('action.retry')}
+            </Button>
+          }
+        />
+      )}
       <Figures data={data} />
       <Movement movement={data.movement} />
       <div className="overview-columns">
@@ -49,10 +59,15 @@ function Figures({ data }: { data: Overview }) {
   const [age, ageUnit] = data.freshnessMs === null ? ['–', ''] : format.span(data.freshnessMs).split(' ')
   return (
     <dl className="panel kpis">
-      <Figure label={say('kpi.events')} value={format.number(data.eventsPerSecond, data.eventsPerSecond < 10 ? 1 : 0)} unit={say('unit.perSecond')} detail={say('kpi.events.detail')}>
+      <Figure label={say('kpi.events')} value={format.rate(data.eventsPerSecond)} unit={say('unit.perSecond')} detail={say('kpi.events.detail')}>
         <Spark values={data.eventsHistory} />
       </Figure>
-      <Figure label={say('kpi.freshness')} value={age ?? ''} unit={ageUnit ?? ''} detail={say(data.freshnessMs === null ? 'kpi.freshness.none' : 'kpi.freshness.detail')}>
+      <Figure
+        label={say('kpi.freshness')}
+        value={age ?? ''}
+        unit={ageUnit ?? ''}
+        detail={say(data.freshnessMs === null ? 'kpi.freshness.none' : 'kpi.freshness.detail')}
+      >
         <Spark values={data.freshnessHistory} />
       </Figure>
       <Figure
@@ -121,12 +136,15 @@ function Attention({ items }: { items: Overview['attention'] }) {
                 <strong>{item.title}</strong>
                 <div className="quiet small">{item.detail}</div>
               </div>
-              <div className="right">
-                <PathLink href={item.link} className="action-link">
-                  {say(`attention.${item.kind}`)}
-                  <span className="unseen">: {item.title}</span>
-                </PathLink>
-              </div>
+              {/* A problem that leads back to this page is told in full here. */}
+              {item.link !== '/' && (
+                <div className="right">
+                  <PathLink href={item.link} className="action-link">
+                    {say(`attention.${item.kind}`)}
+                    <span className="unseen">: {item.title}</span>
+                  </PathLink>
+                </div>
+              )}
             </li>
           ))}
         </ul>
@@ -171,7 +189,10 @@ function Services({ services }: { services: ServiceHealth[] }) {
   const { say, format } = useWords()
   const down = services.filter((service) => service.state === 'down')
   return (
-    <Panel title={say('services.title')} right={down.length === 0 ? say('services.all') : <span className="c-bad">{say('services.down', { n: down.length })}</span>}>
+    <Panel
+      title={say('services.title')}
+      right={down.length === 0 ? say('services.all') : <span className="c-bad">{say('services.down', { n: down.length })}</span>}
+    >
       {down.map((service) => (
         <div className="row" key={service.name}>
           <Mark tone="bad" />
@@ -189,7 +210,13 @@ function Services({ services }: { services: ServiceHealth[] }) {
             <span>
               {say(`service.${service.name}`)} <span className="quiet small">{service.adapter}</span>
             </span>
-            <span>{service.state === 'up' ? (service.latencyMs === null ? say('service.up') : `${format.number(service.latencyMs, service.latencyMs < 10 ? 1 : 0)} ms`) : say(`service.${service.state}`)}</span>
+            <span>
+              {service.state === 'up'
+                ? service.latencyMs === null
+                  ? say('service.up')
+                  : `${format.number(service.latencyMs, service.latencyMs < 10 ? 1 : 0)} ms`
+                : say(`service.${service.state}`)}
+            </span>
           </li>
         ))}
       </ul>

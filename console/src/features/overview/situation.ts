@@ -3,13 +3,16 @@ import type { Overview, System } from '../../api/types.ts'
 
 type Words =
   | { id: 'situation.empty' | 'situation.fresh' | 'situation.allWell' }
-  | { id: 'situation.project' | 'situation.behind' | 'situation.failed' | 'situation.sinks' | 'situation.firing' | 'situation.checks' | 'situation.services'; n: number }
+  | {
+      id: 'situation.project' | 'situation.silent' | 'situation.failed' | 'situation.sinks' | 'situation.firing' | 'situation.checks' | 'situation.services'
+      n: number
+    }
 
 export function situation(overview: Overview, system: Pick<System, 'services'> | undefined): Words[] {
   const of = (kind: Overview['attention'][number]['kind']): number => overview.attention.filter((each) => each.kind === kind).length
   const down = system?.services.filter((service) => service.state === 'down').length ?? of('service')
   const failed = of('table')
-  const behind = of('stale')
+  const silent = of('stale')
   const project = of('project')
   const sinks = of('sink')
   const first: Words =
@@ -21,8 +24,8 @@ export function situation(overview: Overview, system: Pick<System, 'services'> |
           ? { id: 'situation.failed', n: failed }
           : sinks > 0
             ? { id: 'situation.sinks', n: sinks }
-            : behind > 0
-              ? { id: 'situation.behind', n: behind }
+            : silent > 0
+              ? { id: 'situation.silent', n: silent }
               : overview.lakeRows === 0 && overview.movement.sources.every((source) => source.records === 0)
                 ? { id: 'situation.empty' }
                 : { id: 'situation.fresh' }

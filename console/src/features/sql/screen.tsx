@@ -93,14 +93,23 @@ export function SqlScreen() {
                 {say('action.cancel')}
               </Button>
             )}
-            <Button variant="filled" leftSection={<Play aria-hidden />} onClick={run} loading={query.isPending} disabled={text.trim() === ''} aria-keyshortcuts="Control+Enter">
+            <Button
+              variant="filled"
+              leftSection={<Play aria-hidden />}
+              onClick={run}
+              loading={query.isPending}
+              disabled={text.trim() === ''}
+              aria-keyshortcuts="Control+Enter"
+            >
               {say('sql.run')}
             </Button>
           </div>
         </div>
       </section>
       <div style={{ marginTop: 14 }}>
-        {query.isError && !cancelled && <InlineProblem title={problemText(query.error, say('error.unreachable'))} hint={query.error instanceof ApiError ? query.error.hint : undefined} />}
+        {query.isError && !cancelled && (
+          <InlineProblem title={problemText(query.error, say('error.unreachable'))} hint={query.error instanceof ApiError ? query.error.hint : undefined} />
+        )}
         {query.isPending && (
           <div className="panel">
             <LoadingRows rows={8} />
@@ -116,11 +125,17 @@ export function SqlScreen() {
         <div className="panel sql-result">
           <div className="panel-head">
             <span className="quiet" role="status">
-              {query.data.truncated ? say('sql.truncated', { rows: format.number(query.data.rows.length) }) : say('sql.rows', { n: query.data.rows.length, rows: format.number(query.data.rows.length) })}
+              {query.data.truncated
+                ? say('sql.truncated', { rows: format.number(query.data.rows.length) })
+                : say('sql.rows', { n: query.data.rows.length, rows: format.number(query.data.rows.length) })}
             </span>
             <div className="right">{format.span(query.data.elapsedMs)}</div>
           </div>
-          {query.data.rows.length === 0 ? <Empty title={say('sql.noRows')} /> : <DataGrid result={query.data} label={say('sql.result')} maxHeight="max(280px, calc(100dvh - 420px))" />}
+          {query.data.rows.length === 0 ? (
+            <Empty title={say('sql.noRows')} />
+          ) : (
+            <DataGrid result={query.data} label={say('sql.result')} maxHeight="max(280px, calc(100dvh - 420px))" />
+          )}
         </div>
       )}
     </>

@@ -7,7 +7,7 @@ import type { en } from './en.ts'
 import { compile } from './message.ts'
 
 export type Language = 'en' | 'pt-BR'
-export type MessageId = keyof typeof en
+type MessageId = keyof typeof en
 export type Say = (id: MessageId, values?: Record<string, string | number>) => string
 
 const storageKey = 'lagoa-language'
