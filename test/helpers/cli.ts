@@ -132,9 +132,102 @@ export function start(args: readonly string[], { home, env, cwd, uid, timeoutMs 
 
 export const lagoa = (args: readonly string[], options: RunOptions = {}): Promise<Finished> => start(args, options).finished
 
-/** Runs a command that must end well and answers what it printed as JSON. */
-export async function lagoaJson(args: readonly string[], options: RunOptions = {}): Promise<any> {
-  const { code, stdout, stderr } = await lagoa([...args, '--json'], options)
-  if (code !== 0) throw new Error(`lagoa ${args.join(' ')} ended with ${code}:\n${stdout}\n${stderr}`)
-  return JSON.parse(stdout)
+export interface Summary {
+  readonly streams: Readonly<Record<string, { readonly read: number; readonly dead_letter: number }>>
+  readonly tables: Readonly<Record<string, { readonly rows: number; readonly version: number | null }>>
+  readonly alerts: Readonly<Record<string, { readonly matched: number; readonly fired: number; readonly queued: number }>>
+}
+
+/** `lagoa start --once --json` over the example project, which must end well. */
+export async function once(args: readonly string[], options: RunOptions): Promise<Summary> {
+  return good(await lagoa(['start', '--project', EXAMPLE, '--once', '--json', ...args], options))
+}
+
+/** The rows that `lagoa sql` answers. */
+export async function sql(text: string, options: RunOptions, folder: string = EXAMPLE): Promise<unknown[][]> {
+  const answer: { rows: unknown[][] } = good(await lagoa(['sql', '--project', folder, '--json', text], options))
+  return answer.rows
+}
+
+/** What a command that must end well printed as JSON; its shape is the caller's claim. */
+export function good<T>({ code, signal, stdout, stderr }: Finished): T {
+  if (code !== 0) throw new Error(`lagoa ended with ${code ?? signal}:\n${stdout}\n${stderr}`)
+  return JSON.parse(stdout) as T
+}
+
+/** The one JSON line of a command that failed. */
+export function failure({ stdout, stderr }: Finished): { code: string; kind: string; message: string; hint?: string } {
+  const lines = stdout.trim().split('\n')
+  const value = parsed(lines.at(-1) ?? '')
+  if (lines.length !== 1 || typeof value?.error !== 'object' || value.error === null) throw new Error(`one line of JSON with an error was expected:\n${stdout}\n${stderr}`)
+  return value.error as { code: string; kind: string; message: string; hint?: string }
+}
+
+export interface Served extends Started {
+  readonly url: string
+  readonly home: string
+  get<T>(path: string): Promise<T>
+  post<T>(path: string, body: unknown): Promise<T>
+}
+
+/** `lagoa start` or `lagoa dev` on a free port, ready. */
+export async function serve(command: 'start' | 'dev', args: readonly string[], options: RunOptions = {}): Promise<Served> {
+  const home = options.home ?? newHome()
+  const started = start([command, ...args, '--port', '0', '--json'], { timeoutMs: 600_000, ...options, home })
+  const { url } = await started.line('url')
+  const base = String(url)
+  const json = async <T>(path: string, init?: RequestInit): Promise<T> => {
+    const answer = await fetch(base + path, { ...init, headers: { accept: 'application/json', ...(init?.body ? { 'content-type': 'application/json' } : {}) } })
+    const text = await answer.text()
+    if (!answer.ok) throw new Error(`${path} answered ${answer.status}: ${text}`)
+    return JSON.parse(text) as T
+  }
+  return { ...started, url: base, home, get: (path) => json(path), post: (path, body) => json(path, { method: 'POST', body: JSON.stringify(body) }) }
+}
+
+/** Repeats the look until it answers something other than undefined, or false. */
+export async function eventually<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, limitMs: number = 10_000, everyMs: number = 20): Promise<T> {
+  const deadline = performance.now() + limitMs
+  for (;;) {
+    const found = await look()
+    if (found !== undefined && found !== false) return found
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${limitMs} ms`)
+    await sleep(everyMs)
+  }
+}
+
+/** The pid of the embedded database of a home, or null when none runs. */
+export function postgresOf(home: string): number | null {
+  try {
+    const pid = Number(readFileSync(join(home, 'pg/data/postmaster.pid'), 'utf8').split('\n')[0])
+    return pid > 0 && isAlive(pid) ? pid : null
+  } catch {
+    return null
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.[0] !== 'Z'
+  } catch {
+    return false
+  }
+}
+
+export async function stopPostgres(home: string): Promise<void> {
+  const pid = postgresOf(home)
+  if (pid === null) return
+  process.kill(pid, 'SIGQUIT')
+  for (let waited = 0; isAlive(pid) && waited < 5000; waited += 20) await sleep(20)
+  if (isAlive(pid)) process.kill(pid, 'SIGKILL')
+}
+
+function parsed(text: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? { ...value } : null
+  } catch {
+    return null
+  }
 }
