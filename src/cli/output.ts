@@ -30,8 +30,9 @@ const paint =
     process.stderr.isTTY ? `\u001b[${code}m${text}\u001b[0m` : text
 export const bold = paint('1')
 export const dim = paint('2')
-const red = paint('31')
+export const red = paint('31')
 export const green = paint('32')
+export const yellow = paint('33')
 
 /** Columns as wide as their widest cell, numbers to the right; cells longer than 60 characters are cut. */
 export function textTable(header: readonly string[], rows: readonly (readonly unknown[])[]): string {

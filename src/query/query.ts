@@ -100,7 +100,7 @@ async function answer(connection: DuckDBConnection, text: string, options: { lim
     const types = reader.columnTypes()
     const rows = reader.getRows()
     return {
-      columns: names.map((name, index) => ({ name, type: String(types[index] ?? '').toLowerCase() })),
+      columns: names.map((name, index) => ({ name, type: typeName(String(types[index] ?? '')) })),
       rows: rows.slice(0, options.limit).map((row) => row.map(jsonCell)),
       truncated: rows.length > options.limit,
       elapsedMs: performance.now() - options.began,
@@ -119,3 +119,6 @@ async function answer(connection: DuckDBConnection, text: string, options: { lim
 }
 
 const stripSemicolon = (text: string): string => text.trim().replace(/;\s*$/, '')
+
+/** DuckDB's own short names: `timestamptz`, not the standard's long form. */
+const typeName = (type: string): string => type.toLowerCase().replaceAll('timestamp with time zone', 'timestamptz')

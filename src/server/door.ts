@@ -60,7 +60,7 @@ async function listen(http: HttpServer, host: string, port: number): Promise<voi
 async function portTaken(host: string, port: number, cause: unknown): Promise<LagoaError> {
   const project = await lagoaAt(urlOf(host, port))
   const other = `Choose another: --port ${port < 65_535 ? port + 1 : 8080}, or --port 0 for any free one.`
-  if (project !== null) return conflict('http.port_taken', `Port ${port} on ${host} is in use by another Lagoa, which runs ${project}`, { hint: `It is at ${urlOf(host, port)}. ${other}`, cause })
+  if (project !== null) return conflict('http.lagoa_runs', `Port ${port} on ${host} is in use by another Lagoa, which runs ${project}`, { hint: `It is at ${urlOf(host, port)}. ${other}`, cause })
   return conflict('http.port_taken', `Port ${port} on ${host} is in use by another program`, { hint: other, cause })
 }
 

@@ -6,6 +6,8 @@ import type { ProfileShape } from './wire.ts'
 const BARS = 20
 /** Larger tables are profiled on a sample. */
 const SAMPLE_ABOVE = 1_000_000
+/** Up to this many rows the distinct values are counted, above they are estimated. */
+const EXACT_DISTINCT = 200_000
 const KEPT = 64
 const MOST_COLUMNS = 60
 
@@ -33,17 +35,18 @@ async function profile(query: Query, name: string, snapshot: Snapshot): Promise<
   const fields = snapshot.metadata.fields.filter(({ type }) => typeof type === 'string').slice(0, MOST_COLUMNS)
   const rows = async (sql: string): Promise<readonly (readonly unknown[])[]> => (await query.run(sql, { versions, limit: 10_000 })).rows
 
-  const facts = fields.map(({ name: column }) => `count(*) filter (where ${quoteName(column)} is null), approx_count_distinct(${quoteName(column)}), min(${quoteName(column)}), max(${quoteName(column)})`)
+  const distinct = (snapshot.rowCount ?? Number.POSITIVE_INFINITY) <= EXACT_DISTINCT ? 'count(distinct ' : 'approx_count_distinct('
+  const facts = fields.map(({ name: column }) => `count(*) filter (where ${quoteName(column)} is null), ${distinct}${quoteName(column)}), min(${quoteName(column)}), max(${quoteName(column)})`)
   const [row = []] = await rows(`select count(*), ${facts.join(', ')} from ${source}`)
   const count = Number(row[0] ?? 0)
   const columns = await Promise.all(
     fields.map(async ({ name: column, type }, index) => {
-      const [nulls, distinct, min, max] = row.slice(1 + index * 4, 5 + index * 4)
+      const [nulls, values, min, max] = row.slice(1 + index * 4, 5 + index * 4)
       return {
         name: column,
         type: String(type),
         nullShare: count === 0 ? 0 : Number(nulls ?? 0) / count,
-        distinct: Number(distinct ?? 0),
+        distinct: Number(values ?? 0),
         min: min ?? null,
         max: max ?? null,
         bars: count === 0 || min === null ? [] : await bars(rows, source, column, String(type), min, max),

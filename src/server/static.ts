@@ -38,7 +38,7 @@ export async function consolePage(context: HttpContext): Promise<Response> {
 /** Built files carry a hash of their content in their names, so they may be kept for ever. */
 export function serveConsole(app: App): void {
   app.get('/assets/*', (context) => sendFile(context, CONSOLE, context.req.path, 'public, max-age=31536000, immutable'))
-  app.get('/favicon.svg', (context) => sendFile(context, CONSOLE, '/favicon.svg', 'public, max-age=86400'))
+  for (const name of ['/favicon.svg', '/theme.js']) app.get(name, (context) => sendFile(context, CONSOLE, name, 'no-cache'))
 }
 
 export function docsPages(app: App): void {

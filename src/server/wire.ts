@@ -148,7 +148,7 @@ export const ProfileShape = z.object({
       name: z.string(),
       type: z.string(),
       nullShare: z.number(),
-      distinct: z.number().describe('Approximate'),
+      distinct: z.number().describe('Exact up to 200,000 rows, an estimate above'),
       min: z.unknown(),
       max: z.unknown(),
       bars: z.array(z.number()).describe('Row counts: 20 equal ranges for numbers and times, the most frequent values for text'),

@@ -18,6 +18,8 @@ export interface DeadLetter {
   /** The bytes as text when they are UTF-8, else in base64. */
   readonly text?: string
   readonly base64?: string
+  /** How many bytes there were, when only the first of them are here. */
+  readonly bytes?: number
 }
 
 export function deadLetterSink(stream: string, log: EventLog): Sink {
@@ -27,13 +29,31 @@ export function deadLetterSink(stream: string, log: EventLog): Sink {
     pace: { records: 20_000, ms: 200 },
     async deliver({ batches, partition }) {
       const bad = batches.flatMap((batch) => batch.bad)
-      const last = bad.at(-1)
-      if (!last) return
+      if (bad.length === 0) return
+      const topic = deadLetterTopic(stream)
       const id = `dead-letters/${partition}`
-      const done = (await log.producerState(deadLetterTopic(stream), id))?.sequence ?? -1
-      const fresh = bad.filter(({ offset }) => offset > done)
-      if (fresh.length > 0) await log.append(deadLetterTopic(stream), 0, encodeDeadLetters(fresh.map((record) => fromBad(record, partition))), { producer: { id, sequence: last.offset } })
+      const done = (await log.producerState(topic, id))?.sequence ?? -1
+      for (const lot of lots(bad.filter(({ offset }) => offset > done))) {
+        await log.append(topic, 0, encodeDeadLetters(lot.map((record) => fromBad(record, partition))), { producer: { id, sequence: lot.at(-1)?.offset ?? done } })
+      }
     },
+  }
+}
+
+/** What is kept of a record: its first bytes are enough to know it by, and the record itself is in the stream. */
+const LARGEST_EXCERPT = 64 * 1024
+const LOT_BYTES = 8 * 1024 * 1024
+
+/** Lots that are small enough for one append. */
+function* lots(bad: readonly BadRecord[]): Generator<readonly BadRecord[]> {
+  let from = 0
+  let bytes = 0
+  for (const [index, { value }] of bad.entries()) {
+    bytes += Math.min(value.length, LARGEST_EXCERPT)
+    if (bytes < LOT_BYTES && index < bad.length - 1) continue
+    yield bad.slice(from, index + 1)
+    from = index + 1
+    bytes = 0
   }
 }
 
@@ -44,18 +64,27 @@ export function encodeDeadLetters(letters: readonly DeadLetter[]): RecordBatch {
   )
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
-function fromBad(record: BadRecord, partition: number): DeadLetter {
-  return { error: record.code, reason: record.reason, partition, offset: record.offset, key: record.key, ...rawBytes(record.value) }
+function fromBad({ code, reason, offset, key, value }: BadRecord, partition: number): DeadLetter {
+  return { error: code, reason, partition, offset, key, ...rawBytes(value) }
 }
 
-export function rawBytes(bytes: Uint8Array): { readonly text: string } | { readonly base64: string } {
+/** A mark of byte order is kept: the text must be the bytes. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export function rawBytes(bytes: Uint8Array): Pick<DeadLetter, 'text' | 'base64' | 'bytes'> {
+  if (bytes.length > LARGEST_EXCERPT) return { ...rawBytes(bytes.subarray(0, wholeCharacters(bytes, LARGEST_EXCERPT))), bytes: bytes.length }
   try {
     const text = utf8.decode(bytes)
     // Postgres and JSON readers elsewhere choke on NUL; base64 keeps such bytes exact.
-    return text.includes('\0') ? { base64: Buffer.from(bytes).toString('base64') } : { text }
+    if (!text.includes('\0')) return { text }
   } catch {
-    return { base64: Buffer.from(bytes).toString('base64') }
+    // Not text: base64 keeps it exact.
   }
+  return { base64: Buffer.from(bytes).toString('base64') }
+}
+
+/** The longest length up to `most` that cuts no UTF-8 character: continuation bytes begin with the bits 10. */
+function wholeCharacters(bytes: Uint8Array, most: number): number {
+  for (let length = most; length > most - 4; length--) if (((bytes[length] ?? 0) & 0xc0) !== 0x80) return length
+  return most
 }

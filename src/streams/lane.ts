@@ -2,7 +2,7 @@
  * A lane carries one partition of a stream to one sink: read, decode, gather until a delivery is due, deliver, move the offset.
  * Lanes share decoded batches but nothing else, so each has its own pace, its own back-off and its own place in the log.
  */
-import { backoff, toLagoaError, type Clock, type Log } from '../base/index.ts'
+import { backoff, conflict, toLagoaError, type Clock, type Log } from '../base/index.ts'
 import type { Records } from '../storage/index.ts'
 import type { EventLog } from './log/port.ts'
 import type { RecordBatch } from './log/batch.ts'
@@ -34,8 +34,9 @@ export interface LaneStatus {
   readonly error: string | undefined
 }
 
-/** At most this many deliveries' worth of records are gathered before the lane stops reading. */
-const GATHER_LIMIT = 1
+/** A delivery is also due with about this much memory in its batches; a batch has its price however few records are in it. */
+const DUE_BYTES = 64 * 1024 * 1024
+const BATCH_OVERHEAD = 2048
 
 export function createLane(stream: string, sink: Sink, partition: number, deps: LaneDeps): Lane {
   const { log, records, clock, logger } = deps
@@ -51,7 +52,14 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
     stored = await loadOffset(records, key)
     const own = await sink.position?.(partition)
     // The sink's own account is ahead after a crash between its commit and ours, behind when the last records were all dead letters.
-    position = Math.max(own ?? 0, stored ?? 0)
+    const next = Math.max(own ?? 0, stored ?? 0)
+    const end = (await log.ends(stream))[partition] ?? 0
+    if (next > end) {
+      throw conflict('streams.sink_ahead', `${sink.name} has records of ${stream}/${partition} up to offset ${next}, but the event log ends at ${end}`, {
+        hint: 'The event log is another one, or was restored from an older backup: give the sink that belongs to it, or write to a new one.',
+      })
+    }
+    position = next
   }
 
   const deliver = async (batches: readonly DecodedBatch[], upTo: number, signal: AbortSignal): Promise<void> => {
@@ -77,18 +85,21 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
     await locate()
     let gathered: DecodedBatch[] = []
     let count = 0
+    let bytes = 0
     let since = 0
     let next = position
     while (!signal.aborted) {
-      const due = count > 0 && (hurried || count >= sink.pace.records || clock.now() - since >= sink.pace.ms)
-      if (!due && count < sink.pace.records * GATHER_LIMIT) {
+      const due = count > 0 && (hurried || count >= sink.pace.records || bytes >= DUE_BYTES || clock.now() - since >= sink.pace.ms)
+      if (!due) {
         const batches = await log.read(stream, partition, next)
         if (signal.aborted) break
         for (const batch of batches) {
           if (count === 0) since = clock.now()
+          if (batch.baseOffset > next) logger.warn('stream.records_expired', { stream, sink: sink.name, partition, from: next, upTo: batch.baseOffset })
           const decoded = deps.decode(partition, batch, Math.max(next, batch.baseOffset))
           gathered.push(decoded)
           count += decoded.upTo - decoded.from
+          bytes += batch.bytes.length + BATCH_OVERHEAD
           next = decoded.upTo
         }
         if (batches.length > 0) {
@@ -103,6 +114,7 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
       await deliver(gathered, next, signal)
       gathered = []
       count = 0
+      bytes = 0
       if (state === 'retrying') logger.info('stream.sink_recovered', { stream, sink: sink.name, partition, offset: position })
       state = 'running'
       error = undefined

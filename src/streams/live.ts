@@ -59,6 +59,7 @@ export function liveSink(stream: Stream, plan: LivePlan, keys: Keys): Sink {
 /** From the newest record back: the first one seen of a key is the one to keep. A record without the field to live by has no key. */
 function coalesce(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch[], partition: number): KeyWrite[] {
   const writes = new Map<string, KeyWrite>()
+  // Keyed without the prefix, which would cost a new text for each of the records that are passed over.
   const source = `${stream.name}/${partition}`
   const isPlain = stream.options.live?.key === undefined
   for (const { rows, offsets } of batches.toReversed()) {
@@ -66,9 +67,10 @@ function coalesce(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch
     if (!by) continue
     for (let row = rows.count - 1; row >= 0; row--) {
       if (isMissing(by, row)) continue
-      const key = isPlain && by.kind === 'text' ? plan.prefix + (by.values[row] ?? '') : plan.keyOf(rows, row)
-      if (writes.has(key)) continue
-      writes.set(key, { key, fields: fieldsOf(rows.columns, row), ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }), order: { source, offset: offsets[row] ?? 0 } })
+      const name = isPlain && by.kind === 'text' ? (by.values[row] ?? '') : plan.keyOf(rows, row)
+      if (writes.has(name)) continue
+      const key = isPlain && by.kind === 'text' ? plan.prefix + name : name
+      writes.set(name, { key, fields: fieldsOf(rows.columns, row), ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }), order: { source, offset: offsets[row] ?? 0 } })
     }
   }
   return [...writes.values()]

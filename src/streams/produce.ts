@@ -1,4 +1,5 @@
 /** Taking records from producers outside: each is checked against the schema and answered for by itself. */
+import { toLagoaError, type LagoaError } from '../base/index.ts'
 import type { Stream } from './declare.ts'
 import { MAX_RECORD_BYTES, type Decoder } from './decode.ts'
 import { encodeJson } from './log/batch.ts'
@@ -12,40 +13,63 @@ export type Incoming = { readonly message: unknown } | { readonly error: { reado
 
 const LARGEST_APPEND = 10_000
 
-/** Appends the good records in their order and answers for each, in the order in which they came. */
+/**
+ * Appends the good records in their order and answers for each, in the order in which they came. When the log fails, what was not
+ * stored is answered with its error, so that nobody sends again what was; when nothing was stored, the whole call rejects.
+ */
 export async function produce(stream: Stream, decoder: Decoder, log: EventLog, incoming: readonly Incoming[]): Promise<ProduceResult[]> {
   const partitions = stream.options.partitions ?? 1
-  const results = Array.from<ProduceResult>({ length: incoming.length })
+  // Records without a key are dealt out in turn, from another partition each time.
+  const turn = Math.floor(Math.random() * partitions)
   const lots = Array.from({ length: partitions }, () => ({ indexes: [] as number[], keys: [] as (string | null)[], values: [] as string[] }))
-  incoming.forEach((record, index) => {
-    if ('error' in record) {
-      results[index] = record
-      return
-    }
-    const refusal = decoder.check(record.message)
-    if (refusal) {
-      results[index] = { error: { code: refusal.code, message: refusal.reason, ...(refusal.field === undefined ? {} : { field: refusal.field }) } }
-      return
-    }
-    const value = JSON.stringify(record.message)
-    if (value.length > MAX_RECORD_BYTES) {
-      results[index] = { error: { code: 'too_large', message: `the record has ${value.length} bytes, at most ${MAX_RECORD_BYTES} are taken` } }
-      return
-    }
-    const key = keyOf(stream, record.message)
-    const lot = lots[partitionOf(key, partitions, index)]
+  const results = incoming.map((record, index): ProduceResult => {
+    const checked = 'error' in record ? record : check(stream, decoder, record.message)
+    if ('error' in checked) return checked
+    const lot = lots[partitionOf(checked.key, partitions, turn + index)]
     lot?.indexes.push(index)
-    lot?.keys.push(key)
-    lot?.values.push(value)
+    lot?.keys.push(checked.key)
+    lot?.values.push(checked.value)
+    return { error: NOT_STORED }
   })
-  for (const [partition, lot] of lots.entries()) {
-    for (let start = 0; start < lot.values.length; start += LARGEST_APPEND) {
-      const end = Math.min(start + LARGEST_APPEND, lot.values.length)
-      const { baseOffset } = await log.append(stream.name, partition, encodeJson(lot.keys.slice(start, end), lot.values.slice(start, end)))
-      for (let i = start; i < end; i++) results[lot.indexes[i] ?? 0] = { partition, offset: baseOffset + i - start }
+  let stored = 0
+  let failure: LagoaError | undefined
+  for (const [partition, { indexes, keys, values }] of lots.entries()) {
+    for (let start = 0; start < values.length; start += LARGEST_APPEND) {
+      const lot = indexes.slice(start, start + LARGEST_APPEND)
+      try {
+        const { baseOffset } = await log.append(stream.name, partition, encodeJson(keys.slice(start, start + LARGEST_APPEND), values.slice(start, start + LARGEST_APPEND)))
+        lot.forEach((index, i) => (results[index] = { partition, offset: baseOffset + i }))
+        stored += lot.length
+      } catch (error) {
+        failure = toLagoaError(error)
+        const { code, message } = failure
+        for (const index of lot) results[index] = { error: { code, message } }
+        // What comes later in this partition must not overtake what failed.
+        for (const index of indexes.slice(start + lot.length)) results[index] = { error: NOT_STORED }
+        break
+      }
     }
   }
+  if (failure && stored === 0) throw failure
   return results
+}
+
+const NOT_STORED = { code: 'not_stored', message: 'the record was not stored, because one before it could not be' }
+
+type Checked = { readonly key: string | null; readonly value: string } | { readonly error: { readonly code: string; readonly message: string; readonly field?: string } }
+
+function check(stream: Stream, decoder: Decoder, message: unknown): Checked {
+  const refusal = decoder.check(message)
+  if (refusal) return { error: { code: refusal.code, message: refusal.reason, ...(refusal.field === undefined ? {} : { field: refusal.field }) } }
+  let value: string
+  try {
+    value = JSON.stringify(message)
+  } catch {
+    return { error: { code: 'too_deep', message: 'the record is nested too deeply' } }
+  }
+  const size = Buffer.byteLength(value)
+  if (size > MAX_RECORD_BYTES) return { error: { code: 'too_large', message: `the record has ${size} bytes, at most ${MAX_RECORD_BYTES} are taken` } }
+  return { key: keyOf(stream, message), value }
 }
 
 /** The records of a request body: a JSON array, one JSON object, or one JSON text a line. */
@@ -83,16 +107,11 @@ function parse(bytes: Uint8Array): Incoming {
   }
 }
 
-/** The value of the key field after upcasting would cost a second decode; a plain field is enough for choosing a partition. */
-function keyOf(stream: Stream, message: unknown): string | null {
-  const field = stream.options.key
-  if (field === undefined || typeof message !== 'object' || message === null) return null
+/** The key field of the record as the stream's readers will see it, after upcasting. */
+function keyOf({ options }: Stream, message: unknown): string | null {
+  if (options.key === undefined || typeof message !== 'object' || message === null) return null
   const record: Readonly<Record<string, unknown>> = { ...message }
-  const value = record[field] ?? upcastKey(stream, record, field)
+  const seen: Readonly<Record<string, unknown>> = options.upcast?.(record) ?? record
+  const value = seen[options.key]
   return value === null || value === undefined ? null : String(value)
-}
-
-function upcastKey(stream: Stream, record: Readonly<Record<string, unknown>>, field: string): unknown {
-  const upcast: Readonly<Record<string, unknown>> = stream.options.upcast?.(record) ?? {}
-  return upcast[field]
 }

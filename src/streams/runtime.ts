@@ -10,6 +10,7 @@ import type { RecordBatch } from './log/batch.ts'
 import { runSource, type SourceStatus } from './sources/run.ts'
 import type { Source } from './sources/source.ts'
 import type { DecodedBatch, Sink } from './sink.ts'
+import { createTap, type TapListener } from './tap.ts'
 
 export interface StreamRuntimeOptions {
   readonly stream: Stream
@@ -30,7 +31,7 @@ export interface StreamRuntime {
   drain(signal?: AbortSignal): Promise<void>
   status(): Promise<StreamStatus>
   /** Every batch that is decoded from now on, in order per partition, for live screens. */
-  tap(listener: (partition: number, batch: DecodedBatch) => void): () => void
+  tap(listener: TapListener): () => void
 }
 
 export interface StreamStatus {
@@ -52,12 +53,11 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
   const partitions = stream.options.partitions ?? 1
   const decoder = createDecoder(stream.options)
   const shared = shareDecoded(decoder)
-  const listeners = new Set<(partition: number, batch: DecodedBatch) => void>()
+  const tap = createTap(stream.name, { log, clock, logger, decode: shared })
   const sinks = [...options.sinks, deadLetterSink(stream.name, log)]
   let lanes: Lane[] = []
   let stopping = new AbortController()
   let running: Promise<unknown> = Promise.resolve()
-  let tapping: Promise<void> | null = null
   let sourceStatus: SourceStatus | undefined
   let sourceRun: Promise<void> = Promise.resolve()
 
@@ -89,16 +89,16 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
         runs.push(run.done)
       }
       running = Promise.all(runs)
-      if (listeners.size > 0) startTap()
+      tap.start()
     },
 
     async stop() {
       stopping.abort()
-      await Promise.all([running, tapping])
+      await Promise.all([running, tap.stop()])
     },
 
     async drain(signal) {
-      if (options.source?.source.ends) await sourceRun
+      if (options.source?.source.ends) await orAbort(sourceRun, signal)
       if (sourceStatus?.state === 'failed') throw sourceStatus.failure ?? toLagoaError(new Error(`The source of ${stream.name} failed`))
       for (const lane of lanes) lane.hurry(true)
       try {
@@ -135,45 +135,21 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
       }
     },
 
-    tap(listener) {
-      listeners.add(listener)
-      if (lanes.length > 0) startTap()
-      return () => listeners.delete(listener)
-    },
+    tap: (listener) => tap.listen(listener),
   }
+}
 
-  function startTap(): void {
-    if (tapping || stopping.signal.aborted) return
-    tapping = tapLoop(stopping.signal).finally(() => {
-      tapping = null
-      if (listeners.size > 0) startTap()
-    })
-  }
-
-  /** Follows the end of the log for live screens, without an offset of its own; ends when nobody listens. */
-  async function tapLoop(signal: AbortSignal): Promise<void> {
-    const ends = await log.ends(stream.name).catch((): number[] => [])
-    await Promise.all(
-      ends.map(async (end, partition) => {
-        let next = end
-        while (!signal.aborted && listeners.size > 0) {
-          try {
-            const batches = await log.read(stream.name, partition, next)
-            for (const batch of batches) {
-              const decoded = shared(partition, batch, Math.max(next, batch.baseOffset))
-              next = decoded.upTo
-              for (const listener of listeners) listener(partition, decoded)
-            }
-            if (batches.length === 0) await log.wait(stream.name, partition, next, { signal })
-            else await new Promise(setImmediate)
-          } catch (thrown) {
-            if (signal.aborted) return
-            logger.warn('stream.tap_failed', { stream: stream.name, error: toLagoaError(thrown) })
-            await clock.sleep(500, signal).catch(() => undefined)
-          }
-        }
-      }),
-    )
+/** Settles with the promise, or rejects with the signal's reason when it aborts first. */
+async function orAbort(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return promise
+  signal.throwIfAborted()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  try {
+    await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }
 

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { newHome, once, ROOT, sql, temporaryFolder, type Summary } from '../helpers/cli.ts'
 import { expected, line, readings, writeReadings, type Expected } from './readings.ts'
 
-export const DATA: string = join(ROOT, '../shared/data/AirQualityUCI.csv')
+const DATA: string = join(ROOT, '../shared/data/AirQualityUCI.csv')
 const WHOLE: Expected = { rows: 9357, coMissing: 1683, no2Missing: 1642, matched: 388, episodes: 115 }
 const folder = temporaryFolder('air')
 
@@ -37,7 +37,8 @@ function story(name: string, given: { readonly path: () => string; readonly befo
       expect({ streams: second.streams, tables: second.tables, alerts: second.alerts }).toEqual({ streams: first.streams, tables: first.tables, alerts: first.alerts })
     })
     test('grown at its end adds just the new readings', async () => {
-      await holds(await once(['--data', path, '--rate', 'max'], { home }), given.after(path), home)
+      const grown = given.after(path)
+      await holds(await once(['--data', path, '--rate', 'max'], { home }), grown, home)
     })
   })
 }

@@ -29,8 +29,8 @@ export function AlertRow({ alert, now, showRule = true }: { alert: AlertShape; n
       <Mark tone={alertTone(alert)} label={say(`alert.${alert.state}`)} />
       <div className="what">
         <div style={{ fontWeight: alert.state === 'firing' ? 550 : 450 }}>
-          {alert.key}
-          {values.length > 0 && <span className="alert-values">{values.join(', ')}</span>}
+          {alert.message ?? alert.key}
+          {alert.message === undefined && values.length > 0 && <span className="alert-values">{values.join(', ')}</span>}
         </div>
         <div className="quiet small">
           {showRule && <span className="mono">{alert.rule}</span>}

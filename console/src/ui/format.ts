@@ -131,5 +131,5 @@ const symbols: Readonly<Record<string, string>> = {
 
 /** A field's name as people write it: gases by their formula, others as they are. */
 export function fieldLabel(name: string): string {
-  return symbols[name.toLowerCase()] ?? name
+  return symbols[name.toLowerCase()] ?? name.replaceAll('_', ' ')
 }

@@ -5,8 +5,8 @@
 import { conflict, invalid, missing, unavailable } from '../../base/index.ts'
 import type { Migration, Records } from '../../storage/index.ts'
 import { createAppendQueue, type Store } from './append-queue.ts'
-import { storedBatch, type RecordBatch } from './batch.ts'
-import type { EventLog, ProducerMark, TopicOptions } from './port.ts'
+import { storedBatch } from './batch.ts'
+import type { EventLog, TopicOptions } from './port.ts'
 import { createTails } from './tail.ts'
 
 export const eventLogMigrations: readonly Migration[] = [

@@ -2,11 +2,14 @@
  * A CSV file as a source. It reads in blocks, never the whole file, and remembers how many bytes it took and their digest, so it
  * goes on exactly after its last stored record, also when the file has grown; a file that differs in what was taken is another file.
  */
-import { createHash, type Hash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
-import { errno, invalid, missing, toLagoaError } from '../../base/index.ts'
+import { denied, errno, invalid, missing, toLagoaError } from '../../base/index.ts'
 import { MAX_RECORD_BYTES } from '../decode.ts'
-import type { Source, SourceBatch } from './source.ts'
+import { planColumns, readLine, type CsvPlan, type ReadLine } from './csv-line.ts'
+import { createLineCutter, NEWLINE, type RawLine } from './lines.ts'
+import { createPrefixDigest } from './prefix-digest.ts'
+import type { BrokenLine, Source, SourceBatch } from './source.ts'
 
 export interface CsvOptions {
   readonly path: string
@@ -27,89 +30,68 @@ export interface CsvColumn {
 }
 
 const BLOCK = 256 * 1024
+/** A batch is also full with this many bytes, or this many broken lines. */
+const BATCH_BYTES = 8 * 1024 * 1024
+const BATCH_BROKEN = 1000
+/** How much of a broken line goes to the dead letters. */
+const EXCERPT = 4096
 
 export function csv(options: CsvOptions): Source {
-  const { path, delimiter = ';', decimal = '.' } = options
-  if (delimiter.length !== 1) throw invalid('streams.csv_delimiter', `"${delimiter}" cannot separate CSV columns`, { hint: "Use one character, such as delimiter: ';'." })
+  const { path, delimiter = ';' } = options
+  if (delimiter.length !== 1 || '"\r\n'.includes(delimiter)) {
+    throw invalid('streams.csv_delimiter', `${JSON.stringify(delimiter)} cannot separate CSV columns`, { hint: "Use one character, such as delimiter: ';'." })
+  }
   return {
     kind: 'csv',
     ends: true,
     /** The header and the first record name the file; what was taken of it is compared when it is read again. */
     async identity() {
-      const file = await openFile(path)
-      try {
-        const { buffer, bytesRead } = await file.read(Buffer.alloc(BLOCK), 0, BLOCK, 0)
-        const head = buffer.subarray(0, bytesRead)
-        const firstEnd = head.indexOf(NEWLINE)
-        const secondEnd = firstEnd < 0 ? -1 : head.indexOf(NEWLINE, firstEnd + 1)
-        const digest = createHash('sha256').update(head.subarray(0, secondEnd < 0 ? bytesRead : secondEnd)).digest('hex').slice(0, 24)
-        return `csv:${digest}`
-      } finally {
-        await file.close()
-      }
+      await using file = await openFile(path)
+      const [header = Buffer.alloc(0), first = Buffer.alloc(0)] = splitHead(await readHead(file))
+      return `csv:${createHash('sha256').update(header).update('\n').update(first).digest('hex').slice(0, 24)}`
     },
     async *read({ resume, batch, signal }): AsyncGenerator<SourceBatch> {
-      const file = await openFile(path)
-      try {
-        const taken = createHash('sha256')
-        const from = position(resume?.note)
-        if (from) await skipTaken(file, from.bytes, taken, from.digest, path)
-        const header = await readHeader(file, path)
-        const columns = planColumns(splitLine(header.text, delimiter) ?? [], options, path)
-        let at = from?.bytes ?? header.bytes
-        if (!from) taken.update(header.raw)
-        let line = from?.line ?? 1
-        let blank = from?.blank ?? 0
-        let sequence = resume?.sequence ?? 0
-        let values: string[] = []
-        let keys: (string | null)[] = []
-        let broken: { line: number; bytes: Uint8Array; reason: string }[] = []
-        const emit = (): SourceBatch => {
-          const yielded = { sequence, note: { bytes: at, line, blank, digest: taken.copy().digest('hex') }, values, keys: options.key ? keys : null, broken, blank }
-          values = []
-          keys = []
-          broken = []
-          return yielded
-        }
-        for await (const raw of lines(file, at, signal)) {
-          taken.update(raw.bytes)
-          at += raw.bytes.length
+      await using file = await openFile(path)
+      const reading = await startReading(file, options, position(resume?.note))
+      let sequence = resume?.sequence ?? 0
+      let { line, blank } = reading
+      let values: string[] = []
+      let keys: (string | null)[] = []
+      let broken: BrokenLine[] = []
+      let size = 0
+      const emit = (): SourceBatch => {
+        const yielded = { sequence, note: { bytes: reading.at(), line, blank, digest: reading.digest() }, values, keys: options.key === undefined ? null : keys, broken, blank }
+        values = []
+        keys = []
+        broken = []
+        size = 0
+        return yielded
+      }
+      for await (const lines of reading.lines(signal)) {
+        for (const raw of lines) {
           line++
-          const read = raw.tooLong ? { reason: `the line has more than ${MAX_RECORD_BYTES} bytes` } : readLine(raw.bytes, delimiter, decimal, columns, options)
-          if (read === null) blank++
-          else if ('reason' in read) broken.push({ line, bytes: raw.bytes.subarray(0, MAX_RECORD_BYTES / 4), reason: read.reason })
-          else {
+          const read = raw.isRest ? null : readRaw(raw, reading.plan)
+          if (read === null) blank += raw.isRest ? 0 : 1
+          else if ('reason' in read) {
+            broken.push({ line, bytes: Buffer.from(raw.bytes.subarray(0, EXCERPT)), reason: read.reason })
+            size += EXCERPT
+          } else {
             values.push(read.json)
             keys.push(read.key)
             sequence++
+            size += read.json.length
           }
-          if (values.length >= batch || broken.length >= 1000) yield emit()
+          if (values.length >= batch || broken.length >= BATCH_BROKEN || size >= BATCH_BYTES) yield emit()
         }
-        // The last yield also stores how many blank lines there were, though no record follows them.
-        if (values.length > 0 || broken.length > 0) yield emit()
-        else yield { sequence, note: {}, values: [], keys: null, blank }
-      } finally {
-        await file.close()
       }
+      // Also when nothing is left: it tells how many blank lines there were.
+      yield emit()
     },
   }
 }
 
-const NEWLINE = 0x0a
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
-async function openFile(path: string): Promise<FileHandle> {
-  try {
-    const file = await open(path, 'r')
-    if ((await file.stat()).isDirectory()) {
-      await file.close()
-      throw invalid('streams.csv_is_folder', `${path} is a folder`, { hint: 'Name a CSV file: --data path/to/file.csv' })
-    }
-    return file
-  } catch (error) {
-    if (errno(error) === 'ENOENT') throw missing('streams.csv_missing', `There is no file ${path}`, { hint: 'Check the path given with --data.' })
-    throw toLagoaError(error)
-  }
+function readRaw(raw: RawLine, plan: CsvPlan): ReadLine {
+  return raw.tooLong ? { reason: `the line has ${raw.size} bytes, at most ${MAX_RECORD_BYTES} are taken` } : readLine(raw.bytes, plan)
 }
 
 interface Position {
@@ -125,151 +107,110 @@ function position(note: Readonly<Record<string, unknown>> | undefined): Position
   return typeof bytes === 'number' && typeof line === 'number' && typeof blank === 'number' && typeof digest === 'string' ? { bytes, line, blank, digest } : null
 }
 
-async function skipTaken(file: FileHandle, bytes: number, taken: Hash, digest: string, path: string): Promise<void> {
-  const buffer = Buffer.alloc(BLOCK)
-  for (let at = 0; at < bytes; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(BLOCK, bytes - at), at)
-    if (bytesRead === 0) break
-    taken.update(buffer.subarray(0, bytesRead))
-    at += bytesRead
+interface Reading {
+  readonly plan: CsvPlan
+  /** The number of the last line taken before. */
+  readonly line: number
+  readonly blank: number
+  /** How many bytes of the file belong to the lines handed out so far, and their digest. */
+  at(): number
+  digest(): string
+  /** Lines by block. `isRest` marks the line end of a last line that had none when it was taken. */
+  lines(signal: AbortSignal): AsyncGenerator<Iterable<PlacedLine>>
+}
+
+interface PlacedLine extends RawLine {
+  readonly isRest: boolean
+}
+
+async function startReading(file: FileHandle, options: CsvOptions, from: Position | null): Promise<Reading> {
+  const { path } = options
+  const head = await readHead(file)
+  const headerEnd = head.indexOf(NEWLINE) + 1
+  if (headerEnd === 0 && head.length === BLOCK) {
+    throw invalid('streams.csv_header', `The header of ${path} is longer than ${BLOCK / 1024} kB`, { hint: 'The file has no line ends, or is no CSV file.' })
   }
-  if (taken.copy().digest('hex') !== digest) {
+  const plan = planColumns(headerEnd === 0 ? head : head.subarray(0, headerEnd), options)
+  const start = from?.bytes ?? (headerEnd === 0 ? head.length : headerEnd)
+  const digest = createPrefixDigest()
+  let at = 0
+  let isOpen = false
+  for await (const block of blocks(file, 0, start)) {
+    digest.push(block, at)
+    at += block.length
+    isOpen = from !== null && block.at(-1) !== NEWLINE
+  }
+  if (from && digest.upTo(at) !== from.digest) {
     throw invalid('streams.csv_changed', `${path} begins like a file that was read before, but the part that was taken has changed`, {
       hint: 'Give the changed file a first record of its own, or start with another LAGOA_HOME to read it from the beginning.',
     })
   }
-}
-
-async function readHeader(file: FileHandle, path: string): Promise<{ text: string; raw: Buffer; bytes: number }> {
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(BLOCK), 0, BLOCK, 0)
-  const end = buffer.subarray(0, bytesRead).indexOf(NEWLINE)
-  const raw = buffer.subarray(0, end < 0 ? bytesRead : end + 1)
-  let text: string
-  try {
-    text = utf8.decode(raw).replace(/^\uFEFF/, '').replace(/\r?\n$/, '')
-  } catch {
-    throw invalid('streams.csv_header', `The header of ${path} is not UTF-8 text`, { hint: 'Convert it first: iconv -f latin1 -t utf-8 FILE' })
-  }
-  if (text.trim() === '') throw invalid('streams.csv_header', `${path} has no header line`, { hint: 'The first line must name the columns.' })
-  return { text, raw, bytes: raw.length }
-}
-
-/** Raw lines with their line ends; a line longer than a record may be comes as its first part, marked. */
-async function* lines(file: FileHandle, start: number, signal: AbortSignal): AsyncGenerator<{ bytes: Buffer; tooLong: boolean }> {
-  let rest: Buffer[] = []
-  let restSize = 0
-  let at = start
-  while (!signal.aborted) {
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(BLOCK), 0, BLOCK, at)
-    if (bytesRead === 0) break
-    at += bytesRead
-    const block = buffer.subarray(0, bytesRead)
-    let from = 0
-    for (let end = block.indexOf(NEWLINE); end >= 0; end = block.indexOf(NEWLINE, from)) {
-      const part = block.subarray(from, end + 1)
-      yield rest.length > 0 ? { bytes: Buffer.concat([...rest, part]), tooLong: restSize + part.length > MAX_RECORD_BYTES } : { bytes: part, tooLong: false }
-      rest = []
-      restSize = 0
-      from = end + 1
+  const placed = function* (raws: Iterable<RawLine>): Generator<PlacedLine> {
+    for (const { bytes, size, tooLong } of raws) {
+      at += size
+      yield { bytes, size, tooLong, isRest: isOpen && bytes.toString('latin1').trim() === '' }
+      isOpen = false
     }
-    if (from < bytesRead) {
-      rest.push(block.subarray(from))
-      restSize += bytesRead - from
-      if (restSize > 64 * 1024 * 1024) {
-        throw invalid('streams.csv_line', 'A line of the CSV file is longer than 64 MB', { hint: 'The file has no line ends, or is no CSV file.' })
+  }
+  return {
+    plan,
+    line: from?.line ?? 1,
+    blank: from?.blank ?? 0,
+    at: () => at,
+    digest: () => digest.upTo(at),
+    async *lines(signal) {
+      const cutter = createLineCutter(MAX_RECORD_BYTES)
+      for await (const block of blocks(file, start, Number.POSITIVE_INFINITY)) {
+        if (signal.aborted) return
+        digest.push(block, at)
+        yield placed(cutter.push(block))
       }
-    }
+      // The last line may lack its line end: it is whole only when nothing more is written to the file, which a file being replayed promises.
+      const last = cutter.end()
+      if (last) yield placed([last])
+    },
   }
-  // The last line may lack its line end: it is whole only when nothing more is written to the file, which a file being replayed promises.
-  if (!signal.aborted && rest.length > 0) yield { bytes: Buffer.concat(rest), tooLong: restSize > MAX_RECORD_BYTES }
 }
 
-interface PlannedColumn {
-  readonly field: string
-  readonly index: number
-  readonly number: boolean
+async function* blocks(file: FileHandle, start: number, end: number): AsyncGenerator<Buffer> {
+  for (let at = start; at < end; ) {
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(BLOCK), 0, Math.min(BLOCK, end - at), at)
+    if (bytesRead === 0) return
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
 }
 
-interface Plan {
-  readonly width: number
-  readonly columns: readonly PlannedColumn[]
-}
-
-function planColumns(header: readonly string[], options: CsvOptions, path: string): Plan {
-  const names = header.map((name) => name.trim())
-  const repeated = names.find((name, index) => name !== '' && names.indexOf(name) !== index)
-  if (repeated !== undefined) throw invalid('streams.csv_header', `${path} has two columns named ${repeated}`, { hint: 'Rename one of them in the header line.' })
-  const wanted = options.columns ?? Object.fromEntries(names.filter((name) => name !== '').map((name) => [name, name]))
-  const columns = Object.entries(wanted).map(([field, spec]): PlannedColumn => {
-    const column: CsvColumn = typeof spec === 'string' || isList(spec) ? { from: spec } : spec
-    const candidates = typeof column.from === 'string' ? [column.from] : column.from
-    const index = names.findIndex((name) => candidates.includes(name))
-    if (index < 0) {
-      throw invalid('streams.csv_column', `${path} has no column ${candidates.join(' or ')}`, { hint: `Its columns are: ${names.filter(Boolean).join(', ')}. Check the delimiter too.` })
-    }
-    return { field, index, number: column.type === 'number' }
-  })
-  return { width: names.length, columns }
-}
-
-const isList = (spec: string | readonly string[] | CsvColumn): spec is readonly string[] => Array.isArray(spec)
-
-type ReadLine = { readonly json: string; readonly key: string | null } | { readonly reason: string } | null
-
-function readLine(bytes: Buffer, delimiter: string, decimal: '.' | ',', plan: Plan, options: CsvOptions): ReadLine {
-  let text: string
+async function openFile(path: string): Promise<FileHandle> {
+  let file: FileHandle
   try {
-    text = utf8.decode(bytes).replace(/\r?\n$/, '')
-  } catch {
-    return { reason: 'the line is not valid UTF-8' }
+    file = await open(path, 'r')
+  } catch (error) {
+    const code = errno(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw missing('streams.csv_missing', `There is no file ${path}`, { hint: 'Check the path given with --data.' })
+    if (code === 'EACCES' || code === 'EPERM') throw denied('streams.csv_denied', `${path} may not be read`, { hint: `Allow it: chmod u+r ${path}` })
+    throw toLagoaError(error)
   }
-  if (text.trim() === '') return null
-  const cells = splitLine(text, delimiter)
-  if (cells === null) return { reason: 'a quoted value is not closed' }
-  if (cells.every((cell) => cell.trim() === '')) return null
-  if (cells.length !== plan.width) return { reason: `${plan.width} columns are wanted, this line has ${cells.length}` }
-  const message: Record<string, unknown> = { ...options.add }
-  for (const { field, index, number } of plan.columns) {
-    const cell = cells[index] ?? ''
-    if (!number) {
-      message[field] = cell
-      continue
-    }
-    const trimmed = cell.trim()
-    const value = Number(decimal === ',' ? trimmed.replace(',', '.') : trimmed)
-    if (trimmed !== '' && !Number.isFinite(value)) return { reason: `${field}: ${JSON.stringify(cell.slice(0, 40))} is no number` }
-    message[field] = trimmed === '' ? null : value
-  }
-  const key = options.key === undefined ? null : message[options.key]
-  return { json: JSON.stringify(message), key: key === null || key === undefined ? null : String(key) }
+  const stat = await file.stat()
+  if (stat.isFile()) return file
+  await file.close()
+  if (stat.isDirectory()) throw invalid('streams.csv_is_folder', `${path} is a folder`, { hint: 'Name a CSV file: --data path/to/file.csv' })
+  throw invalid('streams.csv_no_file', `${path} is not a regular file, and a position in it could not be kept`, { hint: 'Write its content to a file first.' })
 }
 
-/** The cells of one line (RFC 4180 quoting, without line ends inside quotes); null when a quote stays open. */
-export function splitLine(text: string, delimiter: string): string[] | null {
-  if (!text.includes('"')) return text.split(delimiter)
-  const cells: string[] = []
-  let at = 0
-  for (;;) {
-    if (text[at] !== '"') {
-      const end = text.indexOf(delimiter, at)
-      cells.push(end < 0 ? text.slice(at) : text.slice(at, end))
-      if (end < 0) return cells
-      at = end + 1
-      continue
-    }
-    let cell = ''
-    for (at += 1; ; at += 2) {
-      const quote = text.indexOf('"', at)
-      if (quote < 0) return null
-      cell += text.slice(at, quote)
-      at = quote
-      if (text[quote + 1] !== '"') break
-      cell += '"'
-    }
-    cells.push(cell)
-    at += 1
-    if (at >= text.length) return cells
-    if (text[at] !== delimiter) return null
-    at += 1
+async function readHead(file: FileHandle): Promise<Buffer> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(BLOCK), 0, BLOCK, 0)
+  return buffer.subarray(0, bytesRead)
+}
+
+/** The first two lines without their line ends, which a last line may lack and get later. */
+function splitHead(head: Buffer): Buffer[] {
+  const lines: Buffer[] = []
+  for (let from = 0; lines.length < 2 && from < head.length; ) {
+    const newline = head.indexOf(NEWLINE, from)
+    const end = newline < 0 ? head.length : newline
+    lines.push(head.subarray(from, head[end - 1] === 0x0d ? end - 1 : end))
+    from = end + 1
   }
+  return lines
 }

@@ -1,11 +1,10 @@
 /** Runs a source: paces it, appends what it yields with a mark of its position, and starts it again after a failure. */
-import { backoff, LagoaError, toLagoaError, type Clock, type Log } from '../../base/index.ts'
+import { backoff, ERROR_KINDS, LagoaError, toLagoaError, type Clock, type Log } from '../../base/index.ts'
 import { encodeDeadLetters, deadLetterTopic, rawBytes } from '../dead-letters.ts'
 import type { Stream } from '../declare.ts'
-import { encodeJson } from '../log/batch.ts'
-import { partitionOf } from '../log/partition.ts'
-import type { EventLog, ProducerMark } from '../log/port.ts'
-import type { Source, SourceBatch } from './source.ts'
+import type { EventLog } from '../log/port.ts'
+import { openProgress } from './progress.ts'
+import type { BrokenLine, Source } from './source.ts'
 
 export interface SourceStatus {
   readonly kind: string
@@ -13,6 +12,7 @@ export interface SourceStatus {
   /** Records stored since the source first began, also by earlier starts. */
   records: number
   blank: number
+  /** What could not be read as a record, since the source first began. */
   broken: number
   failure: LagoaError | undefined
 }
@@ -42,6 +42,7 @@ export function runSource(options: SourceRunOptions): { readonly status: SourceS
 async function keepRunning(options: SourceRunOptions, status: SourceStatus): Promise<void> {
   const { clock, logger, signal, stream } = options
   for (let attempt = 0; !signal.aborted; attempt++) {
+    const before = status.records
     try {
       await runOnce(options, status)
       if (!signal.aborted) status.state = 'ended'
@@ -53,7 +54,8 @@ async function keepRunning(options: SourceRunOptions, status: SourceStatus): Pro
       status.failure = failure
       logger.error('stream.source_failed', { stream: stream.name, kind: status.kind, error: failure })
       // What the user must mend first (a file that is not there) is not tried again; an engine that is away is.
-      if (failure.kind !== 'unavailable') return
+      if (!ERROR_KINDS[failure.kind].retry) return
+      if (status.records > before) attempt = 0
       await clock.sleep(backoff(attempt), signal).catch(() => undefined)
       status.state = 'running'
       status.failure = undefined
@@ -64,13 +66,11 @@ async function keepRunning(options: SourceRunOptions, status: SourceStatus): Pro
 async function runOnce({ stream, source, rate, log, clock, signal, hasRoom }: SourceRunOptions, status: SourceStatus): Promise<void> {
   const partitions = stream.options.partitions ?? 1
   const id = await source.identity()
-  const marks = new Map<number, ProducerMark | null>()
-  for (let partition = 0; partition < partitions; partition++) marks.set(partition, await log.producerState(stream.name, `${id}/${partition}`))
-  const brokenId = `${id}/broken`
-  let brokenDone = (await log.producerState(deadLetterTopic(stream.name), brokenId))?.sequence ?? -1
-
-  const resume = oldest([...marks.values()])
+  const progress = await openProgress(log, stream.name, id, partitions)
+  const broken = await openBroken(log, deadLetterTopic(stream.name), `${id}/broken`)
+  const { resume } = progress
   status.records = resume?.sequence ?? 0
+  status.broken = broken.count()
   const batchSize = Number.isFinite(rate) ? Math.max(1, Math.min(LARGEST_BATCH, Math.round(rate / TICKS))) : LARGEST_BATCH
   const iterator = source.read({ resume, batch: batchSize, signal })[Symbol.asyncIterator]()
   let due = clock.now()
@@ -90,45 +90,33 @@ async function runOnce({ stream, source, rate, log, clock, signal, hasRoom }: So
       const next = await iterator.next()
       if (next.done || signal.aborted) return
       const batch = next.value
-      if (Number.isFinite(rate)) due += (batch.values.length / rate) * 1000
-      const broken = (batch.broken ?? []).filter(({ line }) => line > brokenDone)
-      const lastBroken = broken.at(-1)
-      if (lastBroken) {
-        const letters = broken.map(({ bytes, reason, line }) => ({ error: 'broken_line', reason: `line ${line}: ${reason}`, partition: null, offset: null, key: null, ...rawBytes(bytes) }))
-        await log.append(deadLetterTopic(stream.name), 0, encodeDeadLetters(letters), { producer: { id: brokenId, sequence: lastBroken.line } })
-        brokenDone = lastBroken.line
-      }
-      await appendBatch(log, stream, partitions, id, marks, batch)
+      await broken.append(batch.broken ?? [])
+      const stored = await progress.append(batch)
+      if (Number.isFinite(rate)) due += (stored / rate) * 1000
       status.records = batch.sequence
       status.blank = batch.blank ?? status.blank
-      status.broken += broken.length
+      status.broken = broken.count()
     }
   } finally {
     await iterator.return?.()
   }
 }
 
-async function appendBatch(log: EventLog, stream: Stream, partitions: number, id: string, marks: Map<number, ProducerMark | null>, batch: SourceBatch): Promise<void> {
-  const first = batch.sequence - batch.values.length + 1
-  for (let partition = 0; partition < partitions; partition++) {
-    const done = marks.get(partition)?.sequence ?? Number.NEGATIVE_INFINITY
-    const mine = (index: number): boolean => first + index > done && (partitions === 1 || partitionOf(batch.keys?.[index] ?? null, partitions, first + index) === partition)
-    const all = partitions === 1 && first > done
-    const values = all ? batch.values : batch.values.filter((_, index) => mine(index))
-    if (values.length === 0) continue
-    const keys = all ? batch.keys : (batch.keys?.filter((_, index) => mine(index)) ?? null)
-    const mark = { id: `${id}/${partition}`, sequence: batch.sequence, note: batch.note }
-    await log.append(stream.name, partition, encodeJson(keys, values), { producer: mark })
-    marks.set(partition, mark)
+/** What could not be read goes to the dead letters, once: line numbers grow, so the last one stored tells what is new. */
+async function openBroken(log: EventLog, topic: string, id: string): Promise<{ count(): number; append(lines: readonly BrokenLine[]): Promise<void> }> {
+  const state = await log.producerState(topic, id)
+  let done = state?.sequence ?? -1
+  let count = typeof state?.note?.count === 'number' ? state.note.count : 0
+  return {
+    count: () => count,
+    async append(lines) {
+      const fresh = lines.filter(({ line }) => line > done)
+      const last = fresh.at(-1)
+      if (!last) return
+      const letters = fresh.map(({ bytes, reason, line }) => ({ error: 'broken_line', reason: `line ${line}: ${reason}`, partition: null, offset: null, key: null, ...rawBytes(bytes) }))
+      await log.append(topic, 0, encodeDeadLetters(letters), { producer: { id, sequence: last.line, note: { count: count + fresh.length } } })
+      done = last.line
+      count += fresh.length
+    },
   }
-}
-
-/** Where the source must go on so that no partition misses a record: the mark with the lowest sequence, the beginning when one has none. */
-function oldest(marks: readonly (ProducerMark | null)[]): { sequence: number; note: Readonly<Record<string, unknown>> } | null {
-  let lowest: ProducerMark | null = null
-  for (const mark of marks) {
-    if (mark === null) return null
-    if (lowest === null || mark.sequence < lowest.sequence) lowest = mark
-  }
-  return lowest && { sequence: lowest.sequence, note: lowest.note ?? {} }
 }

@@ -42,7 +42,14 @@ export interface SourceBatch {
   readonly values: readonly string[]
   readonly keys: readonly (string | null)[] | null
   /** What could not be read as a record, with its line number, which grows; it goes to the dead letters. */
-  readonly broken?: readonly { readonly line: number; readonly bytes: Uint8Array; readonly reason: string }[]
+  readonly broken?: readonly BrokenLine[]
   /** Lines that hold nothing (blank, only separators), since the source began. */
   readonly blank?: number
+}
+
+export interface BrokenLine {
+  readonly line: number
+  /** The line, or its first bytes. */
+  readonly bytes: Uint8Array
+  readonly reason: string
 }

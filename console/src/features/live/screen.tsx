@@ -69,7 +69,9 @@ function StreamScreen({ stream, streams, rules }: { stream: StreamShape; streams
   const limits = useMemo<Limit[]>(() => JSON.parse(limitsText), [limitsText])
   const fieldsText = JSON.stringify([numericFields(stream), chartFields(stream, limits)])
   const [fields, charts] = useMemo<[StreamShape['fields'], StreamShape['fields']]>(() => JSON.parse(fieldsText), [fieldsText])
-  const shown = fields.slice(0, 6)
+  // What has a limit is what the tiles are for; the other fields have their place in the table.
+  const limited = fields.filter((field) => limits.some((limit) => limit.field === field.name))
+  const shown = (limited.length > 0 ? limited : fields).slice(0, 4)
 
   const [store, setStore] = useState<LiveStore>()
   useEffect(() => {

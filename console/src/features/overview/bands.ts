@@ -23,7 +23,7 @@ export type Amounts = {
 
 const order: readonly Tier[] = ['bronze', 'silver', 'gold']
 const boxWidth = 118
-const least = 66
+const least = 80
 const tallest = 138
 const step = 42
 const stub = 4

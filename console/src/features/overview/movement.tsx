@@ -126,7 +126,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
         {order.map((tier) => {
           const box = plan.tiers[tier]
           const { tables, rows, bytes } = facts(tier)
-          const top = box.y + (box.height - 58) / 2 + 12
+          const top = box.y + (box.height - 62) / 2 + 12
           return (
             <Link key={tier} to="/lake" search={{ tier }}>
               <rect {...box} rx={6} fill={`var(--${ink[tier]}s)`} stroke={`var(--${ink[tier]}f)`} strokeDasharray={tables === 0 ? '4 3' : undefined} />
