@@ -27,7 +27,7 @@ async function withoutPasswords(error: LagoaError): Promise<LagoaError> {
 const paint =
   (code: string) =>
   (text: string): string =>
-    process.stderr.isTTY ? `\u001b[${code}m${text}\u001b[0m` : text
+    process.stderr.isTTY && process.stdout.isTTY && process.stderr.hasColors() ? `\u001b[${code}m${text}\u001b[0m` : text
 export const bold = paint('1')
 export const dim = paint('2')
 export const red = paint('31')

@@ -1,6 +1,6 @@
 /** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
 import { tierOf } from '../lake/index.ts'
-import { invalid } from '../base/index.ts'
+import { invalid, toLagoaError } from '../base/index.ts'
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { bytesText, note, print, textTable } from './output.ts'
@@ -23,7 +23,13 @@ export function tables(args: Arguments): Promise<number> {
     const names = wanted === undefined ? ((await lake?.names()) ?? []) : [wanted]
     const listed = await Promise.all(
       names.map(async (name) => {
-        const snapshot = await lake?.table(name).snapshot()
+        // One damaged table must not hide the others; asked for by name, its fault is the answer.
+        let fault: string | undefined
+        const snapshot = await lake?.table(name).snapshot().catch((error: unknown) => {
+          if (wanted !== undefined) throw error
+          fault = toLagoaError(error).message
+          return null
+        })
         return {
           name,
           tier: tierOf(name),
@@ -32,13 +38,15 @@ export function tables(args: Arguments): Promise<number> {
           files: snapshot?.fileCount ?? 0,
           version: snapshot?.version ?? null,
           updatedAt: snapshot?.timestamp ?? null,
+          ...(fault === undefined ? {} : { error: fault }),
           ...(wanted === undefined ? {} : { columns: snapshot?.metadata.fields.map((field) => ({ name: field.name, type: field.type, nullable: field.nullable })) ?? [] }),
         }
       }),
     )
     if (args.values.json) print(JSON.stringify(wanted === undefined ? listed : listed[0]))
     else {
-      print(textTable(['table', 'rows', 'size', 'files', 'version', 'updated'], listed.map((t) => [t.name, t.rows, bytesText(t.bytes), t.files, t.version, t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString()])))
+      print(textTable(['table', 'rows', 'size', 'files', 'version', 'updated'], listed.map((t) => [t.name, t.rows, bytesText(t.bytes), t.files, t.version, t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString()])))
+      for (const { name, error } of listed) if (error !== undefined) note(`${name}: ${error}`)
       const columns = listed[0]?.columns
       if (columns) print(`\n${textTable(['column', 'type', 'null'], columns.map((c) => [c.name, c.type, c.nullable ? 'yes' : 'no']))}`)
     }

@@ -86,6 +86,9 @@ export function declaredColumns({ options }: Table): Schema | null {
   return options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : null
 }
 
+/** Some of its rows may be held in a quarantine table. */
+export const holdsRows = ({ options }: Table): boolean => Object.values(options.expect ?? {}).some(({ severity }) => severity === 'quarantine')
+
 export const quarantineName = (name: string): string => `${name}_quarantine`
 
 /** `silver.readings` -> `silver/readings`. */

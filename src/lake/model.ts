@@ -1,16 +1,20 @@
 /** From declarations to a plan: which tables are made from which, in what order, and how each is refreshed. Pure but for parsing SQL. */
 import { createHash } from 'node:crypto'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { closest, invalid, parseDuration, type ColumnRef } from '../base/index.ts'
-import { declaredColumns, quarantineName, tableRoot, type Expectation, type Table } from './declare.ts'
-import { parseSelect } from './parse.ts'
+import { closest, invalid } from '../base/index.ts'
+import { checkColumn, checkExpectations, checkName, checkOwnColumn, checkStreamTable, durationOf } from './checks.ts'
+import { declaredColumns, holdsRows, quarantineName, type Expectation, type Table } from './declare.ts'
+import { parseSelect, type ParsedSelect } from './parse.ts'
 import { renderSql } from './sql.ts'
+import { isNode, rewrite, type SqlNode } from './tree.ts'
 
 /** A table that is made by SQL. */
 export interface Model {
   readonly table: Table
   readonly name: string
   readonly text: string
+  /** The SQL without what filters groups: over some rows it tells every window that they fall into. The text itself in other modes. */
+  readonly probe: string
   /** Tables that the SQL reads. */
   readonly inputs: readonly string[]
   readonly mode: RefreshMode
@@ -36,82 +40,89 @@ export interface TablePlan {
 
 export async function planTables(tables: readonly Table[], connection: DuckDBConnection): Promise<TablePlan> {
   const byName = new Map<string, Table>()
+  const taken = new Map<string, string>()
   for (const table of tables) {
     checkName(table)
-    if (byName.has(table.name)) throw invalid('lake.table_twice', `Table ${table.name} is declared twice`, { hint: 'Give one of them another name.' })
+    for (const name of holdsRows(table) ? [table.name, quarantineName(table.name)] : [table.name]) {
+      // DuckDB tells names apart without regard to case.
+      const other = taken.get(name.toLowerCase())
+      if (other !== undefined) throw invalid('lake.table_twice', other === table.name ? `Table ${table.name} is declared twice` : `Tables ${other} and ${table.name} would both need the name ${name}`, { hint: 'Give one of them another name.' })
+      taken.set(name.toLowerCase(), table.name)
+    }
     byName.set(table.name, table)
   }
+  for (const table of tables) if (table.options.sql === undefined) checkStreamTable(table)
   const models: Model[] = []
   for (const table of tables) if (table.options.sql !== undefined) models.push(await planModel(table, byName, connection))
-  for (const table of tables) {
-    if (table.options.sql === undefined && table.options.from?.kind !== 'stream') {
-      throw invalid('lake.table_without_rows', `Table ${table.name} has no rows to come from`, { hint: 'Give it from: a stream, or sql: a SELECT over other tables.' })
-    }
-  }
   return { tables: byName, models: inOrder(models) }
 }
 
 async function planModel(table: Table, known: ReadonlyMap<string, Table>, connection: DuckDBConnection): Promise<Model> {
   const { name, options } = table
   const rendered = renderSql(options.sql ?? '')
-  const { tables } = await parseSelect(connection, rendered.text, `The SQL of ${name}`)
-  const names = [...known.keys(), ...[...known.values()].filter(({ options: o }) => o.expect).map((t) => quarantineName(t.name))]
-  for (const input of tables) {
-    if (!names.includes(input)) {
-      const near = closest(input, names)
-      throw invalid('lake.unknown_table', `The SQL of ${name} reads ${input}, which no table is called`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Declared are: ${names.join(', ')}.` })
-    }
-  }
-  if (tables.includes(name)) throw invalid('lake.table_cycle', `The SQL of ${name} reads ${name} itself`, { hint: 'Read the tables it is made from instead.' })
+  const text = rendered.text.trim().replace(/;\s*$/, '')
   for (const column of rendered.columns) checkColumn(column, known, name)
+  const parsed = await parseSelect(connection, text, `The SQL of ${name}`, () => [...known.values()].flatMap((one) => Object.keys(declaredColumns(one) ?? {})))
+  checkInputs(name, parsed, known)
+  const mode = modeOf(table, parsed, known)
+  await checkExpectations(table, connection)
   return {
     table,
     name,
-    text: rendered.text,
-    inputs: tables,
-    mode: modeOf(table, tables),
+    text,
+    probe: mode.kind === 'window' ? await rewrite(connection, parsed.tree, withoutGroupFilters) : text,
+    inputs: parsed.tables,
+    mode,
     everyMs: durationOf(options.every ?? 0, `Table ${name}: every`),
     definition: createHash('sha256')
-      .update(JSON.stringify([rendered.text, options.merge, options.window, options.partitionBy, options.columns, options.expect]))
+      .update(JSON.stringify([text, options.merge, options.window, options.partitionBy, options.columns, options.expect]))
       .digest('hex')
       .slice(0, 16),
     expectations: Object.entries(options.expect ?? {}).map(([rule, expectation]) => ({ name: rule, ...expectation })),
   }
 }
 
-function modeOf({ name, options }: Table, inputs: readonly string[]): RefreshMode {
+function checkInputs(name: string, { tables, reads }: ParsedSelect, known: ReadonlyMap<string, Table>): void {
+  const names = [...known.keys(), ...[...known.values()].filter(holdsRows).map((one) => quarantineName(one.name))]
+  for (const input of tables) {
+    if (names.includes(input)) continue
+    const near = closest(input, names)
+    throw invalid('lake.unknown_table', `The SQL of ${name} reads ${input}, which no table is called`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Declared are: ${names.join(', ')}.` })
+  }
+  if (tables.includes(name)) throw invalid('lake.table_cycle', `The SQL of ${name} reads ${name} itself`, { hint: 'Read the tables it is made from instead.' })
+  if (reads.some(({ at }) => at !== null)) throw invalid('lake.sql_at', `The SQL of ${name} reads a fixed version (at ...)`, { hint: 'A table is made from what its inputs hold now; leave the clause out.' })
+}
+
+function modeOf({ name, options }: Table, { tables: inputs, reads }: ParsedSelect, known: ReadonlyMap<string, Table>): RefreshMode {
+  for (const column of options.partitionBy ?? []) checkOwnColumn(name, options.columns, column, 'partitionBy')
   if (!options.merge && !options.window) return { kind: 'full' }
-  const driver = options.from?.name ?? (inputs.length === 1 ? inputs[0] : undefined)
+  if (options.merge && options.window) throw invalid('lake.two_modes', `Table ${name} has both merge and window`, { hint: 'Keep merge for rows with a key, window for aggregates by time.' })
+  const driver = options.from?.kind === 'table' ? options.from.name : inputs.length === 1 ? inputs[0] : undefined
   if (driver === undefined || !inputs.includes(driver)) {
     throw invalid('lake.no_driver', `Table ${name} is incremental but reads ${inputs.length} tables, so the one that drives it is unclear`, { hint: 'Name it with from: the table whose new rows cause a refresh.' })
   }
-  if (options.merge && options.window) throw invalid('lake.two_modes', `Table ${name} has both merge and window`, { hint: 'Keep merge for rows with a key, window for aggregates by time.' })
+  if (reads.filter((read) => read.name === driver).length > 1) {
+    throw invalid('lake.driver_twice', `Table ${name} is incremental, but its SQL reads ${driver} more than once: new rows would be seen without the others they belong to`, { hint: 'Read it once, or leave out merge and window: the table is then computed whole.' })
+  }
   if (options.merge) {
     if (options.merge.length === 0) throw invalid('lake.merge_keys', `Table ${name}: merge names no column`, { hint: "Write merge: ['id'], the columns that identify a row." })
+    for (const column of options.merge) checkOwnColumn(name, options.columns, column, 'merge')
     return { kind: 'merge', driver, keys: options.merge }
   }
-  const window = options.window
-  return { kind: 'window', driver, column: window?.column ?? '', source: window?.source ?? '', sizeMs: durationOf(window?.size ?? '', `Table ${name}: window.size`) }
+  const { column = '', source = '', size = '' } = options.window ?? {}
+  const driverTable = known.get(driver)
+  checkOwnColumn(name, options.columns, column, 'window.column')
+  checkOwnColumn(driver, (driverTable && declaredColumns(driverTable)) ?? undefined, source, `window.source of ${name}`)
+  const sizeMs = durationOf(size, `Table ${name}: window.size`)
+  if (sizeMs === 0) throw invalid('lake.duration', `Table ${name}: a window of no length`, { hint: "Write '1h' or '1d', for example." })
+  return { kind: 'window', driver, column, source, sizeMs }
 }
 
-function checkName({ name }: Table): void {
-  if (!/^[a-z][a-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_]*$/.test(name) || tableRoot(name).length > 200) {
-    throw invalid('lake.table_name', `"${name}" cannot be a table name`, { hint: 'Write layer.name, such as silver.readings: a small letter first, then letters, digits and underscores.' })
-  }
-}
-
-function checkColumn(column: ColumnRef, known: ReadonlyMap<string, Table>, user: string): void {
-  const owner = known.get(column.asset)
-  const columns = owner && declaredColumns(owner)
-  if (!columns || Object.hasOwn(columns, column.name)) return
-  const near = closest(column.name, Object.keys(columns))
-  throw invalid('lake.unknown_column', `The SQL of ${user} uses ${column.asset}.${column.name}, which does not exist`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are: ${Object.keys(columns).join(', ')}.` })
-}
-
-function durationOf(value: string | number, what: string): number {
-  const ms = value === '' ? null : parseDuration(value)
-  if (ms === null) throw invalid('lake.duration', `${what}: "${value}" is no duration`, { hint: "Write '5s', '15 min' or '1d', for example." })
-  return ms
+/** HAVING, QUALIFY and LIMIT take whole groups away, and a group of a few rows is not the group. */
+function withoutGroupFilters(node: SqlNode): SqlNode {
+  if (node.type !== 'SELECT_NODE') return node
+  const modifiers = Array.isArray(node.modifiers) ? node.modifiers.filter((modifier: unknown) => !isNode(modifier) || !String(modifier.type).startsWith('LIMIT')) : []
+  return { ...node, having: null, qualify: null, modifiers }
 }
 
 /** Inputs before the tables made from them; a cycle is refused with its path. */
@@ -125,7 +136,7 @@ function inOrder(models: readonly Model[]): Model[] {
       throw invalid('lake.table_cycle', `Tables are made from each other in a circle: ${[...path.slice(path.indexOf(model.name)), model.name].join(' -> ')}`, { hint: 'Break the circle: one of them must read something else.' })
     }
     for (const input of model.inputs) {
-      const upstream = byName.get(input)
+      const upstream = byName.get(input) ?? models.find(({ name }) => quarantineName(name) === input)
       if (upstream) visit(upstream, [...path, model.name])
     }
     done.add(model.name)
@@ -133,29 +144,4 @@ function inOrder(models: readonly Model[]): Model[] {
   }
   for (const model of models) visit(model, [])
   return ordered
-}
-
-/** What a refresh has to do, from versions alone. */
-export type RefreshPlan =
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'rebuild'; readonly upTo: number }
-  /** The driver's versions (after, upTo]. `settle`: held rows of exactly this range are stored already, only the good ones are not. */
-  | { readonly kind: 'changes'; readonly after: number; readonly upTo: number; readonly settle: boolean }
-
-export interface RefreshState {
-  /** The driver's version, or for `full` the sum of all inputs' versions plus their number; null when an input has no rows yet. */
-  readonly input: number | null
-  /** The version that the table's last refresh covered. */
-  readonly covered: number | null
-  readonly definitionChanged: boolean
-  /** The version that the quarantine table covers; ahead of `covered` only after a crash between the two commits. */
-  readonly held: number | null
-}
-
-export function planRefresh(mode: RefreshMode['kind'], { input, covered, definitionChanged, held }: RefreshState): RefreshPlan {
-  if (input === null) return { kind: 'nothing' }
-  if (covered === null || definitionChanged || input < covered) return { kind: 'rebuild', upTo: input }
-  if (held !== null && held > covered && held <= input && mode !== 'full') return { kind: 'changes', after: covered, upTo: held, settle: true }
-  if (input === covered) return { kind: 'nothing' }
-  return mode === 'full' ? { kind: 'rebuild', upTo: input } : { kind: 'changes', after: covered, upTo: input, settle: false }
 }

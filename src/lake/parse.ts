@@ -1,66 +1,110 @@
 /** What a SELECT reads, by DuckDB's own parser: the tables it names and anything in it that is not allowed. */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { denied, invalid } from '../base/index.ts'
-import { quoteText } from './sql.ts'
+import { isNode, readTree, type SqlNode } from './tree.ts'
 
 export interface ParsedSelect {
-  /** Tables read, as `schema.name` or `name`, without names that a WITH clause defines. */
+  /** Tables read, as `schema.name` or `name`, without names that a WITH clause defines; one that is read twice appears twice. */
+  readonly reads: readonly TableRead[]
   readonly tables: readonly string[]
+  readonly tree: SqlNode
+}
+
+export interface TableRead {
+  readonly name: string
+  /** `at (version => 3)`: the clause's unit and expression. */
+  readonly at: SqlNode | null
 }
 
 /** Table functions that read nothing from outside. */
 const HARMLESS_FUNCTIONS: ReadonlySet<string> = new Set(['range', 'generate_series', 'unnest', 'repeat', 'repeat_row'])
 
-/** Refuses everything but one SELECT over tables: no files, no settings, no writing. */
-export async function parseSelect(connection: DuckDBConnection, text: string, what: string = 'The query'): Promise<ParsedSelect> {
-  const reader = await connection.runAndReadAll(`select json_serialize_sql(${quoteText(text)}::varchar)`)
-  const tree: unknown = JSON.parse(String(reader.getRows()[0]?.[0]))
-  if (!isObject(tree)) throw invalid('lake.sql_syntax', `${what} is not SQL`)
+/** Functions of the engine that tell about itself or its settings, or write: file paths of the lake would show. */
+const TELLTALE_FUNCTIONS = /^(pg_get_\w+|duckdb_\w+|pragma_\w+|read_\w+|write_\w+|current_setting|getenv|getvariable|set_config|which_secret|query|query_table|format_type)$/
+
+/** Refuses everything but one SELECT over tables: no files, no settings, no writing. `columns` gives column names for a better hint when the text does not parse. */
+export async function parseSelect(connection: DuckDBConnection, text: string, what: string = 'The query', columns: () => Iterable<string> | Promise<Iterable<string>> = () => []): Promise<ParsedSelect> {
+  const tree = await readTree(connection, text)
   if (tree.error === true) {
-    const notSelect = tree.error_type === 'not implemented'
-    if (notSelect) throw denied('lake.sql_select_only', `${what} is not a SELECT`, { hint: 'Only SELECT is allowed here; tables change through streams, flows and refreshes.' })
-    throw invalid('lake.sql_syntax', `${what}: ${String(tree.error_message)}${caret(text, Number(tree.position))}`, { hint: 'The SQL dialect is that of DuckDB.' })
+    if (tree.error_type === 'not implemented') throw denied('lake.sql_select_only', `${what} is not a SELECT`, { hint: 'Only SELECT is allowed here; tables change through streams, flows and refreshes.' })
+    const before = textBefore(text, Number(tree.position ?? Number.NaN))
+    const word = before === null ? undefined : columnAt(text, before.length, await columns())
+    throw invalid('lake.sql_syntax', `${what}: ${String(tree.error_message)}${before === null ? '' : place(before)}`, {
+      hint: word === undefined ? 'The SQL dialect is that of DuckDB.' : `${word} is a column here and a word of SQL; put the column in double quotes: "${word}".`,
+    })
   }
   const statements = Array.isArray(tree.statements) ? tree.statements : []
   if (statements.length !== 1) throw invalid('lake.sql_one_statement', `${what} has ${statements.length} statements`, { hint: 'Write exactly one SELECT.' })
-  const tables = new Set<string>()
-  walk(statements[0], new Set(), tables, what)
-  return { tables: [...tables] }
+  const reads: TableRead[] = []
+  walk(statements[0], new Set(), reads, what)
+  return { reads, tables: [...new Set(reads.map(({ name }) => name))], tree }
 }
 
-function walk(node: unknown, known: ReadonlySet<string>, tables: Set<string>, what: string): void {
+/** `known` are the names that WITH clauses give and that DuckDB sees from here; anything wider would let them stand for its own views. */
+function walk(node: unknown, known: ReadonlySet<string>, reads: TableRead[], what: string): void {
   if (Array.isArray(node)) {
-    for (const item of node) walk(item, known, tables, what)
+    for (const item of node) walk(item, known, reads, what)
     return
   }
-  if (!isObject(node)) return
-  let scope = known
-  const defined = isObject(node.cte_map) && Array.isArray(node.cte_map.map) ? node.cte_map.map.map((entry) => (isObject(entry) ? String(entry.key).toLowerCase() : '')) : []
-  if (defined.length > 0) scope = new Set([...known, ...defined])
+  if (!isNode(node)) return
+  check(node, what)
   if (node.type === 'BASE_TABLE') {
-    const schema = String(node.schema_name ?? '')
-    const name = String(node.table_name ?? '')
-    const catalog = String(node.catalog_name ?? '')
-    if (catalog !== '') throw denied('lake.sql_catalog', `${what} names another database: ${catalog}.${schema}.${name}`, { hint: 'Write tables as layer.name, such as gold.air_hourly.' })
-    if (schema !== '' || !scope.has(name.toLowerCase())) tables.add(schema === '' ? name : `${schema}.${name}`)
+    const read = tableRead(node, known, what)
+    if (read) reads.push(read)
   }
-  if (node.type === 'TABLE_FUNCTION' && isObject(node.function)) {
+  const scope = new Set(known)
+  for (const [name, query] of definitions(node)) {
+    // A definition sees those before it. Itself it sees only in the second part of a recursive one, which brings its own name.
+    walk(query, scope, reads, what)
+    scope.add(name)
+  }
+  const own = node.type === 'RECURSIVE_CTE_NODE' ? String(node.cte_name).toLowerCase() : null
+  for (const [key, value] of Object.entries(node)) {
+    if (key === 'cte_map') continue
+    walk(value, own !== null && key === 'right' ? new Set([...scope, own]) : scope, reads, what)
+  }
+}
+
+function definitions(node: SqlNode): [string, unknown][] {
+  const map = isNode(node.cte_map) && Array.isArray(node.cte_map.map) ? node.cte_map.map : []
+  return map.flatMap((entry: unknown): [string, unknown][] => (isNode(entry) ? [[String(entry.key).toLowerCase(), entry.value]] : []))
+}
+
+function tableRead(node: SqlNode, known: ReadonlySet<string>, what: string): TableRead | null {
+  const schema = String(node.schema_name ?? '')
+  const name = String(node.table_name ?? '')
+  const catalog = String(node.catalog_name ?? '')
+  if (catalog !== '') throw denied('lake.sql_catalog', `${what} names another database: ${catalog}.${schema}.${name}`, { hint: 'Write tables as layer.name, such as gold.air_hourly.' })
+  if (schema === '' && known.has(name.toLowerCase())) return null
+  return { name: schema === '' ? name : `${schema}.${name}`, at: isNode(node.at_clause) ? node.at_clause : null }
+}
+
+function check(node: SqlNode, what: string): void {
+  if (node.type === 'TABLE_FUNCTION' && isNode(node.function)) {
     const name = String(node.function.function_name).toLowerCase()
     if (!HARMLESS_FUNCTIONS.has(name)) {
       throw denied('lake.sql_function', `${what} may not call ${name}() in FROM`, { hint: `Allowed there are tables, subqueries and ${[...HARMLESS_FUNCTIONS].join(', ')}.` })
     }
   }
+  if (node.class === 'FUNCTION') {
+    const name = String(node.function_name).toLowerCase()
+    if (TELLTALE_FUNCTIONS.test(name)) throw denied('lake.sql_function', `${what} may not call ${name}()`, { hint: 'Queries see tables and values, not the engine and its settings.' })
+  }
   if (node.type === 'SHOW_REF') throw denied('lake.sql_select_only', `${what} may not use DESCRIBE or SHOW`, { hint: 'Use `lagoa tables NAME` or the Schema tab.' })
-  for (const value of Object.values(node)) if (typeof value === 'object') walk(value, scope, tables, what)
 }
 
-function caret(text: string, position: number): string {
-  if (!Number.isFinite(position) || position < 0) return ''
-  const before = text.slice(0, position)
-  const line = before.split('\n').length
-  return ` (line ${line}, column ${position - before.lastIndexOf('\n')})`
+/** The text before a position, which DuckDB counts in characters, not in UTF-16; null when it names none. */
+function textBefore(text: string, position: number): string | null {
+  return Number.isFinite(position) && position >= 0 ? [...text].slice(0, position).join('') : null
 }
 
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+function place(before: string): string {
+  return ` (line ${before.split('\n').length}, column ${before.length - before.lastIndexOf('\n')})`
+}
+
+/** The column whose bare name the parser stumbled over: it stands where the error is, or just before. */
+function columnAt(text: string, position: number, columns: Iterable<string>): string | undefined {
+  const names = new Map([...columns].map((name) => [name.toLowerCase(), name]))
+  const words = [/^\w+/.exec(text.slice(position))?.[0], /(\w+)\s*$/.exec(text.slice(0, position))?.[1]]
+  return words.flatMap((word) => (word === undefined ? [] : (names.get(word.toLowerCase()) ?? [])))[0]
 }

@@ -48,13 +48,13 @@ export const quoteTable = (name: string): string => name.split('.').map(quoteNam
 
 /**
  * Quotes the bare words of a condition that are names of these columns, so that a column may be called `at` or `end` though SQL knows
- * the word. Strings, quoted names, calls and `at time zone` stay as they are.
+ * the word. Strings, quoted names, calls, typed literals (`date '2024-01-01'`) and `at time zone` stay as they are.
  */
 export function quoteColumns(condition: string, columns: Iterable<string>): string {
   const names = new Map([...columns].map((name) => [name.toLowerCase(), name]))
-  return condition.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z_][A-Za-z0-9_]*(?=\s*\(|\s+time\s+zone\b)|[A-Za-z_][A-Za-z0-9_]*/gi, (word, at: number) => {
+  return condition.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|[\p{L}_][\p{L}\p{N}_]*/gu, (word, at: number) => {
     const name = names.get(word.toLowerCase())
     const rest = condition.slice(at + word.length)
-    return name === undefined || word.startsWith("'") || word.startsWith('"') || /^\s*\(|^\s+time\s+zone\b/i.test(rest) ? word : quoteName(name)
+    return name === undefined || /^['"-]/.test(word) || /^\s*[(']|^\s+time\s+zone\b/i.test(rest) ? word : quoteName(name)
   })
 }

@@ -6,7 +6,6 @@ import { shownValue } from './secrets.ts'
 
 const Size = z.string('must be a size such as 512MB or 2GB').regex(/^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$/i, 'must be a size such as 512MB or 2GB')
 const Folder = z.string('must be a folder').min(1, 'must not be empty')
-const Flat = <S extends z.ZodRawShape>(shape: S): z.ZodObject<S, z.core.$strict> => z.strictObject(shape, { error: (issue) => (issue.code === 'invalid_type' ? `must be an object with ${Object.keys(shape).join(', ')}` : undefined) })
 
 /** A whole number, also as the text that flags and the environment carry. */
 function whole(least: number, most: number): z.ZodUnion<[z.ZodNumber, z.ZodPipe<z.ZodPipe<z.ZodString, z.ZodTransform<number, string>>, z.ZodNumber>]> {
@@ -17,23 +16,23 @@ function whole(least: number, most: number): z.ZodUnion<[z.ZodNumber, z.ZodPipe<
 export const ConfigSchema = z.strictObject({
   title: z.string('must be text').optional().describe('What the console calls the project; its folder name by default'),
   home: Folder.optional().describe('Where all state lives; .lagoa in the project folder by default'),
-  http: Flat({
+  http: z.strictObject({
     host: z.string('must be an address').default('127.0.0.1').describe('Only loopback addresses are accepted'),
     port: whole(0, 65_535).default(8080).describe('0 takes any free port'),
   }).prefault({}),
-  log: Flat({
+  log: z.strictObject({
     level: z.enum(['debug', 'info', 'warn', 'error'], 'must be debug, info, warn or error').default('info'),
     format: z.enum(['auto', 'json', 'pretty'], 'must be auto, json or pretty').default('auto'),
   }).prefault({}),
-  database: Flat({
+  database: z.strictObject({
     url: z
       .string('must be an address')
       .regex(/^postgres(ql)?:\/\/./, 'must be an address such as postgresql://user:password@host:5432/database')
       .optional()
       .describe('A PostgreSQL server (15 or newer) instead of the embedded one'),
   }).prefault({}),
-  lake: Flat({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
-  query: Flat({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
+  lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
+  query: z.strictObject({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
 })
 
 export type ConfigInput = z.input<typeof ConfigSchema>
@@ -77,9 +76,10 @@ function refuseUnknown(layer: ConfigLayer): void {
   for (const [name, value] of Object.entries(layer.values)) {
     const inner = known.get(name)
     if (inner === undefined) throw unknownKey([name], [...known.keys()].map((one) => [one]), layer)
-    if (inner && typeof value === 'object' && value !== null) {
-      for (const key of Object.keys(value)) if (!inner.includes(key)) throw unknownKey([name, key], inner.map((one) => [name, one]), layer)
-    }
+    if (!inner || value === undefined) continue
+    // Checked here and not by the schema, because a later layer would cover it.
+    if (!isPlain(value)) throw invalid('config.invalid', `${spelled(layer, [name])} must be an object with ${inner.join(', ')}`, { hint: `Its value is ${shownValue([name], value)}.` })
+    for (const key of Object.keys(value)) if (!inner.includes(key)) throw unknownKey([name, key], inner.map((one) => [name, one]), layer)
   }
 }
 

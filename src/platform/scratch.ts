@@ -11,11 +11,18 @@ export interface Scratch {
 export async function openScratch(home: string): Promise<Scratch> {
   const root = join(home, 'tmp')
   const folder = join(root, String(process.pid))
-  await mkdir(root, { recursive: true })
+  await make(root)
   // Two engines that spilled into one folder would overwrite each other's files.
   for (const name of await readdir(root)) if (!isAlive(Number(name)) || name === String(process.pid)) await rm(join(root, name), { recursive: true, force: true }).catch(() => undefined)
-  await mkdir(folder, { recursive: true })
+  await make(folder)
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) }
+}
+
+/** Not `recursive`, which answers ENOENT on a read-only disk and so hides what is wrong. */
+async function make(folder: string): Promise<void> {
+  await mkdir(folder).catch((error: unknown) => {
+    if (errno(error) !== 'EEXIST') throw error
+  })
 }
 
 function isAlive(pid: number): boolean {

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import type { Alert } from '../alerts/index.ts'
 import { closest, Field, invalid } from '../base/index.ts'
-import type { Table } from '../lake/index.ts'
+import type { Sql, Table } from '../lake/index.ts'
 import type { Stream } from '../streams/index.ts'
 
 const Duration = z.union([z.string(), z.number()])
@@ -56,6 +56,7 @@ export function checkDeclaration(value: unknown, kind: 'stream' | 'table' | 'ale
   const parsed = SCHEMAS[kind].safeParse(declaration.options)
   if (!parsed.success) throw explain(parsed.error.issues[0], `${file}: ${kind} ${name}`, Object.keys(SCHEMAS[kind].shape))
   if (declaration.kind === 'stream') checkStream(declaration, file)
+  if (declaration.kind === 'table') checkReferences(declaration.options.sql, `${file}: table ${name}`)
   return declaration
 }
 
@@ -69,6 +70,18 @@ function explain(issue: z.core.$ZodIssue | undefined, what: string, known: reado
   }
   const path = issue?.path.map(String).join('.') ?? ''
   return invalid('project.invalid_option', `${what}: ${path} ${issue?.message ?? 'is not valid'}`, { hint: `See the documentation of ${path.split('.')[0]}.` })
+}
+
+/** A misspelled column is `undefined` in a template, which would be written as null. */
+function checkReferences(source: Sql | string | undefined, what: string): void {
+  if (source === undefined || typeof source === 'string') return
+  for (const [index, part] of source.parts.entries()) {
+    if (part === undefined) {
+      const before = (source.strings[index] ?? '').trimStart().slice(-40)
+      throw invalid('project.unknown_reference', `${what}: what stands in the SQL after "${before}" is undefined`, { hint: 'A column or table of that name does not exist; check its spelling.' })
+    }
+    if (typeof part === 'object' && part?.kind === 'sql') checkReferences(part, what)
+  }
 }
 
 function checkStream({ name, schema, options }: Stream, file: string): void {

@@ -3,9 +3,10 @@
  * DuckDB instance that runs it can open no file outside the lake, load nothing and change no setting.
  */
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
-import { invalid, overLimit, toLagoaError } from '../base/index.ts'
-import { bindTables, parseSelect, type Lake } from '../lake/index.ts'
+import { LagoaError, invalid, overLimit, toLagoaError } from '../base/index.ts'
+import { bindTables, declaredColumns, interruptible, parseSelect, type Lake } from '../lake/index.ts'
 import { jsonCell } from './cells.ts'
+import { pinVersions, type ReadAt } from './versions.ts'
 
 export interface Query {
   run(text: string, options?: QueryOptions): Promise<QueryAnswer>
@@ -19,7 +20,7 @@ export interface QueryOptions {
   readonly limit?: number
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
-  /** Reads these tables at an older version. */
+  /** Reads these tables at an older version, where the text does not say itself (`silver.readings at (version => 3)`). */
   readonly versions?: ReadonlyMap<string, number>
   /** Conditions that the text applies to these tables anyway: files that cannot match are not opened. */
   readonly prune?: ReadonlyMap<string, string>
@@ -41,7 +42,7 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
   const instance = await DuckDBInstance.create(':memory:', { threads: String(options.threads), memory_limit: options.memoryLimit, temp_directory: options.tempFolder })
   const control = await instance.connect()
   for (const setting of [
-    "set TimeZone = 'UTC'",
+    "set global TimeZone = 'UTC'",
     'set autoinstall_known_extensions = false',
     'set autoload_known_extensions = false',
     `set allowed_directories = ['${options.allowedFolder.replaceAll("'", "''")}/']`,
@@ -51,26 +52,37 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
     await control.run(setting)
   }
 
-  return {
-    async run(text, { limit = DEFAULT_LIMIT, timeoutMs = DEFAULT_TIMEOUT_MS, signal, versions, prune } = {}) {
-      if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT) throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
-      const began = performance.now()
-      const connection = await instance.connect()
+  const run = async (text: string, { limit = DEFAULT_LIMIT, timeoutMs = DEFAULT_TIMEOUT_MS, signal, versions, prune }: QueryOptions): Promise<QueryAnswer> => {
+    if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT) throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
+    const began = performance.now()
+    const late = AbortSignal.timeout(timeoutMs)
+    const stop = signal ? AbortSignal.any([late, signal]) : late
+    const connection = await instance.connect()
+    try {
+      const lake = options.lake()
+      const asked = stripSemicolon(text)
+      const parsed = await parseSelect(connection, asked, 'The query', () => columnNames(lake))
+      const pinned = await pinVersions(connection, asked, parsed)
+      const bound = new Map<string, string>()
+      for (const read of pinned.reads) bound.set(read.alias, await scanOf(lake, read, versions?.get(read.name), prune?.get(read.name)))
+      stop.throwIfAborted()
+      const binding = await bindTables(connection, bound)
       try {
-        const { tables } = await parseSelect(connection, stripSemicolon(text))
-        const lake = options.lake()
-        const bound = new Map<string, string>()
-        for (const name of tables) bound.set(name, await scanOf(lake, name, versions?.get(name), prune?.get(name)))
-        const binding = await bindTables(connection, bound)
-        try {
-          return await answer(connection, stripSemicolon(text), { limit, timeoutMs, signal, began })
-        } finally {
-          await binding.release()
-        }
+        return await interruptible(connection, stop, () => answer(connection, pinned.text, limit, began))
       } finally {
-        connection.closeSync()
+        await binding.release()
       }
-    },
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (late.aborted) throw overLimit('query.timeout', `The query ran longer than ${timeoutMs / 1000} s and was stopped`, { hint: 'Narrow it with WHERE, or aggregate in a gold table.' })
+      throw queryError(error)
+    } finally {
+      connection.closeSync()
+    }
+  }
+
+  return {
+    run: (text, asked = {}) => run(text, asked),
     async ping() {
       const began = performance.now()
       await control.run('select 1')
@@ -83,42 +95,45 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
   }
 }
 
-async function scanOf(lake: Lake, name: string, version: number | undefined, where: string | undefined): Promise<string> {
+async function scanOf(lake: Lake, { name, at }: ReadAt, version: number | undefined, where: string | undefined): Promise<string> {
   const table = lake.table(name)
-  const snapshot = await table.snapshot(version === undefined ? undefined : { version })
+  const snapshot = await table.snapshot(at ?? (version === undefined ? undefined : { version }))
   if (!snapshot) throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
   return table.scan(snapshot, where === undefined ? {} : { where })
 }
 
-async function answer(connection: DuckDBConnection, text: string, options: { limit: number; timeoutMs: number; signal: AbortSignal | undefined; began: number }): Promise<QueryAnswer> {
-  const stop = AbortSignal.any([AbortSignal.timeout(options.timeoutMs), ...(options.signal ? [options.signal] : [])])
-  const interrupt = (): void => connection.interrupt()
-  stop.addEventListener('abort', interrupt, { once: true })
-  try {
-    const reader = await connection.streamAndReadUntil(text, options.limit + 1)
-    const names = reader.columnNames()
-    const types = reader.columnTypes()
-    const rows = reader.getRows()
-    return {
-      columns: names.map((name, index) => ({ name, type: typeName(String(types[index] ?? '')) })),
-      rows: rows.slice(0, options.limit).map((row) => row.map(jsonCell)),
-      truncated: rows.length > options.limit,
-      elapsedMs: performance.now() - options.began,
-    }
-  } catch (error) {
-    if (stop.aborted) throw overLimit('query.timeout', `The query ran longer than ${options.timeoutMs / 1000} s and was stopped`, { hint: 'Narrow it with WHERE, or aggregate in a gold table.' })
-    const message = error instanceof Error ? error.message : String(error)
-    if (/^(Binder|Parser|Catalog|Conversion|Invalid Input|Out of Range|Syntax|Constraint|Not implemented)/i.test(message)) {
-      throw invalid('query.failed', message.split('\n\nLINE')[0]?.trim() ?? message, { hint: 'The SQL dialect is that of DuckDB.', cause: error })
-    }
-    if (/^Out of Memory/i.test(message)) throw overLimit('query.memory', 'The query needs more memory than queries may use', { hint: 'Read fewer columns or rows, or raise query.memory in lagoa.config.ts.', cause: error })
-    throw toLagoaError(error)
-  } finally {
-    stop.removeEventListener('abort', interrupt)
+async function answer(connection: DuckDBConnection, text: string, limit: number, began: number): Promise<QueryAnswer> {
+  const reader = await connection.streamAndReadUntil(text, limit + 1)
+  const names = reader.columnNames()
+  const types = reader.columnTypes()
+  const rows = reader.getRows()
+  return {
+    columns: names.map((name, index) => ({ name, type: String(types[index] ?? '').toLowerCase() })),
+    rows: rows.slice(0, limit).map((row) => row.map(jsonCell)),
+    truncated: rows.length > limit,
+    elapsedMs: performance.now() - began,
   }
 }
 
-const stripSemicolon = (text: string): string => text.trim().replace(/;\s*$/, '')
+/** Names of columns that a query may mean, for the hint when it does not parse. */
+async function columnNames(lake: Lake): Promise<string[]> {
+  const names: string[] = []
+  for (const [name, table] of lake.plan.tables) {
+    const declared = declaredColumns(table)
+    const known = declared ? Object.keys(declared) : await lake.table(name).snapshot().then((snapshot) => (snapshot?.metadata.fields ?? []).map((field) => field.name), () => [])
+    names.push(...known)
+  }
+  return names
+}
 
-/** DuckDB's own short names: `timestamptz`, not the standard's long form. */
-const typeName = (type: string): string => type.toLowerCase().replaceAll('timestamp with time zone', 'timestamptz')
+function queryError(error: unknown): LagoaError {
+  if (error instanceof LagoaError) return error
+  const message = error instanceof Error ? error.message : String(error)
+  if (/^Out of Memory/i.test(message)) return overLimit('query.memory', 'The query needs more memory than queries may use', { hint: 'Read fewer columns or rows, or raise query.memory in lagoa.config.ts.', cause: error })
+  if (/^(Binder|Parser|Catalog|Conversion|Invalid Input|Out of Range|Syntax|Constraint|Not implemented|Permission|Parameter)/i.test(message)) {
+    return invalid('query.failed', message.split('\n\nLINE')[0]?.trim() ?? message, { hint: 'The SQL dialect is that of DuckDB.', cause: error })
+  }
+  return toLagoaError(error)
+}
+
+const stripSemicolon = (text: string): string => text.trim().replace(/;\s*$/, '')

@@ -2,6 +2,7 @@
  * Append and overwrite. An append reads nothing and so never conflicts with another; an overwrite reads what it replaces.
  * A write that would change nothing commits nothing, unless it has a txn to record.
  */
+import { isDeepStrictEqual } from 'node:util'
 import { invalid } from '../../base/index.ts'
 import { alignInput, alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
 import { fileBounds, mayMatch } from './prune.ts'
@@ -10,7 +11,7 @@ import type { TableState } from './replay.ts'
 import { FILE_COLUMN, localFiles, predicateTest, pruneFiles, scanSql } from './scan.ts'
 import { checkFields, duckType, fieldsOfRelation, type InputColumn } from './schema.ts'
 import { countOf, identifier, query, temporary } from './sql.ts'
-import type { CommitOptions, CommitResult, Metadata, Predicate, Relation } from './types.ts'
+import type { CommitOptions, CommitResult, CreateOptions, Metadata, Predicate, Relation } from './types.ts'
 import { NOTHING_WRITTEN, writeError, writeRows, type Written } from './write.ts'
 
 export async function append(table: Table, input: Relation, options: CommitOptions): Promise<CommitResult> {
@@ -51,6 +52,7 @@ function bytesOf(...written: Written[]): number {
 export interface OverwriteOptions extends CommitOptions {
   readonly where?: Predicate
   readonly schema?: boolean
+  readonly as?: CreateOptions
 }
 
 export async function overwrite(table: Table, input: Relation, options: OverwriteOptions): Promise<CommitResult> {
@@ -59,7 +61,7 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
   if (done) return done
   if (options.where !== undefined) return overwriteWhere(table, state, input, options.where, options)
   checkWritable(table.root, state.protocol, state.metadata, true)
-  const metadata = options.schema ? await metadataOfInput(table, state.metadata, input) : state.metadata
+  const metadata = options.as ? metadataOfShape(table.root, state.metadata, options.as) : options.schema ? await metadataOfInput(table, state.metadata, input) : state.metadata
   const columns = await alignInput(table.root, metadata, input)
   const written = await writeRows(table.place, table.root, metadata, input.connection, inputSql(columns, input.sql), options.signal)
   const removed = state.files.at(state.version)
@@ -96,10 +98,24 @@ async function metadataOfInput(table: Table, metadata: Metadata, input: Relation
   return changed
 }
 
+/** The table's metadata in another shape; the same object when it has that shape already. */
+function metadataOfShape(root: string, metadata: Metadata, { fields, partitionBy, description, configuration }: CreateOptions): Metadata {
+  const shaped: Metadata = {
+    ...metadata,
+    fields,
+    partitionColumns: partitionBy ?? [],
+    configuration: { ...metadata.configuration, ...configuration },
+    ...(description === undefined ? {} : { description }),
+  }
+  if (isDeepStrictEqual(shaped, metadata)) return metadata
+  checkFields(root, fields, shaped.partitionColumns)
+  return shaped
+}
+
 async function overwriteWhere(table: Table, state: TableState, input: Relation, where: Predicate, options: OverwriteOptions): Promise<CommitResult> {
   const { place, root } = table
   const { connection } = input
-  if (options.schema) throw invalid('lake.bad_option', `An overwrite of ${root} with a condition cannot change its schema`, { hint: 'Leave out schema: true, or overwrite the whole table.' })
+  if (options.schema || options.as) throw invalid('lake.bad_option', `An overwrite of ${root} with a condition cannot change its schema`, { hint: 'Leave out schema and as, or overwrite the whole table.' })
   checkWritable(root, state.protocol, state.metadata, true)
   const test = await predicateTest(connection, state, where)
   const columns = await alignInput(root, state.metadata, input)

@@ -1,4 +1,4 @@
-/** Changes: which files brought rows between two versions, from the FileLog where it reaches and from the commits before it. */
+/** Changes: which files brought and took rows between two versions, from the FileLog where it reaches and from the commits before it. */
 import { missing } from '../../base/index.ts'
 import { readCommit } from './log.ts'
 import { commitPath } from './paths.ts'
@@ -6,25 +6,48 @@ import type { TableState } from './replay.ts'
 import type { Place } from './types.ts'
 
 export interface ChangedFiles {
-  /** Rows of the FileLog. */
+  /** Rows of the FileLog whose files hold what came. */
   readonly rows: readonly number[]
-  /** No version in between took rows away or rearranged rows that came in between. */
+  /** Rows of the FileLog whose files were removed with rows that were there at `after`. */
+  readonly gone: readonly number[]
+  /** No version in between took rows away. */
   readonly appendOnly: boolean
 }
 
+/**
+ * Files that were only rearranged bring nothing: as long as no data was removed, the rows are read from the files that brought them,
+ * which stay until they are vacuumed. Once data was removed, what those files hold may be outdated; then the rearranged files that
+ * are there now are read instead, which gives more rows than came and none that are not there.
+ */
 export async function changedFiles(place: Place, root: string, after: number, upTo: TableState): Promise<ChangedFiles> {
   const { files, base, version } = upTo
-  const early = after < base ? await earlyChanges(place, root, after, Math.min(base, version)) : { paths: new Set<string>(), appendOnly: true }
-  let { appendOnly } = early
-  const rows: number[] = []
-  for (let row = 0; row < files.length; row++) {
+  const early = after < base ? await earlyChanges(place, root, after, Math.min(base, version)) : NO_CHANGES
+  const since = Math.max(after, base)
+  const brought = (row: number): boolean => {
     const dataAt = files.dataAt[row] ?? -1
-    const isNew = (dataAt > after && dataAt <= version) || (dataAt === -1 && early.paths.has(files.paths[row] ?? ''))
-    const removedAt = files.removedAt[row] ?? 0
-    if (removedAt > Math.max(after, base) && removedAt <= version && (files.removedData[row] || isNew) && !isReplaced(upTo, row)) appendOnly = false
-    if (isNew && files.isAt(row, version)) rows.push(row)
+    return (dataAt > after && dataAt <= version) || (dataAt === -1 && early.brought.has(files.paths[row] ?? ''))
   }
-  return { rows, appendOnly }
+  let appendOnly = !early.removedData
+  const came: number[] = []
+  const gone: number[] = []
+  const rearranged: number[] = []
+  const missed = new Set([...early.brought, ...early.gone])
+  for (let row = 0; row < files.length; row++) {
+    const path = files.paths[row] ?? ''
+    missed.delete(path)
+    const removedAt = files.removedAt[row] ?? 0
+    const removedHere = removedAt > since && removedAt <= version && !isReplaced(upTo, row)
+    if (removedHere && files.removedData[row]) appendOnly = false
+    if ((removedHere && files.removedData[row] && !brought(row)) || (early.gone.has(path) && !files.isAt(row, version))) gone.push(row)
+    if (brought(row)) {
+      if (!isReplaced(upTo, row)) came.push(row)
+    } else if (files.isAt(row, version) && files.dataAt[row] === -1 && ((files.addedAt[row] ?? 0) > since || early.rearranged.has(path))) {
+      rearranged.push(row)
+    }
+  }
+  for (const path of missed) throw changesGone(root, after, path)
+  if (appendOnly) return { rows: came, gone: [], appendOnly }
+  return { rows: [...came.filter((row) => files.isAt(row, version)), ...rearranged], gone, appendOnly }
 }
 
 /** The same path is there again with the same rows: only its statistics or tags changed. */
@@ -34,16 +57,37 @@ function isReplaced(state: TableState, row: number): boolean {
   return again !== undefined && again !== row && !files.removedData[row] && files.dataAt[again] === files.dataAt[row]
 }
 
-async function earlyChanges(place: Place, root: string, after: number, upTo: number): Promise<{ paths: Set<string>; appendOnly: boolean }> {
-  const paths = new Set<string>()
-  let appendOnly = true
+interface EarlyChanges {
+  /** Paths of files that brought rows, unless these were removed again. */
+  readonly brought: ReadonlySet<string>
+  readonly gone: ReadonlySet<string>
+  readonly rearranged: ReadonlySet<string>
+  readonly removedData: boolean
+}
+
+const NO_CHANGES: EarlyChanges = { brought: new Set(), gone: new Set(), rearranged: new Set(), removedData: false }
+
+async function earlyChanges(place: Place, root: string, after: number, upTo: number): Promise<EarlyChanges> {
+  const brought = new Set<string>()
+  const gone = new Set<string>()
+  const rearranged = new Set<string>()
+  let removedData = false
   for (let version = after + 1; version <= upTo; version++) {
     const found = await readCommit(place.objects, root, version)
-    if (found === null) {
-      throw missing('lake.changes_gone', `The changes of ${root} after version ${after} can no longer be told: ${commitPath(root, version)} was cleaned away`, { hint: 'Read the whole table once and go on from its version.' })
+    if (found === null) throw changesGone(root, after, commitPath(root, version))
+    for (const remove of found.commit.removes) {
+      if (!remove.dataChange) continue
+      removedData = true
+      if (!brought.delete(remove.path)) gone.add(remove.path)
     }
-    for (const remove of found.commit.removes) if (remove.dataChange || paths.has(remove.path)) appendOnly = false
-    for (const add of found.commit.adds) if (add.dataChange) paths.add(add.path)
+    for (const add of found.commit.adds) {
+      if (add.dataChange) brought.add(add.path)
+      else if (!brought.has(add.path)) rearranged.add(add.path)
+    }
   }
-  return { paths, appendOnly }
+  return { brought, gone, rearranged, removedData }
+}
+
+function changesGone(root: string, after: number, path: string): Error {
+  return missing('lake.changes_gone', `The changes of ${root} after version ${after} can no longer be told: ${path} was cleaned away`, { hint: 'Read the whole table once and go on from its version.' })
 }

@@ -29,6 +29,9 @@ export class FileLog {
   readonly dataAt: number[] = []
   /** The removal took rows away, it did not just rearrange them. */
   readonly removedData: boolean[] = []
+  /** Files are read in ascending place: the row itself, or the place of the file whose rows a rearranged one took over. */
+  readonly places: number[] = []
+  #inOrder = true
   readonly #present: Map<string, number> = new Map()
   readonly #interned: Map<string, PartitionValues> = new Map()
 
@@ -42,8 +45,10 @@ export class FileLog {
     return this.#present.get(path)
   }
 
-  add(file: AddFile, version: number, dataAt: number): number {
+  add(file: AddFile, version: number, dataAt: number, place?: number): number {
     const row = this.paths.length
+    this.places.push(place ?? row)
+    if (place !== undefined) this.#inOrder = false
     this.paths.push(file.path)
     this.sizes.push(file.size)
     this.modified.push(file.modificationTime)
@@ -83,11 +88,11 @@ export class FileLog {
     this.removedData[row] = file.dataChange
   }
 
-  /** The rows of the files that are part of a version. */
+  /** The rows of the files that are part of a version, in the order in which their rows came. */
   at(version: number): number[] {
     const found: number[] = []
     for (let row = 0; row < this.paths.length; row++) if (this.isAt(row, version)) found.push(row)
-    return found
+    return this.#inOrder ? found : found.sort((a, b) => (this.places[a] ?? a) - (this.places[b] ?? b) || a - b)
   }
 
   isAt(row: number, version: number): boolean {

@@ -65,13 +65,16 @@ export interface Decision {
   readonly readFiles: readonly number[]
   readonly blindAppend: boolean
   readonly rowsAdded: number
+  /** The same rows in other files; followers of the table need not look. */
+  readonly rearranges?: boolean
 }
 
 export async function finish(table: Table, decision: Decision, options: CommitOptions): Promise<CommitResult> {
   const { state } = decision
   const now = Date.now()
-  const adds = decision.written.flatMap((written) => written.adds)
-  const removes: RemoveFile[] = decision.removed.map((row) => state.files.removalOf(row, now, true))
+  const dataChange = decision.rearranges !== true
+  const adds = decision.written.flatMap((written) => written.adds.map((add) => ({ ...add, dataChange })))
+  const removes: RemoveFile[] = decision.removed.map((row) => state.files.removalOf(row, now, dataChange))
   const pathsOf = (rows: readonly number[]): Set<string> => new Set(rows.map((row) => state.files.paths[row] ?? ''))
   const attempt: Attempt = {
     readVersion: state.version,

@@ -89,12 +89,16 @@ export function applyCommits(root: string, state: TableState | null, commits: re
   for (const { commit, modified } of commits) {
     version = commit.version
     timestamp = Math.max(modified, timestamp + 1)
+    const removed = new Map<string, number>()
     for (const remove of commit.removes) {
       const row = files.remove(remove, version)
-      if (row !== undefined) count(row, -1)
+      if (row === undefined) continue
+      count(row, -1)
+      if (!remove.dataChange) removed.set(remove.path, row)
     }
     for (const add of commit.adds) {
       const before = files.find(add.path)
+      const successorOf = add.dataChange ? undefined : (before ?? removed.get(add.tags?.[PLACE_TAG] ?? add.path))
       let dataAt = version
       if (before !== undefined) {
         // The same file again, with other statistics or tags: it replaces its earlier self.
@@ -104,11 +108,14 @@ export function applyCommits(root: string, state: TableState | null, commits: re
       } else if (!add.dataChange) {
         dataAt = -1
       }
-      count(files.add(add, version, dataAt), 1)
+      count(files.add(add, version, dataAt, successorOf === undefined ? undefined : files.places[successorOf]), 1)
     }
     for (const txn of commit.transactions) transactions.set(txn.appId, txn)
   }
   return { version, timestamp, protocol, metadata, transactions, files, base: state?.base ?? -1, fileCount, bytes, knownRows, filesWithoutRows }
 }
+
+/** Of a file that only rearranges rows: the path of the first file whose rows it holds, so that rows keep their order for readers here. */
+export const PLACE_TAG = 'lagoa.place'
 
 const EMPTY = { timestamp: 0, version: -1, fileCount: 0, bytes: 0, knownRows: 0, filesWithoutRows: 0 }

@@ -71,7 +71,7 @@ function isFloat(type: DeltaType): boolean {
 export function lowerBound(type: string, text: string): string | null {
   if (type === 'string') return JSON.stringify([...text].slice(0, PREFIX).join(''))
   if (type === 'timestamp' || type === 'timestamp_ntz') return instant(type, text, Math.floor)
-  return exactBound(type, text)
+  return exactBound(type, text, '-0.0')
 }
 
 /** JSON text of a value that no row is above; null when there is none that is safe. */
@@ -83,14 +83,15 @@ export function upperBound(type: string, text: string): string | null {
     return characters[PREFIX] === '\u{10ffff}' ? null : JSON.stringify(characters.slice(0, PREFIX).join('') + '\u{10ffff}')
   }
   if (type === 'timestamp' || type === 'timestamp_ntz') return instant(type, text, Math.ceil)
-  return exactBound(type, text)
+  return exactBound(type, text, '0.0')
 }
 
-function exactBound(type: string, text: string): string | null {
+/** A float's zero may stand for both zeros, so each bound names the outer one: readers take equal bounds for the value itself. */
+function exactBound(type: string, text: string, zero: string): string | null {
   if (type === 'date') return /^\d{4}-\d\d-\d\d$/.test(text) ? JSON.stringify(text) : null
   if (type === 'float' || type === 'double') {
     const value = type === 'float' ? Math.fround(Number(text)) : Number(text)
-    return text !== '' && Number.isFinite(value) ? JSON.stringify(value) : null
+    return text === '' || !Number.isFinite(value) ? null : value === 0 ? zero : JSON.stringify(value)
   }
   if (type === 'byte' || type === 'short' || type === 'integer' || type === 'long') return /^-?\d+$/.test(text) ? text : null
   if (type.startsWith('decimal')) return /^-?\d+(\.\d+)?$/.test(text) ? text : null

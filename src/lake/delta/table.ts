@@ -2,10 +2,12 @@
 import { invalid } from '../../base/index.ts'
 import { append, overwrite } from './append.ts'
 import { changedFiles } from './changes.ts'
+import { evolve } from './evolve.ts'
 import { openHead, versionAt } from './head.ts'
 import { readHistory } from './history.ts'
 import { merge } from './merge.ts'
 import { create, type Table } from './operations.ts'
+import { optimize } from './optimize.ts'
 import { ANY } from './prune.ts'
 import type { TableState } from './replay.ts'
 import { localFiles, predicateTest, pruneFiles, scanSql } from './scan.ts'
@@ -21,6 +23,8 @@ export function openTable(place: Place, root: string): DeltaTable {
     append: (input, commit = {}) => append(table, input, commit),
     overwrite: (input, options = {}) => overwrite(table, input, options),
     merge: (input, options) => merge(table, input, options),
+    evolve: (fields, commit = {}) => evolve(table, fields, commit),
+    optimize: (options = {}) => optimize(table, options),
     history: (limit = 100) => readHistory(table, limit),
     scan: async (of, options = {}) => {
       const { state } = own(root, of)
@@ -29,9 +33,10 @@ export function openTable(place: Place, root: string): DeltaTable {
     },
     changes: async (after, upTo) => {
       const { state } = own(root, upTo)
-      const { rows, appendOnly } = await changedFiles(place, root, after, state)
+      const { rows, gone, appendOnly } = await changedFiles(place, root, after, state)
       const count = rows.reduce((sum, row) => sum + (state.files.rows[row] ?? 0), 0)
-      return { sql: scanSql(state, await localFiles(place, root, state, rows)), appendOnly, files: rows.length, rows: count }
+      const read = async (files: readonly number[]): Promise<string> => scanSql(state, await localFiles(place, root, state, files))
+      return { sql: await read(rows), appendOnly, files: rows.length, rows: count, gone: () => read(gone) }
     },
   }
 }

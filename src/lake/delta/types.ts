@@ -116,8 +116,15 @@ export interface DeltaTable {
   snapshot(at?: AtVersion): Promise<Snapshot | null>
   create(options: CreateOptions, commit?: CommitOptions): Promise<CommitResult>
   append(input: Relation, commit?: CommitOptions): Promise<CommitResult>
-  /** Replaces all rows, or with `where` only the rows that match it; every new row must match it then (Delta's replaceWhere). `schema: true` takes the input's schema too. */
-  overwrite(input: Relation, options?: CommitOptions & { readonly where?: Predicate; readonly schema?: boolean }): Promise<CommitResult>
+  /**
+   * Replaces all rows, or with `where` only the rows that match it; every new row must match it then (Delta's replaceWhere).
+   * `schema: true` takes the input's schema too; `as` gives the table this shape in the same commit, its settings added to those it has.
+   */
+  overwrite(input: Relation, options?: CommitOptions & { readonly where?: Predicate; readonly schema?: boolean; readonly as?: CreateOptions }): Promise<CommitResult>
+  /** Makes the table take these columns: unknown ones are added (nullable, as old rows have no value), nullable ones take nulls from now on. Types stay. */
+  evolve(fields: readonly DeltaField[], commit?: CommitOptions): Promise<CommitResult>
+  /** Packs neighbouring small files of a partition into larger ones. Rows, their order and what followers of the table see stay the same. */
+  optimize(options?: OptimizeOptions): Promise<CommitResult>
   /**
    * Updates rows whose keys match and inserts the others; keys compare null-safe. Two input rows with the same keys are an error,
    * or the last one wins. Files without matches stay as they are, and inserted rows go to files of their own.
@@ -130,8 +137,28 @@ export interface DeltaTable {
    */
   scan(snapshot: Snapshot, options?: { readonly where?: Predicate }): Promise<string>
   /**
-   * Like `scan`, for the rows of data files that versions (after, upTo] added with dataChange and that are still there at upTo.
-   * `appendOnly` tells whether no version in between removed data; `rewritten` rows appear when it did.
+   * Like `scan`, for the rows that versions (after, upTo] brought. `appendOnly` tells whether no version in between removed data; when
+   * one did, rows of rewritten files appear too, and `gone` reads the files of which rows were taken.
    */
-  changes(after: number, upTo: Snapshot): Promise<{ readonly sql: string; readonly appendOnly: boolean; readonly files: number; readonly rows: number }>
+  changes(after: number, upTo: Snapshot): Promise<Changes>
+}
+
+export interface Changes {
+  readonly sql: string
+  readonly appendOnly: boolean
+  readonly files: number
+  readonly rows: number
+  /** Reads the rows of removed files, also those that another file holds again; nothing when `appendOnly`. */
+  gone(): Promise<string>
+}
+
+export interface OptimizeOptions extends CommitOptions {
+  /** Files below this size are packed (16 MB). */
+  readonly smallBytes?: number
+  /** About the size of a packed file (128 MB). */
+  readonly targetBytes?: number
+  /** Does nothing for fewer small files than this (2). */
+  readonly atLeast?: number
+  /** Reads at most about this much, the oldest files first (512 MB); call again for the rest. */
+  readonly mostBytes?: number
 }

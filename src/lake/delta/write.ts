@@ -27,10 +27,13 @@ export const NOTHING_WRITTEN: Written = { adds: [], rows: 0, discard: () => Prom
 /** A new file is begun past this size, so that a later merge rewrites a part and not everything. */
 const FILE_SIZE = '128MB'
 
-/** `sql` yields the table's columns, of the table's types. */
-export async function writeRows(place: Place, root: string, metadata: Metadata, connection: DuckDBConnection, sql: string, signal?: AbortSignal): Promise<Written> {
-  const partitioned = metadata.partitionColumns
-  const data = metadata.fields.filter((field) => !partitioned.includes(field.name))
+/** Spark 3 refuses dates before 1582 and instants before 1900 of files that do not say that they count days as Spark itself does since 3.0. */
+const CALENDAR = "kv_metadata {'org.apache.spark.version': '3.0.0'}"
+
+/** `sql` yields the table's columns, of the table's types. With `only`, all its rows are known to be of that partition, and they keep their order. */
+export async function writeRows(place: Place, root: string, metadata: Metadata, connection: DuckDBConnection, sql: string, signal?: AbortSignal, only?: PartitionValues): Promise<Written> {
+  const partitioned = only ? [] : metadata.partitionColumns
+  const data = metadata.fields.filter((field) => !metadata.partitionColumns.includes(field.name))
   const columns = [...data.map((field) => `${valueSql(root, field)} as ${identifier(field.name)}`), ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`)]
   const split = partitioned.length > 0 ? `partition_by (${partitioned.map(identifier).join(', ')})` : `file_size_bytes '${FILE_SIZE}'`
   const staged: StagedObject[] = []
@@ -43,13 +46,14 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
   const folder = `${first.file}.parts`
   try {
     await mkdir(folder, { recursive: true })
-    const reader = await query(connection, `copy (select ${columns.join(', ')} from (${sql}\n)) to ${literal(folder)} (format parquet, compression snappy, return_stats, overwrite_or_ignore, ${split})`, signal)
+    const reader = await query(connection, `copy (select ${columns.join(', ')} from (${sql}\n)) to ${literal(folder)} (format parquet, compression snappy, return_stats, overwrite_or_ignore, ${CALENDAR}, ${split})`, signal)
     const adds: AddFile[] = []
     let rows = 0
-    for (const written of reader.getRowObjectsJson().map(writtenFile)) {
-      if (written.rows === 0) continue
+    for (const one of reader.getRowObjectsJson().map(writtenFile)) {
+      if (one.rows === 0) continue
+      const written = only ? { ...one, partitionValues: only } : one
       checkNulls(root, metadata, written)
-      const relative = `${partitionFolder(partitioned, written.partitionValues)}part-${String(adds.length).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
+      const relative = `${partitionFolder(metadata.partitionColumns, written.partitionValues)}part-${String(adds.length).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
       const object = await place.objects.stage(`${root}/${relative}`)
       staged.push(object)
       await move(written.file, object.file)

@@ -9,6 +9,7 @@ import { jsonValue, overLimit } from '../../base/index.ts'
 import type { AlertCommit } from '../../alerts/index.ts'
 import type { Platform } from '../../platform/index.ts'
 import type { DecodedBatch, Stream } from '../../streams/index.ts'
+import { lookAt } from '../look.ts'
 import { check, type Route } from '../route.ts'
 import type { AlertShape, LiveMessage } from '../wire.ts'
 import { alertShape } from './alerts.ts'
@@ -108,7 +109,7 @@ function attachBrowser(platform: Platform, response: ServerResponse, wanted: rea
 }
 
 async function tableState(platform: Platform, name: string): Promise<{ name: string; version: number; rows: number | null } | null> {
-  const snapshot = await platform.pipeline?.lake.table(name).snapshot()
+  const snapshot = platform.pipeline ? (await lookAt(platform.pipeline.lake, name)).snapshot : null
   return snapshot ? { name, version: snapshot.version, rows: snapshot.rowCount } : null
 }
 
@@ -173,6 +174,7 @@ export function eventRoutes(hub: EventHub): Route[] {
       summary: 'Live changes as server-sent events, at most ten messages a second',
       query: Wanted,
       handle(context) {
+        if (context.req.method === 'HEAD') return context.body(null, 200, { 'content-type': 'text/event-stream; charset=utf-8' })
         const streams = (check(Wanted, context.req.query(), 'the query')?.streams ?? '').split(',').filter((name) => name !== '')
         hub.attach(context.env.outgoing as ServerResponse, streams)
         return RESPONSE_ALREADY_SENT

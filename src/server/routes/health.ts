@@ -1,5 +1,6 @@
 /** Health for orchestrators and metrics for Prometheus. */
 import type { Platform } from '../../platform/index.ts'
+import { lookAt } from '../look.ts'
 import type { Route } from '../route.ts'
 
 export function healthRoutes(platform: Platform): Route[] {
@@ -54,8 +55,10 @@ async function metrics(platform: Platform): Promise<string> {
   const sizes: Sample[] = []
   const versions: Sample[] = []
   const times: Sample[] = []
+  const damaged: Sample[] = []
   for (const table of pipeline?.lake.plan.tables.keys() ?? []) {
-    const snapshot = await pipeline?.lake.table(table).snapshot()
+    const { snapshot, fault } = pipeline ? await lookAt(pipeline.lake, table) : { snapshot: null, fault: null }
+    damaged.push([{ table }, fault ? 1 : 0])
     if (!snapshot) continue
     if (snapshot.rowCount !== null) rows.push([{ table }, snapshot.rowCount])
     sizes.push([{ table }, snapshot.bytes])
@@ -69,6 +72,7 @@ async function metrics(platform: Platform): Promise<string> {
     family('lagoa_sink_lag_records', 'gauge', 'Records that a sink has not taken yet', lag),
     family('lagoa_sink_retrying', 'gauge', 'Whether a sink is failing and tries again', failing),
     family('lagoa_table_rows', 'gauge', 'Rows of a table', rows),
+    family('lagoa_table_unreadable', 'gauge', 'Whether the log of a table is damaged', damaged),
     family('lagoa_table_bytes', 'gauge', 'Bytes of the data files of a table', sizes),
     family('lagoa_table_version', 'gauge', 'Newest version of a table', versions),
     family('lagoa_table_updated_timestamp_seconds', 'gauge', 'Time of the newest version', times),

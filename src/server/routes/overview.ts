@@ -1,6 +1,8 @@
 /** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
 import type { Platform, Pipeline } from '../../platform/index.ts'
 import { tierOf } from '../../lake/index.ts'
+import { planLive } from '../../streams/index.ts'
+import { lookAt } from '../look.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { Overview } from '../wire.ts'
 import { checksOf } from './tables.ts'
@@ -54,7 +56,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
   let passed = 0
   let failed = 0
   for (const table of pipeline?.lake.plan.tables.keys() ?? []) {
-    const snapshot = await pipeline?.lake.table(table).snapshot()
+    const { snapshot, fault } = pipeline ? await lookAt(pipeline.lake, table) : { snapshot: null, fault: null }
     const tier = tierOf(table)
     const sum = tier === 'other' ? undefined : tiers.get(tier)
     if (sum) {
@@ -63,8 +65,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       sum.bytes += snapshot?.bytes ?? 0
     }
     const status = pipeline?.refresher.status(table)
-    if (status?.error) attention.push({ id: `table:${table}`, severity: 'error', kind: 'table', title: `${table} could not be refreshed`, detail: status.error.message, link: `/lake/${table}` })
-    for (const check of pipeline ? await checksOf(pipeline.lake, table) : []) {
+    if (fault) attention.push({ id: `table:${table}`, severity: 'error', kind: 'table', title: `${table} cannot be read`, detail: [fault.message, fault.hint].filter(Boolean).join('. '), link: `/lake/${table}` })
+    else if (status?.error) attention.push({ id: `table:${table}`, severity: 'error', kind: 'table', title: `${table} could not be refreshed`, detail: status.error.message, link: `/lake/${table}` })
+    for (const check of pipeline && !fault ? await checksOf(pipeline.lake, table) : []) {
       if (check.state === 'passed') passed++
       if (check.state !== 'failed') continue
       failed++
@@ -109,12 +112,14 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
   const lagging = new Set<string>()
   for (const runtime of streams.values()) for (const { name, lag } of (await runtime.status()).sinks) if (lag > 0 && name.startsWith('table:')) lagging.add(name.slice('table:'.length))
   for (const [name, table] of lake.plan.tables) {
-    const own = (await lake.table(name).snapshot())?.timestamp ?? null
+    const { snapshot, fault } = await lookAt(lake, name)
+    if (fault) continue
+    const own = snapshot?.timestamp ?? null
     if (table.options.sql === undefined) {
       ages.push(lagging.has(name) && own !== null ? now - own : 0)
       continue
     }
-    const inputs = await Promise.all((lake.plan.models.find((model) => model.name === name)?.inputs ?? []).map(async (input) => (await lake.table(input).snapshot())?.timestamp ?? 0))
+    const inputs = await Promise.all((lake.plan.models.find((model) => model.name === name)?.inputs ?? []).map(async (input) => (await lookAt(lake, input)).snapshot?.timestamp ?? 0))
     ages.push(own !== null && Math.max(0, ...inputs) > own ? now - own : 0)
   }
   ages.sort((a, b) => a - b)
@@ -124,9 +129,10 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
 /** Devices that reported lately but have fallen silent, while others go on. */
 async function staleKeys(platform: Platform, stream: string): Promise<Overview['attention']> {
   const declared = platform.pipeline?.streams.get(stream)?.stream
-  const by = declared?.options.live?.by
-  if (by === undefined || platform.rates.perSecond(stream) === 0) return []
-  const { entries } = await platform.engines.keys.scan(`${stream}:`, { limit: 1000 })
+  const live = declared ? planLive(declared) : null
+  if (!live || platform.rates.perSecond(stream) === 0) return []
+  const { by } = live
+  const { entries } = await platform.engines.keys.scan(live.prefix, { limit: 1000 })
   const now = Date.now()
   return entries
     .filter(({ updatedAt }) => now - updatedAt > STALE_KEY_MS)

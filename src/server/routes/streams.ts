@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { closest, invalid, isMissing, missing, parseDuration, type Field } from '../../base/index.ts'
+import { closest, invalid, isMissing, missing, overLimit, parseDuration, type Field } from '../../base/index.ts'
 import { BRONZE_FIELDS, quoteName, quoteText } from '../../lake/index.ts'
 import type { Pipeline, Platform } from '../../platform/index.ts'
 import { deadLetterTopic, parseBody, planLive, produce, recordsOf, type DeadLetter, type StreamRuntime } from '../../streams/index.ts'
@@ -7,6 +7,10 @@ import { check, jsonRoute, limitParam, type Route } from '../route.ts'
 import { LatestList, ProduceAnswer, RecordList, SeriesShape, StreamList, StreamShape, type FieldShape, type RecordShape } from '../wire.ts'
 
 const Name = z.object({ name: z.string() })
+/** Epoch milliseconds of a time that every engine can hold: the years 1 to 9999. */
+const Instant = z.coerce.number().min(-62_135_596_800_000).max(253_402_300_799_999)
+/** Records of one request. */
+const MOST_RECORDS = 100_000
 const SERIES_ROWS = 100_000
 /** Of what the table has not got yet, at most this many records are read from the log. */
 const SERIES_TAIL = 50_000
@@ -47,6 +51,7 @@ export function streamRoutes(platform: Platform): Route[] {
         const type = (context.req.header('content-type') ?? 'application/json').split(';')[0]?.trim()
         const incoming = parseBody(new Uint8Array(await context.req.arrayBuffer()), type === 'application/x-ndjson' || type === 'application/jsonlines' || type === 'text/plain')
         if (incoming.length === 0) throw invalid('streams.no_records', 'The body holds no records', { hint: 'Send a JSON array, or one JSON object a line as application/x-ndjson.' })
+        if (incoming.length > MOST_RECORDS) throw overLimit('streams.too_many_records', `The body holds ${incoming.length} records, at most ${MOST_RECORDS} are taken at once`, { hint: 'Send them in several requests.' })
         const results = await produce(stream, decoder, platform.engines.eventLog, incoming)
         const rejected = results.filter((result) => 'error' in result).length
         // A request of which nothing was taken is the caller's fault as a whole.
@@ -59,7 +64,7 @@ export function streamRoutes(platform: Platform): Route[] {
       access: { action: 'read', resource: 'streams' },
       summary: 'Records of one partition: the newest, or from an offset or a time. `<name>.dlq` has the dead letters',
       params: Name,
-      query: z.object({ partition: z.coerce.number().int().min(0).default(0), offset: z.coerce.number().int().min(0).optional(), time: z.coerce.number().optional(), limit: limitParam(1000, 100), cursor: z.coerce.number().int().min(0).optional() }),
+      query: z.object({ partition: z.coerce.number().int().min(0).default(0), offset: z.coerce.number().int().min(0).optional(), time: Instant.optional(), limit: limitParam(1000, 100), cursor: z.coerce.number().int().min(0).optional() }),
       answer: RecordList,
       handle: ({ params, query }) => readRecords(platform, params.name, query),
     }),
@@ -93,7 +98,7 @@ export function streamRoutes(platform: Platform): Route[] {
       access: { action: 'read', resource: 'streams' },
       summary: 'Means per key and time step of number fields, for charts; missing values are left out',
       params: Name,
-      query: z.object({ fields: z.string(), from: z.coerce.number(), until: z.coerce.number().optional(), points: z.coerce.number().int().min(10).max(2000).default(300) }),
+      query: z.object({ fields: z.string(), from: Instant, until: Instant.optional(), points: z.coerce.number().int().min(10).max(2000).default(300) }),
       answer: SeriesShape,
       handle: ({ params, query }) => readSeries(platform, params.name, query),
     }),

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import type { Platform } from '../../platform/index.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { version } from '../version.ts'
@@ -15,7 +16,7 @@ export function systemRoutes(platform: Platform): Route[] {
         const { config, problem, pipeline } = platform
         return {
           version,
-          project: config.project.split('/').at(-1) ?? '',
+          project: basename(config.project),
           title: config.title ?? pipeline?.project.name ?? '',
           mode: config.database.url === undefined ? ('embedded' as const) : ('mixed' as const),
           startedAt: platform.startedAt,

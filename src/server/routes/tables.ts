@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { missing } from '../../base/index.ts'
 import { CHECKS_INFO, declaredColumns, quarantineName, quoteName, quoteTable, renderSql, tableRoot, tierOf, type CheckResult, type DeltaType, type Lake, type Snapshot, type Table } from '../../lake/index.ts'
 import type { Pipeline, Platform } from '../../platform/index.ts'
+import { lookAt } from '../look.ts'
 import { createProfiles } from '../profile.ts'
 import { jsonRoute, limitParam, type Route } from '../route.ts'
 import { CheckList, ProfileShape, QueryResult, TableList, TableShape, TableSummary, VersionList, type CheckShape, type FieldShape } from '../wire.ts'
@@ -23,7 +24,7 @@ export function tableRoutes(platform: Platform): Route[] {
       answer: TableList,
       async handle() {
         const pipeline = loaded(platform)
-        return { items: await Promise.all((await pipeline.lake.names()).map((name) => summaryOf(pipeline, name))) }
+        return { items: await Promise.all((await namesOf(pipeline.lake)).map((name) => summaryOf(pipeline, name))) }
       },
     }),
     jsonRoute({
@@ -134,6 +135,9 @@ export function loaded(platform: Platform): Pipeline {
   throw platform.problem ?? missing('project.not_loaded', 'No project is loaded', { hint: 'Mend the project; it is loaded again when you save.' })
 }
 
+/** All tables; when a quarantine table is damaged, those that are declared. */
+const namesOf = (lake: Lake): Promise<string[]> => lake.names().catch(() => [...lake.plan.tables.keys()])
+
 async function snapshotOf(lake: Lake, name: string, version: number | undefined): Promise<Snapshot | null> {
   return lake.table(name).snapshot(version === undefined ? undefined : { version })
 }
@@ -141,11 +145,12 @@ async function snapshotOf(lake: Lake, name: string, version: number | undefined)
 export async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<typeof TableSummary>> {
   const { lake, refresher } = pipeline
   const declared = lake.plan.tables.get(name)
-  const snapshot = await lake.table(name).snapshot()
+  const { snapshot, fault } = await lookAt(lake, name)
   const model = lake.plan.models.find((candidate) => candidate.name === name)
-  const checks = await checksOf(lake, name)
+  const checks = fault ? [] : await checksOf(lake, name)
   const held = declared?.options.expect ? await heldRows(lake, name) : 0
   const status = refresher.status(name)
+  const error = fault ?? status.error
   const from = declared?.options.from
   return {
     name,
@@ -157,7 +162,7 @@ export async function summaryOf(pipeline: Pipeline, name: string): Promise<z.inp
     version: snapshot?.version ?? null,
     updatedAt: snapshot?.timestamp ?? null,
     from: model ? [...model.inputs] : from ? [from.name] : declared ? [] : [name.replace(/_quarantine$/, '')],
-    refresh: { state: status.state, lastMs: status.lastMs, ...(status.error ? { error: status.error.message } : {}) },
+    refresh: { state: fault ? 'failed' : status.state, lastMs: status.lastMs, ...(error ? { error: error.message } : {}) },
     checks: { passed: checks.filter(({ state }) => state === 'passed').length, failed: checks.filter(({ state }) => state === 'failed').length },
     quarantined: held,
   }
@@ -165,7 +170,7 @@ export async function summaryOf(pipeline: Pipeline, name: string): Promise<z.inp
 
 async function heldRows(lake: Lake, name: string): Promise<number> {
   const quarantined = lake.plan.models.some((model) => model.name === name && model.expectations.some(({ severity }) => severity === 'quarantine'))
-  return quarantined ? ((await lake.table(quarantineName(name)).snapshot())?.rowCount ?? 0) : 0
+  return quarantined ? ((await lookAt(lake, quarantineName(name))).snapshot?.rowCount ?? 0) : 0
 }
 
 /** Results stand in the commits of the refreshes, so they are as durable as the rows they speak of. */

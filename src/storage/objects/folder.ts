@@ -3,7 +3,7 @@
  * synced, then linked (put if absent) or renamed (put), and the folder synced.
  */
 import type { Dirent } from 'node:fs'
-import { type FileHandle, link, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises'
+import { type FileHandle, link, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { createHash, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { dirname, extname, join, resolve } from 'node:path'
@@ -336,7 +336,8 @@ async function removeWhenLeftOver(folder: string, name: string): Promise<void> {
     const info = await stat(file).catch(() => null)
     if (!info || Date.now() - info.mtimeMs < ABANDONED_MS) return
   }
-  await unlink(file).catch(() => undefined)
+  // Engines that write several files put them into a folder beside the staged name.
+  await rm(file, { recursive: true, force: true }).catch(() => undefined)
 }
 
 function isRunning(pid: number): boolean {
@@ -355,8 +356,8 @@ async function removeLeftovers(root: string): Promise<void> {
   for (let i = 0; i < folders.length && i < 1000 && Date.now() < deadline; i++) {
     const folder = folders[i] ?? root
     for (const entry of await readdir(folder, { withFileTypes: true }).catch(() => [])) {
-      if (entry.isDirectory()) folders.push(join(folder, entry.name))
-      else if (entry.name.startsWith(RESERVED_PREFIX)) await removeWhenLeftOver(folder, entry.name)
+      if (entry.name.startsWith(RESERVED_PREFIX)) await removeWhenLeftOver(folder, entry.name)
+      else if (entry.isDirectory()) folders.push(join(folder, entry.name))
     }
   }
 }

@@ -11,7 +11,8 @@
  * - Reading: `read` never skips a retained record and answers at once, with no batches at the end of the log. When records from
  *   `from` were dropped by retention, reading goes on at the earliest retained one (the answer shows it by its base offset).
  * - Waiting: `wait` resolves when records at or beyond the offset may exist, after `timeoutMs` (a second at most), or when the signal aborts; it may wake early.
- * - Retention: whole batches are dropped, oldest first, once older than `retainMs` or while the partition is above `retainBytes`; never the newest.
+ * - Retention: whole batches are dropped, oldest first, once older than `retainMs` or while the partition is above `retainBytes`; never
+ *   the newest. To the batch, and at once by `trim`, where `capabilities.exactRetention`.
  * - Backpressure is the caller's: at most `maxRecords` records (one batch at least) are in an answer.
  * - Unknown places: `append` to a topic or partition that does not exist rejects with `streams.no_topic`; reading calls find nothing there.
  * - Closing: after `close`, calls reject with `streams.log_closed`; waiting calls are released and `wait` answers at once.
@@ -64,4 +65,6 @@ export interface PartitionOffsets {
 export interface EventLogCapabilities {
   readonly name: 'postgres' | 'kafka'
   readonly transactionalNotes: boolean
+  /** Whether `trim` drops batch by batch and at once; else the engine drops files of many batches when it comes to it. */
+  readonly exactRetention: boolean
 }

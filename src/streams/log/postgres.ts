@@ -143,7 +143,7 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
   const appends = createAppendQueue(store)
 
   return {
-    capabilities: { name: 'postgres', transactionalNotes: true },
+    capabilities: { name: 'postgres', transactionalNotes: true, exactRetention: true },
 
     async ensureTopic(topic, options) {
       open()
@@ -256,8 +256,8 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
   }
 }
 
-/** The last instant of a JavaScript Date. */
-const LATEST_TIME = 8.64e15
+/** The end of the year 9999, the last that is written with four digits. */
+const LATEST_TIME = 253_402_300_799_999
 
 /**
  * Drops what is older than the topic's time, or beyond its size counted from the newest batch back, and all before it, so that no

@@ -11,7 +11,7 @@ export interface PrefixDigest {
 export function createPrefixDigest(): PrefixDigest {
   const hash = createHash('sha256')
   let hashed = 0
-  let block = Buffer.alloc(0)
+  let block: Buffer = Buffer.alloc(0)
   let blockAt = 0
   /** Where a line that goes on into the newest block begins. */
   let open = { at: 0, digest: hash.copy().digest('hex') }

@@ -1,0 +1,25 @@
+/** Our Delta tables and delta-rs. */
+import { afterAll } from 'vitest'
+import { openLake } from '../helpers/delta.ts'
+import { changesOurTables } from './changes-our-tables.ts'
+import { startEngine } from './engine.ts'
+import { DELTA_RS_FEATURES } from './features.ts'
+import { makeOurTables } from './our-tables.ts'
+import { keepsRandomHistories } from './random-history.ts'
+import { readsOurTables } from './reads-our-tables.ts'
+import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+
+const lake = await openLake()
+const engine = await startEngine('delta-rs')
+afterAll(() => engine.close())
+const tables = await makeOurTables(lake)
+
+readsOurTables(lake, engine, tables)
+changesOurTables(lake, engine)
+readsTheirTables(lake, engine, tables, {
+  'partitions of type double': 'delta-rs names the folder of 1e300 by all its digits, which no file system takes',
+  'partitions of type decimal(9,2)': 'delta-rs writes the partition value -0.01 as 0.-1 and cannot read it itself',
+  'partitions of type decimal(38,10)': 'delta-rs writes the partition value -1.5 as -1.-5000000000 and cannot read it itself',
+})
+knowsFeatures(lake, engine, DELTA_RS_FEATURES)
+keepsRandomHistories(lake, engine, 60)

@@ -1,0 +1,29 @@
+/** Contract: an engine reads every kind of table that we write, at every version, and skips no file that it needs. */
+import { describe, expect, test } from 'vitest'
+import type { Lake } from '../helpers/delta.ts'
+import { comparable, readByUs } from './cells.ts'
+import type { Engine } from './engine.ts'
+import type { OurTable } from './our-tables.ts'
+
+/** Tests that an engine cannot pass by its own doing, by their name, with the reason. */
+export type Otherwise = Readonly<Record<string, string>>
+
+export function readsOurTables(lake: Lake, engine: Engine, tables: readonly OurTable[], otherwise: Otherwise = {}): void {
+  describe('it reads what we wrote', () => {
+    for (const { name, table, path, versions, conditions } of tables) {
+      test(name, async () => {
+        expect(comparable(await engine.read(path))).toEqual(comparable(await readByUs(lake.connection, table)))
+      })
+      test.skipIf(versions.length === 0)(`${name}, each version`, async () => {
+        for (const version of versions) expect(comparable(await engine.read(path, { version })), `version ${version}`).toEqual(comparable(await readByUs(lake.connection, table, { version })))
+      })
+      for (const where of conditions) {
+        const title = `${name}, where ${where}`
+        const reason = otherwise[title]
+        test.skipIf(reason !== undefined)(`${title}${reason === undefined ? '' : ` (${reason})`}`, async () => {
+          expect(comparable(await engine.read(path, { where }))).toEqual(comparable(await readByUs(lake.connection, table, { where })))
+        })
+      }
+    }
+  })
+}

@@ -1,0 +1,21 @@
+/** Our Delta tables and Spark 3.5 with Delta 3.3. */
+import { afterAll } from 'vitest'
+import { openLake } from '../helpers/delta.ts'
+import { changesOurTables } from './changes-our-tables.ts'
+import { startEngine } from './engine.ts'
+import { SPARK_FEATURES } from './features.ts'
+import { makeOurTables } from './our-tables.ts'
+import { keepsRandomHistories } from './random-history.ts'
+import { readsOurTables } from './reads-our-tables.ts'
+import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+
+const lake = await openLake()
+const engine = await startEngine('spark-3.5')
+afterAll(() => engine.close())
+const tables = await makeOurTables(lake)
+
+readsOurTables(lake, engine, tables)
+changesOurTables(lake, engine)
+readsTheirTables(lake, engine, tables)
+knowsFeatures(lake, engine, SPARK_FEATURES)
+keepsRandomHistories(lake, engine, 12)
