@@ -14,7 +14,7 @@ export const FLAGS = {
   home: { type: 'string', value: 'DIR', about: 'where state lives (.lagoa in the project folder)' },
   port: { type: 'string', value: 'N', about: 'port to serve on (8080; 0 takes any)' },
   host: { type: 'string', value: 'ADDRESS', about: 'loopback address to serve on (127.0.0.1)' },
-  data: { type: 'string', value: 'PATH', about: 'replay this file instead of the project\'s sources' },
+  data: { type: 'string', value: 'PATH', about: "replay this file instead of the project's sources" },
   rate: { type: 'string', value: 'N|max', about: 'records per second of the sources' },
   stations: { type: 'string', value: 'N', about: 'number of simulated devices' },
   seed: { type: 'string', value: 'N', about: 'seed of the simulation (1)' },
@@ -37,9 +37,15 @@ export interface Arguments {
 export function readArguments(argv: readonly string[], allowed: readonly FlagName[], most: number = Number.POSITIVE_INFINITY): Arguments {
   const names = [...allowed, 'help', 'verbose'] as const
   try {
-    const { values, positionals } = parseArgs({ args: [...argv], options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])), allowPositionals: true, strict: true })
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])),
+      allowPositionals: true,
+      strict: true,
+    })
     const extra = positionals[most]
-    if (extra !== undefined) throw invalid('cli.too_many_words', `"${extra}" is one word too many`, { hint: 'See lagoa --help; put text with spaces into quotes.' })
+    if (extra !== undefined)
+      throw invalid('cli.too_many_words', `"${extra}" is one word too many`, { hint: 'See lagoa --help; put text with spaces into quotes.' })
     return { values, positionals } as Arguments
   } catch (error) {
     if (error instanceof LagoaError) throw error
@@ -47,7 +53,10 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
     const unknown = /Unknown option '--?([^' ]+)/.exec(message)?.[1]
     if (unknown === undefined) throw invalid('cli.arguments', message.split('. To specify')[0] ?? message, { hint: 'See lagoa --help.', cause: error })
     const near = closest(unknown, names)
-    throw invalid('cli.unknown_flag', `There is no flag --${unknown} here`, { hint: near.length > 0 ? `Did you mean --${near.join(' or --')}?` : `The flags are: ${names.map((name) => `--${name}`).join(', ')}.`, cause: error })
+    throw invalid('cli.unknown_flag', `There is no flag --${unknown} here`, {
+      hint: near.length > 0 ? `Did you mean --${near.join(' or --')}?` : `The flags are: ${names.map((name) => `--${name}`).join(', ')}.`,
+      cause: error,
+    })
   }
 }
 
@@ -55,7 +64,10 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
 export function numberFlag(name: FlagName, text: string | undefined, least: number = 1): number | undefined {
   if (text === undefined) return undefined
   const value = /^\d+$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(value) || value < least) throw invalid('cli.number', `--${name} is ${text}, which is no whole number from ${least} up`, { hint: `Write --${name} ${Math.max(least, 10)}, for example.` })
+  if (!Number.isSafeInteger(value) || value < least)
+    throw invalid('cli.number', `--${name} is ${text}, which is no whole number from ${least} up`, {
+      hint: `Write --${name} ${Math.max(least, 10)}, for example.`,
+    })
   return value
 }
 

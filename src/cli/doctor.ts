@@ -44,8 +44,14 @@ export async function doctor(args: Arguments): Promise<number> {
   await look('Namespaces', async () => {
     const { isolated, rootStart } = await namespaces()
     if (isolated && rootStart) return ok('unprivileged user namespaces can be made')
-    const fix = 'Allow them: sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0; in a container add --security-opt seccomp=unconfined.'
-    return noted(rootStart ? 'this machine refuses the namespaces that the sandbox for Python needs' : 'this machine refuses user namespaces; started as root, the database runs as another user', fix)
+    const fix =
+      'Allow them: sysctl -w kernel.unprivileged_userns_clone=1 kernel.apparmor_restrict_unprivileged_userns=0; in a container add --security-opt seccomp=unconfined.'
+    return noted(
+      rootStart
+        ? 'this machine refuses the namespaces that the sandbox for Python needs'
+        : 'this machine refuses user namespaces; started as root, the database runs as another user',
+      fix,
+    )
   })
   await look('Python', async () => {
     const version = await python()
@@ -59,7 +65,12 @@ export async function doctor(args: Arguments): Promise<number> {
   if (config) {
     const project = await look<Project>('Project', async () => {
       const loaded = await loadProject(config.project)
-      return { ...ok(`${loaded.name}: ${counted(loaded.streams.length, 'stream')}, ${counted(loaded.tables.length, 'table')}, ${counted(loaded.alerts.length, 'alert')}`), value: loaded }
+      return {
+        ...ok(
+          `${loaded.name}: ${counted(loaded.streams.length, 'stream')}, ${counted(loaded.tables.length, 'table')}, ${counted(loaded.alerts.length, 'alert')}`,
+        ),
+        value: loaded,
+      }
     })
     const writable = await look<boolean>('Home', async () => ({ ...(await homeVerdict(config.home)), value: true }))
     await look('Port', () => portVerdict(config))
@@ -68,7 +79,12 @@ export async function doctor(args: Arguments): Promise<number> {
 
   const failed = findings.filter(({ state }) => state === 'failed')
   if (json) print(JSON.stringify({ ok: failed.length === 0, checks: findings }))
-  else print(failed.length === 0 ? `\n${bold('All is well.')}` : `\n${bold(failed.length === 1 ? 'One thing needs mending.' : `${failed.length} things need mending.`)}`)
+  else
+    print(
+      failed.length === 0
+        ? `\n${bold('All is well.')}`
+        : `\n${bold(failed.length === 1 ? 'One thing needs mending.' : `${failed.length} things need mending.`)}`,
+    )
   return Math.max(0, ...failed.map(({ kind }) => ERROR_KINDS[kind ?? 'bug'].exit))
 }
 

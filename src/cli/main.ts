@@ -36,9 +36,29 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     examples: ['lagoa start', 'lagoa start --data readings.csv --rate 100', 'lagoa start --data readings.csv --once --json'],
     run: async (args) => (await import('./serve.ts')).serve('start', args),
   },
-  tables: { usage: 'tables [NAME]', about: 'list the tables, or show one', flags: [...WHERE, 'json'], words: 1, examples: ['lagoa tables', 'lagoa tables silver.readings --json'], run: async (args) => (await import('./read.ts')).tables(args) },
-  sql: { usage: "sql 'SELECT ...'", about: 'query the tables', flags: [...WHERE, 'json', 'limit'], examples: ["lagoa sql 'select count(*) from silver.readings'"], run: async (args) => (await import('./read.ts')).runSql(args) },
-  doctor: { usage: 'doctor [DIR]', about: 'check this machine and the project', flags: [...WHERE, 'host', 'port', 'json'], words: 1, examples: ['lagoa doctor', 'lagoa doctor --json'], run: async (args) => (await import('./doctor.ts')).doctor(args) },
+  tables: {
+    usage: 'tables [NAME]',
+    about: 'list the tables, or show one',
+    flags: [...WHERE, 'json'],
+    words: 1,
+    examples: ['lagoa tables', 'lagoa tables silver.readings --json'],
+    run: async (args) => (await import('./read.ts')).tables(args),
+  },
+  sql: {
+    usage: "sql 'SELECT ...'",
+    about: 'query the tables',
+    flags: [...WHERE, 'json', 'limit'],
+    examples: ["lagoa sql 'select count(*) from silver.readings'"],
+    run: async (args) => (await import('./read.ts')).runSql(args),
+  },
+  doctor: {
+    usage: 'doctor [DIR]',
+    about: 'check this machine and the project',
+    flags: [...WHERE, 'host', 'port', 'json'],
+    words: 1,
+    examples: ['lagoa doctor', 'lagoa doctor --json'],
+    run: async (args) => (await import('./doctor.ts')).doctor(args),
+  },
 }
 
 async function main(argv: readonly string[]): Promise<number> {
@@ -69,7 +89,9 @@ function commandCalled(name: string): Command {
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (command) return command
   const near = closest(name, Object.keys(COMMANDS))
-  throw invalid('cli.unknown_command', `There is no command ${name}`, { hint: near.length > 0 ? `Did you mean lagoa ${near.join(' or lagoa ')}?` : `The commands are: ${Object.keys(COMMANDS).join(', ')}.` })
+  throw invalid('cli.unknown_command', `There is no command ${name}`, {
+    hint: near.length > 0 ? `Did you mean lagoa ${near.join(' or lagoa ')}?` : `The commands are: ${Object.keys(COMMANDS).join(', ')}.`,
+  })
 }
 
 function help(): string {
@@ -92,7 +114,13 @@ function commandHelp({ usage, about, flags, examples }: Command): string {
     return [`--${name}${flag.value === undefined ? '' : ` ${flag.value}`}`, flag.about] as const
   })
   const width = Math.max(...lines.map(([left]) => left.length))
-  return [`lagoa ${usage}: ${about}`, '', ...lines.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`), '', ...examples.map((example) => `  ${example}`)].join('\n')
+  return [
+    `lagoa ${usage}: ${about}`,
+    '',
+    ...lines.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`),
+    '',
+    ...examples.map((example) => `  ${example}`),
+  ].join('\n')
 }
 
 function version(): string {

@@ -39,7 +39,11 @@ export function textTable(header: readonly string[], rows: readonly (readonly un
   const cells = rows.map((row) => row.map(cellText))
   const widths = header.map((name, i) => Math.max(name.length, ...cells.map((row) => (row[i] ?? '').length)))
   const right = header.map((_, i) => rows.length > 0 && rows.every((row) => row[i] === null || typeof row[i] === 'number'))
-  const line = (row: readonly string[]): string => row.map((cell, i) => (right[i] ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  ').trimEnd()
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, i) => (right[i] ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+      .join('  ')
+      .trimEnd()
   return [line(header), widths.map((width) => '-'.repeat(width)).join('  '), ...cells.map(line)].join('\n')
 }
 

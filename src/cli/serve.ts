@@ -95,8 +95,10 @@ async function once(platform: Platform, json: boolean, stopped: AbortSignal): Pr
 function printSummary({ streams, tables, alerts, seconds }: OnceSummary, platform: Platform): void {
   const count = (value: number): string => value.toLocaleString('en')
   for (const [name, { read, dead_letter: dead }] of Object.entries(streams)) print(`stream ${name}: ${count(read)} records, ${count(dead)} dead letters`)
-  for (const [name, { rows, version }] of Object.entries(tables)) print(`table  ${name}: ${count(rows)} rows${version === null ? ', not written yet' : `, version ${version}`}`)
-  for (const [name, { matched, fired, queued }] of Object.entries(alerts)) print(`alert  ${name}: ${count(matched)} matched, ${count(fired)} fired, ${count(queued)} queued`)
+  for (const [name, { rows, version }] of Object.entries(tables))
+    print(`table  ${name}: ${count(rows)} rows${version === null ? ', not written yet' : `, version ${version}`}`)
+  for (const [name, { matched, fired, queued }] of Object.entries(alerts))
+    print(`alert  ${name}: ${count(matched)} matched, ${count(fired)} fired, ${count(queued)} queued`)
   print(`done in ${seconds.toFixed(2)} s; state is in ${platform.config.home}`)
 }
 

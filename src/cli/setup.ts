@@ -6,8 +6,10 @@ import type { Arguments } from './args.ts'
 
 export async function configFor({ values, positionals }: Arguments, folderArgument: boolean): Promise<Config> {
   const named = folderArgument ? positionals[0] : undefined
-  if (named !== undefined && values.project !== undefined) throw invalid('cli.two_folders', `Both ${named} and --project ${values.project} name the project`, { hint: 'Give one of them.' })
-  for (const name of ['project', 'config', 'home', 'data'] as const) if (values[name] === '') throw invalid('cli.empty', `--${name} is empty`, { hint: `Name a path after --${name}, or leave it out.` })
+  if (named !== undefined && values.project !== undefined)
+    throw invalid('cli.two_folders', `Both ${named} and --project ${values.project} name the project`, { hint: 'Give one of them.' })
+  for (const name of ['project', 'config', 'home', 'data'] as const)
+    if (values[name] === '') throw invalid('cli.empty', `--${name} is empty`, { hint: `Name a path after --${name}, or leave it out.` })
   const project = resolve(values.project ?? named ?? '.')
   const file = await loadConfigFile(project, values.config)
   const http = { ...(values.port === undefined ? {} : { port: values.port }), ...(values.host === undefined ? {} : { host: values.host }) }

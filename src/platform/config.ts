@@ -10,27 +10,43 @@ const Folder = z.string('must be a folder').min(1, 'must not be empty')
 /** A whole number, also as the text that flags and the environment carry. */
 function whole(least: number, most: number): z.ZodUnion<[z.ZodNumber, z.ZodPipe<z.ZodPipe<z.ZodString, z.ZodTransform<number, string>>, z.ZodNumber>]> {
   const number = z.number().int().min(least).max(most)
-  return z.union([number, z.string().regex(/^\d{1,9}$/).transform(Number).pipe(number)], { error: `must be a whole number from ${least} to ${most}` })
+  return z.union(
+    [
+      number,
+      z
+        .string()
+        .regex(/^\d{1,9}$/)
+        .transform(Number)
+        .pipe(number),
+    ],
+    { error: `must be a whole number from ${least} to ${most}` },
+  )
 }
 
-export const ConfigSchema = z.strictObject({
+const ConfigSchema = z.strictObject({
   title: z.string('must be text').optional().describe('What the console calls the project; its folder name by default'),
   home: Folder.optional().describe('Where all state lives; .lagoa in the project folder by default'),
-  http: z.strictObject({
-    host: z.string('must be an address').default('127.0.0.1').describe('Only loopback addresses are accepted'),
-    port: whole(0, 65_535).default(8080).describe('0 takes any free port'),
-  }).prefault({}),
-  log: z.strictObject({
-    level: z.enum(['debug', 'info', 'warn', 'error'], 'must be debug, info, warn or error').default('info'),
-    format: z.enum(['auto', 'json', 'pretty'], 'must be auto, json or pretty').default('auto'),
-  }).prefault({}),
-  database: z.strictObject({
-    url: z
-      .string('must be an address')
-      .regex(/^postgres(ql)?:\/\/./, 'must be an address such as postgresql://user:password@host:5432/database')
-      .optional()
-      .describe('A PostgreSQL server (15 or newer) instead of the embedded one'),
-  }).prefault({}),
+  http: z
+    .strictObject({
+      host: z.string('must be an address').default('127.0.0.1').describe('Only loopback addresses are accepted'),
+      port: whole(0, 65_535).default(8080).describe('0 takes any free port'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error'], 'must be debug, info, warn or error').default('info'),
+      format: z.enum(['auto', 'json', 'pretty'], 'must be auto, json or pretty').default('auto'),
+    })
+    .prefault({}),
+  database: z
+    .strictObject({
+      url: z
+        .string('must be an address')
+        .regex(/^postgres(ql)?:\/\/./, 'must be an address such as postgresql://user:password@host:5432/database')
+        .optional()
+        .describe('A PostgreSQL server (15 or newer) instead of the embedded one'),
+    })
+    .prefault({}),
   lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
   query: z.strictObject({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
 })
@@ -55,31 +71,52 @@ export function resolveConfig(project: string, layers: readonly ConfigLayer[]): 
     const issue = parsed.error.issues[0]
     const path = issue?.path.map(String) ?? []
     const origin = layers.findLast(({ values }) => valueAt(values, path) !== undefined)
-    throw invalid('config.invalid', `${spelled(origin, path)} ${issue?.message ?? 'is not valid'}`, { hint: `Its value is ${shownValue(path, valueAt(merged, path))}.` })
+    throw invalid('config.invalid', `${spelled(origin, path)} ${issue?.message ?? 'is not valid'}`, {
+      hint: `Its value is ${shownValue(path, valueAt(merged, path))}.`,
+    })
   }
   const config = { ...parsed.data, project, home: resolve(project, parsed.data.home ?? '.lagoa') }
   if (!isLoopback(config.http.host)) {
     const origin = layers.findLast(({ values }) => valueAt(values, ['http', 'host']) !== undefined)
-    throw invalid('config.not_loopback', `${spelled(origin, ['http', 'host'])} is ${config.http.host}, but without authentication Lagoa serves this machine only`, {
-      hint: 'Use 127.0.0.1, and put a proxy that authenticates in front for others.',
-    })
+    throw invalid(
+      'config.not_loopback',
+      `${spelled(origin, ['http', 'host'])} is ${config.http.host}, but without authentication Lagoa serves this machine only`,
+      {
+        hint: 'Use 127.0.0.1, and put a proxy that authenticates in front for others.',
+      },
+    )
   }
   return config
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 
-const spelled = (layer: ConfigLayer | undefined, path: readonly string[]): string => (layer?.spell ? layer.spell(path) : `${path.join('.')} in ${layer?.from ?? 'the configuration'}`)
+const spelled = (layer: ConfigLayer | undefined, path: readonly string[]): string =>
+  layer?.spell ? layer.spell(path) : `${path.join('.')} in ${layer?.from ?? 'the configuration'}`
 
 function refuseUnknown(layer: ConfigLayer): void {
   const known = new Map(Object.entries(ConfigSchema.shape).map(([name, schema]) => [name, innerKeys(schema)]))
   for (const [name, value] of Object.entries(layer.values)) {
     const inner = known.get(name)
-    if (inner === undefined) throw unknownKey([name], [...known.keys()].map((one) => [one]), layer)
+    if (inner === undefined)
+      throw unknownKey(
+        [name],
+        [...known.keys()].map((one) => [one]),
+        layer,
+      )
     if (!inner || value === undefined) continue
     // Checked here and not by the schema, because a later layer would cover it.
-    if (!isPlain(value)) throw invalid('config.invalid', `${spelled(layer, [name])} must be an object with ${inner.join(', ')}`, { hint: `Its value is ${shownValue([name], value)}.` })
-    for (const key of Object.keys(value)) if (!inner.includes(key)) throw unknownKey([name, key], inner.map((one) => [name, one]), layer)
+    if (!isPlain(value))
+      throw invalid('config.invalid', `${spelled(layer, [name])} must be an object with ${inner.join(', ')}`, {
+        hint: `Its value is ${shownValue([name], value)}.`,
+      })
+    for (const key of Object.keys(value))
+      if (!inner.includes(key))
+        throw unknownKey(
+          [name, key],
+          inner.map((one) => [name, one]),
+          layer,
+        )
   }
 }
 

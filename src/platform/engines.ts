@@ -4,7 +4,18 @@ import { join } from 'node:path'
 import { alertMigrations, openPostgresQueue, type Queue } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, unavailable, type Log } from '../base/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
-import { claimHome, keysMigrations, migrate, openFolderObjects, openPostgresKeys, openRecords, startEmbeddedPostgres, type Keys, type Objects, type Records } from '../storage/index.ts'
+import {
+  claimHome,
+  keysMigrations,
+  migrate,
+  openFolderObjects,
+  openPostgresKeys,
+  openRecords,
+  startEmbeddedPostgres,
+  type Keys,
+  type Objects,
+  type Records,
+} from '../storage/index.ts'
 import { eventLogMigrations, offsetMigrations, openPostgresLog, type EventLog } from '../streams/index.ts'
 import type { Config } from './config.ts'
 import { openScratch } from './scratch.ts'
@@ -51,7 +62,14 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     // The database and the lake's engine start side by side: together they are most of the start-up time.
     const opening = [
       keep(openDatabase(config, logger), ({ stop }) => stop()),
-      keep(openDuck({ memoryLimit: config.lake.memory, tempDirectory: join(scratch.folder, 'lake'), ...(config.lake.threads === undefined ? {} : { threads: config.lake.threads }) }), (one) => one.close()),
+      keep(
+        openDuck({
+          memoryLimit: config.lake.memory,
+          tempDirectory: join(scratch.folder, 'lake'),
+          ...(config.lake.threads === undefined ? {} : { threads: config.lake.threads }),
+        }),
+        (one) => one.close(),
+      ),
       keep(openFolderObjects(objectsFolder), (one) => one.close()),
     ] as const
     // A failure is told when all have come to their end, so that nothing is left running.
@@ -67,7 +85,19 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     opened.push(() => keys.close())
     const queue = openPostgresQueue(records)
     opened.push(() => queue.close())
-    return { records, objects, keys, eventLog, queue, duck, objectsFolder, temporaryFolder: scratch.folder, embedded, lost: claimed?.lost ?? new AbortController().signal, close }
+    return {
+      records,
+      objects,
+      keys,
+      eventLog,
+      queue,
+      duck,
+      objectsFolder,
+      temporaryFolder: scratch.folder,
+      embedded,
+      lost: claimed?.lost ?? new AbortController().signal,
+      close,
+    }
   } catch (error) {
     await close()
     throw error
@@ -107,5 +137,8 @@ function homeFault(home: string, error: unknown): LagoaError {
   const fault = toLagoaError(error)
   return fault.kind === 'unavailable'
     ? new LagoaError(fault.kind, fault.code, `${home} cannot hold Lagoa's state: ${fault.message}`, { hint: fault.hint, cause: error })
-    : unavailable('storage.home', `${home} cannot hold Lagoa's state: ${fault.message}`, { hint: 'Set LAGOA_HOME to a folder that can be written.', cause: error })
+    : unavailable('storage.home', `${home} cannot hold Lagoa's state: ${fault.message}`, {
+        hint: 'Set LAGOA_HOME to a folder that can be written.',
+        cause: error,
+      })
 }

@@ -22,7 +22,8 @@ export function settingsFrom(environment: Environment): Record<string, unknown> 
 }
 
 /** The variable that sets a setting: `http.port` is `LAGOA_HTTP__PORT`. */
-export const variableFor = (path: readonly string[]): string => `LAGOA_${path.map((part) => part.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()).join('__')}`
+export const variableFor = (path: readonly string[]): string =>
+  `LAGOA_${path.map((part) => part.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()).join('__')}`
 
 function place(target: Record<string, unknown>, path: readonly string[], value: string): void {
   const [head = '', ...rest] = path
@@ -40,7 +41,10 @@ function readSecret(name: string, file: string): string {
   try {
     return readFileSync(file, 'utf8').replace(/\r?\n$/, '')
   } catch (cause) {
-    throw invalid('config.secret_file', `${name} names ${file}, which cannot be read`, { hint: `Check the path and that this user may read it, or set ${name.slice(0, -'_FILE'.length)} itself.`, cause })
+    throw invalid('config.secret_file', `${name} names ${file}, which cannot be read`, {
+      hint: `Check the path and that this user may read it, or set ${name.slice(0, -'_FILE'.length)} itself.`,
+      cause,
+    })
   }
 }
 

@@ -1,5 +1,5 @@
 /** Wiring: configuration, loading, starting and stopping. */
-export { ConfigSchema, resolveConfig, type Config, type ConfigLayer } from './config.ts'
+export { resolveConfig, type Config } from './config.ts'
 export { hidePasswords, shownConfig } from './secrets.ts'
 export { processEnvironment, settingsFrom, variableFor } from './environment.ts'
 export { loadConfigFile, loadProject, type Project } from './loader.ts'

@@ -57,12 +57,16 @@ export async function loadConfigFile(folder: string, file: string | undefined): 
   generation++
   const path = resolve(folder, file ?? 'lagoa.config.ts')
   if (!(await exists(path))) {
-    if (file !== undefined) throw missing('project.no_config', `There is no configuration ${path}`, { hint: 'Check the name given with --config; it is relative to the project folder.' })
+    if (file !== undefined)
+      throw missing('project.no_config', `There is no configuration ${path}`, {
+        hint: 'Check the name given with --config; it is relative to the project folder.',
+      })
     return null
   }
   const module = await importFile(folder, path)
   const declared = module.default
-  if (!isKind(declared, 'config')) throw invalid('project.config_export', `${relative(folder, path)} does not export a configuration`, { hint: 'Write: export default defineConfig({ ... })' })
+  if (!isKind(declared, 'config'))
+    throw invalid('project.config_export', `${relative(folder, path)} does not export a configuration`, { hint: 'Write: export default defineConfig({ ... })' })
   return declared as ConfigDeclaration
 }
 
@@ -83,7 +87,8 @@ export async function loadProject(folder: string): Promise<Project> {
         seen.add(value)
         const declaration = checkDeclaration(value, kind, file)
         const known = files.get(`${kind} ${declaration.name}`)
-        if (known !== undefined) throw invalid('project.twice', `${file}: ${kind} ${declaration.name} is declared in ${known} too`, { hint: 'Rename one of them.' })
+        if (known !== undefined)
+          throw invalid('project.twice', `${file}: ${kind} ${declaration.name} is declared in ${known} too`, { hint: 'Rename one of them.' })
         files.set(`${kind} ${declaration.name}`, file)
         if (declaration.kind === 'stream') found.stream.set(declaration.name, declaration)
         else if (declaration.kind === 'table') found.table.set(declaration.name, declaration)
@@ -92,7 +97,9 @@ export async function loadProject(folder: string): Promise<Project> {
     }
   }
   if (files.size === 0) {
-    throw missing('project.empty', `${folder} declares nothing`, { hint: `A project has files under ${FOLDERS.map((name) => `${name}/`).join(', ')} that export stream(...), table(...) or alert(...).` })
+    throw missing('project.empty', `${folder} declares nothing`, {
+      hint: `A project has files under ${FOLDERS.map((name) => `${name}/`).join(', ')} that export stream(...), table(...) or alert(...).`,
+    })
   }
   return { folder, name: basename(folder), streams: [...found.stream.values()], tables: [...found.table.values()], alerts: [...found.alert.values()], files }
 }

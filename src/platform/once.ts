@@ -80,7 +80,12 @@ async function failingParts(pipeline: Pipeline): Promise<Map<string, LagoaError>
     }
     for (const sink of status.sinks) {
       if (sink.state !== 'retrying') continue
-      failing.set(`${name}/${sink.name}`, unavailable('stream.sink_failing', `${name}: ${sink.name} keeps failing at offset ${sink.position}: ${sink.error ?? 'for an unknown reason'}`, { hint: 'Nothing was lost: the records stay in the log, and the next start goes on from there.' }))
+      failing.set(
+        `${name}/${sink.name}`,
+        unavailable('stream.sink_failing', `${name}: ${sink.name} keeps failing at offset ${sink.position}: ${sink.error ?? 'for an unknown reason'}`, {
+          hint: 'Nothing was lost: the records stay in the log, and the next start goes on from there.',
+        }),
+      )
     }
     if (status.source?.failure && ERROR_KINDS[status.source.failure.kind].retry) failing.set(`${name}/source`, status.source.failure)
   }
@@ -126,7 +131,10 @@ function named(table: string, error: LagoaError): LagoaError {
 function summed(failures: readonly LagoaError[]): LagoaError {
   const [first, ...others] = failures
   if (!first || others.length === 0) return first ?? bug('platform.no_failure', 'A pass failed without a failure')
-  return new LagoaError(first.kind, first.code, `${first.message} (and ${others.length} more: ${others.map(({ message }) => message).join('; ')})`, { hint: first.hint, cause: first })
+  return new LagoaError(first.kind, first.code, `${first.message} (and ${others.length} more: ${others.map(({ message }) => message).join('; ')})`, {
+    hint: first.hint,
+    cause: first,
+  })
 }
 
 async function totals({ engines, alerts }: Platform, { streams: runtimes, lake }: Pipeline): Promise<Omit<OnceSummary, 'seconds'>> {

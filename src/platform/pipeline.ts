@@ -45,7 +45,10 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
   const { records, eventLog, keys, objects, duck } = engines
   const rules = compileRules(project.alerts)
   const stranger = rules.find(({ stream }) => !project.streams.some(({ name }) => name === stream.name))
-  if (stranger) throw invalid('project.unknown_stream', `Rule ${stranger.name} is on stream ${stranger.stream.name}, which no file under streams/ exports`, { hint: 'Export it there.' })
+  if (stranger)
+    throw invalid('project.unknown_stream', `Rule ${stranger.name} is on stream ${stranger.stream.name}, which no file under streams/ exports`, {
+      hint: 'Export it there.',
+    })
   for (const table of project.tables) refuseStranger(table, project)
   const lake = await openLake({ objects, duck, tables: project.tables, logger })
   const sources = chooseSources(project.streams, feed)
@@ -97,10 +100,13 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
   if (!from) return
   const known = from.kind === 'stream' ? streams : tables
   if (known.some((one) => one.name === from.name)) return
-  throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, { hint: 'Export it there.' })
+  throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, {
+    hint: 'Export it there.',
+  })
 }
 
-const isFedBy = ({ options }: Table, stream: Stream): boolean => options.sql === undefined && options.from?.kind === 'stream' && options.from.name === stream.name
+const isFedBy = ({ options }: Table, stream: Stream): boolean =>
+  options.sql === undefined && options.from?.kind === 'stream' && options.from.name === stream.name
 
 function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, { source: Source; rate: number }> {
   const chosen = new Map<string, { source: Source; rate: number }>()

@@ -87,7 +87,11 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     for (const untap of taps.values()) untap()
     taps.clear()
     if (![...listeners].some(({ onRows }) => onRows)) return
-    for (const [name, runtime] of pipeline?.streams ?? []) taps.set(name, runtime.tap((_, batch) => tell((listener) => listener.onRows?.(name, batch))))
+    for (const [name, runtime] of pipeline?.streams ?? [])
+      taps.set(
+        name,
+        runtime.tap((_, batch) => tell((listener) => listener.onRows?.(name, batch))),
+      )
   }
 
   try {
@@ -107,7 +111,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     closers.push(() => query.close())
 
     const build = (project: Project): Promise<Pipeline> =>
-      buildPipeline({ project, engines, alerts, feed: feed ?? { simulation: {}, once: true }, logger, onTable: (table) => tell((listener) => listener.onTable?.(table)) })
+      buildPipeline({
+        project,
+        engines,
+        alerts,
+        feed: feed ?? { simulation: {}, once: true },
+        logger,
+        onTable: (table) => tell((listener) => listener.onTable?.(table)),
+      })
 
     // Requests are answered from the old pipeline until the new one has started: taking records needs no running lanes.
     const start = async (next: Pipeline): Promise<void> => {
@@ -138,7 +149,10 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         await engines.eventLog.trim()
         await alerts.trim(Date.now() - ALERT_HISTORY_MS)
       }
-      const trimming = setInterval(() => void trim().catch((error: unknown) => logger.warn('platform.trim_failed', { error: toLagoaError(error) })), RETENTION_MS)
+      const trimming = setInterval(
+        () => void trim().catch((error: unknown) => logger.warn('platform.trim_failed', { error: toLagoaError(error) })),
+        RETENTION_MS,
+      )
       closers.push(async () => {
         clearInterval(trimming)
         rates.stop()

@@ -13,7 +13,8 @@ export async function openScratch(home: string): Promise<Scratch> {
   const folder = join(root, String(process.pid))
   await make(root)
   // Two engines that spilled into one folder would overwrite each other's files.
-  for (const name of await readdir(root)) if (!isAlive(Number(name)) || name === String(process.pid)) await rm(join(root, name), { recursive: true, force: true }).catch(() => undefined)
+  for (const name of await readdir(root))
+    if (!isAlive(Number(name)) || name === String(process.pid)) await rm(join(root, name), { recursive: true, force: true }).catch(() => undefined)
   await make(folder)
   return { folder, remove: () => rm(folder, { recursive: true, force: true }) }
 }

@@ -12,7 +12,9 @@ export function shownValue(path: readonly string[], value: unknown): string {
 
 /** The same text with `***` for each password in an address, such as `postgresql://user:***@host/database`. */
 export function hidePasswords(text: string): string {
-  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/]*@/gi, '$1:***@').replaceAll(/([?&](?:password|sslpassword|token|secret)=)[^\s&"']*/gi, '$1***')
+  return text
+    .replaceAll(/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/]*@/gi, '$1:***@')
+    .replaceAll(/([?&](?:password|sslpassword|token|secret)=)[^\s&"']*/gi, '$1***')
 }
 
 /** A configuration for people to read. */

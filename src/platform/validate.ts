@@ -7,7 +7,8 @@ import type { Stream } from '../streams/index.ts'
 
 const Duration = z.union([z.string(), z.number()])
 const Fields = z.record(z.string(), z.instanceof(Field, { error: 'is not a field: write t.string(), t.double(), ...' }))
-const Reference = (kind: 'stream' | 'table'): z.ZodType => z.custom((value) => typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind, { error: `is not a ${kind}` })
+const Reference = (kind: 'stream' | 'table'): z.ZodType =>
+  z.custom((value) => typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind, { error: `is not a ${kind}` })
 
 const StreamOptions = z.strictObject({
   schema: Fields,
@@ -29,7 +30,15 @@ const TableOptions = z.strictObject({
   window: z.strictObject({ column: z.string(), source: z.string(), size: Duration }).optional(),
   columns: Fields.optional(),
   partitionBy: z.array(z.string()).optional(),
-  expect: z.record(z.string(), z.strictObject({ severity: z.enum(['warn', 'quarantine', 'fail']), condition: z.string() }, { error: "is not an expectation: write warn('...'), quarantine('...') or fail('...')" })).optional(),
+  expect: z
+    .record(
+      z.string(),
+      z.strictObject(
+        { severity: z.enum(['warn', 'quarantine', 'fail']), condition: z.string() },
+        { error: "is not an expectation: write warn('...'), quarantine('...') or fail('...')" },
+      ),
+    )
+    .optional(),
   every: Duration.optional(),
   description: z.string().optional(),
 })
@@ -78,7 +87,9 @@ function checkReferences(source: Sql | string | undefined, what: string): void {
   for (const [index, part] of source.parts.entries()) {
     if (part === undefined) {
       const before = (source.strings[index] ?? '').trimStart().slice(-40)
-      throw invalid('project.unknown_reference', `${what}: what stands in the SQL after "${before}" is undefined`, { hint: 'A column or table of that name does not exist; check its spelling.' })
+      throw invalid('project.unknown_reference', `${what}: what stands in the SQL after "${before}" is undefined`, {
+        hint: 'A column or table of that name does not exist; check its spelling.',
+      })
     }
     if (typeof part === 'object' && part?.kind === 'sql') checkReferences(part, what)
   }
@@ -89,11 +100,17 @@ function checkStream({ name, schema, options }: Stream, file: string): void {
   const what = `${file}: stream ${name}`
   if (fields.length === 0) throw invalid('project.empty_schema', `${what} has no fields`, { hint: 'Give schema: at least one, such as { value: t.double() }.' })
   const odd = fields.find((field) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(field))
-  if (odd !== undefined) throw invalid('project.field_name', `${what}: "${odd}" cannot be a field name`, { hint: 'Use letters, digits and underscores, no digit first.' })
-  for (const [option, field] of [['key', options.key], ['eventTime', options.eventTime]] as const) {
+  if (odd !== undefined)
+    throw invalid('project.field_name', `${what}: "${odd}" cannot be a field name`, { hint: 'Use letters, digits and underscores, no digit first.' })
+  for (const [option, field] of [
+    ['key', options.key],
+    ['eventTime', options.eventTime],
+  ] as const) {
     if (field === undefined || fields.includes(field)) continue
     const near = closest(field, fields)
-    throw invalid('project.unknown_field', `${what}: ${option} names ${field}, which the schema does not have`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its fields are: ${fields.join(', ')}.` })
+    throw invalid('project.unknown_field', `${what}: ${option} names ${field}, which the schema does not have`, {
+      hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its fields are: ${fields.join(', ')}.`,
+    })
   }
   if (options.eventTime !== undefined && schema[options.eventTime]?.type !== 'timestamp') {
     throw invalid('project.event_time', `${what}: eventTime ${options.eventTime} is no timestamp`, { hint: 'Declare it with t.timestamp().' })

@@ -28,7 +28,9 @@ export function watchProject(folder: string, onChange: () => void, onFailure: (e
   }
   /** Each folder that may hold project files is watched by itself, so that the state beside them is never walked. */
   const look = (): void => {
-    const names = readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() && !entry.name.startsWith('.') && !IGNORED.has(entry.name) ? [entry.name] : []))
+    const names = readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() && !entry.name.startsWith('.') && !IGNORED.has(entry.name) ? [entry.name] : [],
+    )
     for (const [name, watcher] of below) {
       if (names.includes(name)) continue
       watcher.close()

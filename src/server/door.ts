@@ -51,7 +51,8 @@ async function listen(http: HttpServer, host: string, port: number): Promise<voi
     })
   } catch (cause) {
     if (errno(cause) === 'EADDRINUSE') throw await portTaken(host, port, cause)
-    if (errno(cause) === 'EACCES') throw denied('http.port_denied', `This user may not listen on port ${port}`, { hint: 'Choose a port from 1024 up, such as --port 8080.', cause })
+    if (errno(cause) === 'EACCES')
+      throw denied('http.port_denied', `This user may not listen on port ${port}`, { hint: 'Choose a port from 1024 up, such as --port 8080.', cause })
     if (errno(cause) === 'EADDRNOTAVAIL') throw denied('http.no_address', `This machine has no address ${host}`, { hint: 'Use --host 127.0.0.1.', cause })
     throw cause
   }
@@ -60,7 +61,11 @@ async function listen(http: HttpServer, host: string, port: number): Promise<voi
 async function portTaken(host: string, port: number, cause: unknown): Promise<LagoaError> {
   const project = await lagoaAt(urlOf(host, port))
   const other = `Choose another: --port ${port < 65_535 ? port + 1 : 8080}, or --port 0 for any free one.`
-  if (project !== null) return conflict('http.lagoa_runs', `Port ${port} on ${host} is in use by another Lagoa, which runs ${project}`, { hint: `It is at ${urlOf(host, port)}. ${other}`, cause })
+  if (project !== null)
+    return conflict('http.lagoa_runs', `Port ${port} on ${host} is in use by another Lagoa, which runs ${project}`, {
+      hint: `It is at ${urlOf(host, port)}. ${other}`,
+      cause,
+    })
   return conflict('http.port_taken', `Port ${port} on ${host} is in use by another program`, { hint: other, cause })
 }
 

@@ -14,17 +14,32 @@ export function openApi(routes: readonly Route[], version: string): Record<strin
       'x-access': route.access,
       parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],
       ...(route.body || route.bodyTypes
-        ? { requestBody: { required: true, content: Object.fromEntries((route.bodyTypes ?? ['application/json']).map((type) => [type, { schema: route.body ? json(route.body, 'input') : {} }])) } }
+        ? {
+            requestBody: {
+              required: true,
+              content: Object.fromEntries(
+                (route.bodyTypes ?? ['application/json']).map((type) => [type, { schema: route.body ? json(route.body, 'input') : {} }]),
+              ),
+            },
+          }
         : {}),
       responses: {
-        [String(route.answerStatus ?? 200)]: { description: 'The answer', ...(route.answer ? { content: { 'application/json': { schema: json(route.answer, 'output') } } } : {}) },
+        [String(route.answerStatus ?? 200)]: {
+          description: 'The answer',
+          ...(route.answer ? { content: { 'application/json': { schema: json(route.answer, 'output') } } } : {}),
+        },
         default: { description: 'What went wrong', content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } } },
       },
     }
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Lagoa', version, description: 'Streams, live cache, alerts and a Delta lakehouse.', license: { name: 'Apache-2.0', identifier: 'Apache-2.0' } },
+    info: {
+      title: 'Lagoa',
+      version,
+      description: 'Streams, live cache, alerts and a Delta lakehouse.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
     paths,
     components: { schemas: { Error: json(ErrorShape, 'output') } },
   }

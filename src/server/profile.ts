@@ -36,7 +36,10 @@ async function profile(query: Query, name: string, snapshot: Snapshot): Promise<
   const rows = async (sql: string): Promise<readonly (readonly unknown[])[]> => (await query.run(sql, { versions, limit: 10_000 })).rows
 
   const distinct = (snapshot.rowCount ?? Number.POSITIVE_INFINITY) <= EXACT_DISTINCT ? 'count(distinct ' : 'approx_count_distinct('
-  const facts = fields.map(({ name: column }) => `count(*) filter (where ${quoteName(column)} is null), ${distinct}${quoteName(column)}), min(${quoteName(column)}), max(${quoteName(column)})`)
+  const facts = fields.map(
+    ({ name: column }) =>
+      `count(*) filter (where ${quoteName(column)} is null), ${distinct}${quoteName(column)}), min(${quoteName(column)}), max(${quoteName(column)})`,
+  )
   const [row = []] = await rows(`select count(*), ${facts.join(', ')} from ${source}`)
   const count = Number(row[0] ?? 0)
   const columns = await Promise.all(
@@ -56,7 +59,14 @@ async function profile(query: Query, name: string, snapshot: Snapshot): Promise<
   return { version: snapshot.version, sampled, columns }
 }
 
-async function bars(rows: (sql: string) => Promise<readonly (readonly unknown[])[]>, source: string, column: string, type: string, min: unknown, max: unknown): Promise<number[]> {
+async function bars(
+  rows: (sql: string) => Promise<readonly (readonly unknown[])[]>,
+  source: string,
+  column: string,
+  type: string,
+  min: unknown,
+  max: unknown,
+): Promise<number[]> {
   const quoted = quoteName(column)
   const time = type === 'timestamp' || type === 'date'
   const number = time ? `epoch_ms(${quoted}::timestamp)` : quoted
@@ -68,7 +78,9 @@ async function bars(rows: (sql: string) => Promise<readonly (readonly unknown[])
   }
   if (!Number.isFinite(from) || !Number.isFinite(until) || from === until) return [1]
   const counts = Array.from<number>({ length: BARS }).fill(0)
-  const found = await rows(`select least(${BARS - 1}, floor((${number} - ${from}) * ${BARS}.0 / ${until - from}))::int as bar, count(*) from ${source} where ${quoted} is not null group by 1`)
+  const found = await rows(
+    `select least(${BARS - 1}, floor((${number} - ${from}) * ${BARS}.0 / ${until - from}))::int as bar, count(*) from ${source} where ${quoted} is not null group by 1`,
+  )
   for (const [bar, value] of found) if (typeof bar === 'number' && bar >= 0) counts[bar] = Number(value)
   return counts
 }

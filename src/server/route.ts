@@ -37,7 +37,12 @@ interface Declaration<P extends z.ZodObject, Q extends z.ZodObject, B extends z.
   readonly body?: B
   readonly answer: A
   readonly answerStatus?: 200 | 201 | 202
-  readonly handle: (request: { readonly params: z.output<P>; readonly query: z.output<Q>; readonly body: z.output<B>; readonly context: HttpContext }) => Promise<z.input<A>>
+  readonly handle: (request: {
+    readonly params: z.output<P>
+    readonly query: z.output<Q>
+    readonly body: z.output<B>
+    readonly context: HttpContext
+  }) => Promise<z.input<A>>
 }
 
 /** A route that takes and answers JSON. */
@@ -65,7 +70,9 @@ export function check<S extends z.ZodType>(schema: S | undefined, value: unknown
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
   const path = issue?.path.map(String).join('.') ?? ''
-  throw invalid('http.invalid_request', `${path === '' ? where : `${path} in ${where}`}: ${issue?.message ?? 'not valid'}`, { hint: 'See /docs for what this route takes.' })
+  throw invalid('http.invalid_request', `${path === '' ? where : `${path} in ${where}`}: ${issue?.message ?? 'not valid'}`, {
+    hint: 'See /docs for what this route takes.',
+  })
 }
 
 async function jsonBody(context: HttpContext): Promise<unknown> {

@@ -78,7 +78,10 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     if (error.kind === 'bug') logger.error('http.failed', { requestId, method: context.req.method, path: context.req.path, error })
     const { message, hint } = errorBody(error)
     const body = errorBody(new LagoaError(error.kind, error.code, hidePasswords(message), { hint }), requestId)
-    return Response.json({ error: body }, { status: error.code === 'lake.expectation_failed' ? 422 : ERROR_KINDS[error.kind].status, headers: { 'x-request-id': requestId } })
+    return Response.json(
+      { error: body },
+      { status: error.code === 'lake.expectation_failed' ? 422 : ERROR_KINDS[error.kind].status, headers: { 'x-request-id': requestId } },
+    )
   })
 
   overview.start()
@@ -100,7 +103,8 @@ function guard(context: HttpContext): void {
   const host = context.req.header('host') ?? ''
   if (!isLoopbackName(hostName(host))) throw denied('http.host', `The Host ${host} is not this machine`, { hint: 'Use http://127.0.0.1 or http://localhost.' })
   const origin = context.req.header('origin')
-  if (origin !== undefined && origin !== `http://${host}`) throw denied('http.origin', `Pages of ${origin} may not call this API`, { hint: 'Call it from a program, or from the console itself.' })
+  if (origin !== undefined && origin !== `http://${host}`)
+    throw denied('http.origin', `Pages of ${origin} may not call this API`, { hint: 'Call it from a program, or from the console itself.' })
   if (Number(context.req.header('content-length') ?? 0) > LARGEST_BODY) refuseBody()
 }
 

@@ -47,7 +47,8 @@ export function docsPages(app: App): void {
     context.header('content-security-policy', POLICY)
     return context.html(DOCS)
   })
-  for (const name of ['swagger-ui.css', 'swagger-ui-bundle.js']) app.get(`/docs/${name}`, (context) => sendFile(context, folder, `/${name}`, 'public, max-age=86400'))
+  for (const name of ['swagger-ui.css', 'swagger-ui-bundle.js'])
+    app.get(`/docs/${name}`, (context) => sendFile(context, folder, `/${name}`, 'public, max-age=86400'))
   app.get('/docs/start.js', (context) => {
     context.header('content-type', 'text/javascript; charset=utf-8')
     return context.body("SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true })")

@@ -33,7 +33,9 @@ export const System = z.object({
   now: z.number(),
   memoryBytes: z.number().describe('All processes of Lagoa together, proportional set size'),
   services: z.array(ServiceHealth),
-  problems: z.array(z.object({ code: z.string(), message: z.string(), hint: z.string().optional(), file: z.string().optional() })).describe('What is wrong with the project as loaded'),
+  problems: z
+    .array(z.object({ code: z.string(), message: z.string(), hint: z.string().optional(), file: z.string().optional() }))
+    .describe('What is wrong with the project as loaded'),
 })
 
 export const SinkShape = z.object({
@@ -56,7 +58,9 @@ export const StreamShape = z.object({
   records: z.number().describe('Records ever taken'),
   deadLetters: z.number(),
   perSecond: z.number().describe('Records per second over the last ten seconds'),
-  source: z.object({ kind: z.string(), state: z.enum(['running', 'paused', 'ended', 'failed']), records: z.number(), blank: z.number(), error: z.string().optional() }).optional(),
+  source: z
+    .object({ kind: z.string(), state: z.enum(['running', 'paused', 'ended', 'failed']), records: z.number(), blank: z.number(), error: z.string().optional() })
+    .optional(),
   sinks: z.array(SinkShape),
 })
 export const StreamList = page(StreamShape)
@@ -75,7 +79,10 @@ export const ProduceAnswer = z.object({
   accepted: z.number(),
   rejected: z.number(),
   results: z.array(
-    z.union([z.object({ partition: z.number(), offset: z.number() }), z.object({ error: z.object({ code: z.string(), message: z.string(), field: z.string().optional() }) })]),
+    z.union([
+      z.object({ partition: z.number(), offset: z.number() }),
+      z.object({ error: z.object({ code: z.string(), message: z.string(), field: z.string().optional() }) }),
+    ]),
   ),
 })
 
@@ -177,7 +184,9 @@ export const RuleShape = z.object({
   fired: z.number(),
   queued: z.number(),
   firing: z.number().describe('Fingerprints that are firing now'),
-  limits: z.array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() })).describe('Plain comparisons in the condition, for charts'),
+  limits: z
+    .array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() }))
+    .describe('Plain comparisons in the condition, for charts'),
 })
 export const RuleList = page(RuleShape)
 
@@ -214,7 +223,16 @@ export const Overview = z.object({
     keptShare: z.number().nullable().describe('Silver rows per bronze row, quarantined and duplicate rows left out'),
     consumers: z.array(z.object({ name: z.string(), detail: z.string() })),
   }),
-  attention: z.array(z.object({ id: z.string(), severity: z.enum(['error', 'warning']), kind: z.enum(['alert', 'check', 'table', 'sink', 'service', 'project', 'stale']), title: z.string(), detail: z.string(), link: z.string() })),
+  attention: z.array(
+    z.object({
+      id: z.string(),
+      severity: z.enum(['error', 'warning']),
+      kind: z.enum(['alert', 'check', 'table', 'sink', 'service', 'project', 'stale']),
+      title: z.string(),
+      detail: z.string(),
+      link: z.string(),
+    }),
+  ),
 })
 
 /**
@@ -223,7 +241,17 @@ export const Overview = z.object({
  */
 export const LiveMessage = z.object({
   at: z.number(),
-  live: z.record(z.string(), z.object({ keys: z.array(z.string()), times: z.array(z.number()), fields: z.record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.null()]))), dropped: z.number() })).optional(),
+  live: z
+    .record(
+      z.string(),
+      z.object({
+        keys: z.array(z.string()),
+        times: z.array(z.number()),
+        fields: z.record(z.string(), z.array(z.union([z.number(), z.string(), z.boolean(), z.null()]))),
+        dropped: z.number(),
+      }),
+    )
+    .optional(),
   rates: z.record(z.string(), z.number()).optional(),
   alerts: z.array(AlertShape).optional(),
   tables: z.array(z.object({ name: z.string(), version: z.number(), rows: z.number().nullable() })).optional(),

@@ -34,7 +34,9 @@ export function deadLetterSink(stream: string, log: EventLog): Sink {
       const id = `dead-letters/${partition}`
       const done = (await log.producerState(topic, id))?.sequence ?? -1
       for (const lot of lots(bad.filter(({ offset }) => offset > done))) {
-        await log.append(topic, 0, encodeDeadLetters(lot.map((record) => fromBad(record, partition))), { producer: { id, sequence: lot.at(-1)?.offset ?? done } })
+        await log.append(topic, 0, encodeDeadLetters(lot.map((record) => fromBad(record, partition))), {
+          producer: { id, sequence: lot.at(-1)?.offset ?? done },
+        })
       }
     },
   }

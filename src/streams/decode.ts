@@ -2,7 +2,7 @@
  * From bytes to typed columns, once for all sinks: parse the JSON, bring it to the schema, check every field.
  * A record that fails is set aside with the reason; its neighbours are not touched.
  */
-import { emptyColumn, jsonValue, truncateRows, type Field, type NumberColumn, type RowColumn, type Schema, type TextColumn } from '../base/index.ts'
+import { emptyColumn, truncateRows, type Field, type NumberColumn, type RowColumn, type Schema, type TextColumn } from '../base/index.ts'
 import { jsonArrayText, recordsOf, type RecordBatch, type RecordView } from './log/batch.ts'
 import { parseDate, parseTimestamp } from './time.ts'
 import type { BadRecord, DecodedBatch } from './sink.ts'
@@ -30,7 +30,10 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
 
   const write = (setters: readonly Setter[], row: number, message: unknown): Refusal | null => {
     if (!isRecord(message)) {
-      return { code: 'not_an_object', reason: `a record must be a JSON object, this is ${message === null ? 'null' : Array.isArray(message) ? 'an array' : `a ${typeof message}`}` }
+      return {
+        code: 'not_an_object',
+        reason: `a record must be a JSON object, this is ${message === null ? 'null' : Array.isArray(message) ? 'an array' : `a ${typeof message}`}`,
+      }
     }
     let record = message
     if (upcast) {
@@ -101,11 +104,6 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Row `row` as the JSON object that the API shows. */
-export function rowObject(rows: DecodedBatch['rows'], row: number): Record<string, string | number | boolean | null> {
-  return Object.fromEntries(rows.columns.map((column) => [column.name, jsonValue(column, row)]))
-}
-
 /** All values by one parse; null when they are not what their writer said, to be read one by one. */
 function parseAll(batch: RecordBatch): readonly unknown[] | null {
   try {
@@ -119,7 +117,8 @@ function parseAll(batch: RecordBatch): readonly unknown[] | null {
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 function parseOne(value: Buffer): { readonly message: unknown } | { readonly refusal: Refusal } {
-  if (value.length > MAX_RECORD_BYTES) return { refusal: { code: 'too_large', reason: `the record has ${value.length} bytes, at most ${MAX_RECORD_BYTES} are taken` } }
+  if (value.length > MAX_RECORD_BYTES)
+    return { refusal: { code: 'too_large', reason: `the record has ${value.length} bytes, at most ${MAX_RECORD_BYTES} are taken` } }
   let text: string
   try {
     text = utf8.decode(value)
@@ -151,7 +150,11 @@ interface Fault {
 }
 
 function setterOf(column: RowColumn): Setter {
-  return { name: column.name, inherited: column.name in Object.prototype, set: column.kind === 'text' ? setText(column) : column.field.type === 'double' ? setDouble(column) : setNumber(column) }
+  return {
+    name: column.name,
+    inherited: column.name in Object.prototype,
+    set: column.kind === 'text' ? setText(column) : column.field.type === 'double' ? setDouble(column) : setNumber(column),
+  }
 }
 
 function setText({ field, values }: TextColumn): Setter['set'] {

@@ -22,13 +22,19 @@ export function planLive(stream: Stream): LivePlan | null {
   if (!live) return null
   const where = `Stream ${stream.name}`
   if (!Object.hasOwn(stream.schema, live.by)) {
-    throw invalid('streams.live_by', `${where}: live.by names the field ${live.by}, which the schema does not have`, { hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.` })
+    throw invalid('streams.live_by', `${where}: live.by names the field ${live.by}, which the schema does not have`, {
+      hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.`,
+    })
   }
   const ttlMs = live.ttl === undefined ? null : parseDuration(live.ttl)
-  if (live.ttl !== undefined && ttlMs === null) throw invalid('streams.live_ttl', `${where}: "${live.ttl}" is no duration`, { hint: "Write ttl: '1h', for example." })
+  if (live.ttl !== undefined && ttlMs === null)
+    throw invalid('streams.live_ttl', `${where}: "${live.ttl}" is no duration`, { hint: "Write ttl: '1h', for example." })
   const parts = (live.key ?? `${stream.name}:{${live.by}}`).split(/\{([^}]*)\}/)
   const unknown = parts.find((part, index) => index % 2 === 1 && !Object.hasOwn(stream.schema, part))
-  if (unknown !== undefined) throw invalid('streams.live_key', `${where}: live.key names the field ${unknown}, which the schema does not have`, { hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.` })
+  if (unknown !== undefined)
+    throw invalid('streams.live_key', `${where}: live.key names the field ${unknown}, which the schema does not have`, {
+      hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.`,
+    })
   if ((stream.options.partitions ?? 1) > 1 && stream.options.key !== live.by) {
     throw invalid('streams.live_order', `${where}: with several partitions only records of one key keep their order, so live.by must be the key`, {
       hint: `Set key: '${live.by}', or partitions: 1.`,
@@ -70,7 +76,12 @@ function coalesce(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch
       const name = isPlain && by.kind === 'text' ? (by.values[row] ?? '') : plan.keyOf(rows, row)
       if (writes.has(name)) continue
       const key = isPlain && by.kind === 'text' ? plan.prefix + name : name
-      writes.set(name, { key, fields: fieldsOf(rows.columns, row), ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }), order: { source, offset: offsets[row] ?? 0 } })
+      writes.set(name, {
+        key,
+        fields: fieldsOf(rows.columns, row),
+        ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }),
+        order: { source, offset: offsets[row] ?? 0 },
+      })
     }
   }
   return [...writes.values()]

@@ -27,7 +27,11 @@ export interface OffsetKey {
 }
 
 export async function loadOffset(records: Records, key: OffsetKey): Promise<number | null> {
-  const [row] = await records.query<{ next_offset: number }>('select next_offset from stream_offset where stream = $1 and sink = $2 and partition = $3', [key.stream, key.sink, key.partition])
+  const [row] = await records.query<{ next_offset: number }>('select next_offset from stream_offset where stream = $1 and sink = $2 and partition = $3', [
+    key.stream,
+    key.sink,
+    key.partition,
+  ])
   return row?.next_offset ?? null
 }
 
@@ -39,7 +43,12 @@ export async function loadOffsets(records: Records, stream: string): Promise<{ s
 export async function moveOffset(tx: Queryable, key: OffsetKey, from: number | null, to: number): Promise<void> {
   const moved =
     from === null
-      ? await tx.query('insert into stream_offset (stream, sink, partition, next_offset) values ($1, $2, $3, $4) on conflict do nothing returning 1', [key.stream, key.sink, key.partition, to])
+      ? await tx.query('insert into stream_offset (stream, sink, partition, next_offset) values ($1, $2, $3, $4) on conflict do nothing returning 1', [
+          key.stream,
+          key.sink,
+          key.partition,
+          to,
+        ])
       : await tx.query(
           'update stream_offset set next_offset = $4, moved_at = clock_timestamp() where stream = $1 and sink = $2 and partition = $3 and next_offset = $5 returning 1',
           [key.stream, key.sink, key.partition, to, from],

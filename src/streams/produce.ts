@@ -6,7 +6,9 @@ import { encodeJson } from './log/batch.ts'
 import { partitionOf } from './log/partition.ts'
 import type { EventLog } from './log/port.ts'
 
-export type ProduceResult = { readonly partition: number; readonly offset: number } | { readonly error: { readonly code: string; readonly message: string; readonly field?: string } }
+export type ProduceResult =
+  | { readonly partition: number; readonly offset: number }
+  | { readonly error: { readonly code: string; readonly message: string; readonly field?: string } }
 
 /** A record as it came: parsed, or the reason why it could not be. */
 export type Incoming = { readonly message: unknown } | { readonly error: { readonly code: string; readonly message: string } }
@@ -37,7 +39,11 @@ export async function produce(stream: Stream, decoder: Decoder, log: EventLog, i
     for (let start = 0; start < values.length; start += LARGEST_APPEND) {
       const lot = indexes.slice(start, start + LARGEST_APPEND)
       try {
-        const { baseOffset } = await log.append(stream.name, partition, encodeJson(keys.slice(start, start + LARGEST_APPEND), values.slice(start, start + LARGEST_APPEND)))
+        const { baseOffset } = await log.append(
+          stream.name,
+          partition,
+          encodeJson(keys.slice(start, start + LARGEST_APPEND), values.slice(start, start + LARGEST_APPEND)),
+        )
         lot.forEach((index, i) => (results[index] = { partition, offset: baseOffset + i }))
         stored += lot.length
       } catch (error) {
@@ -56,7 +62,9 @@ export async function produce(stream: Stream, decoder: Decoder, log: EventLog, i
 
 const NOT_STORED = { code: 'not_stored', message: 'the record was not stored, because one before it could not be' }
 
-type Checked = { readonly key: string | null; readonly value: string } | { readonly error: { readonly code: string; readonly message: string; readonly field?: string } }
+type Checked =
+  | { readonly key: string | null; readonly value: string }
+  | { readonly error: { readonly code: string; readonly message: string; readonly field?: string } }
 
 function check(stream: Stream, decoder: Decoder, message: unknown): Checked {
   const refusal = decoder.check(message)
@@ -80,13 +88,17 @@ export function parseBody(bytes: Uint8Array, ndjson: boolean): Incoming[] {
     return Array.isArray(parsed.message) ? parsed.message.map((message: unknown) => ({ message })) : [parsed]
   }
   const records: Incoming[] = []
-  for (let start = 0; start < bytes.length; ) {
+  for (let start = 0; start < bytes.length;) {
     const newline = bytes.indexOf(0x0a, start)
     const end = newline < 0 ? bytes.length : newline
     const line = bytes.subarray(start, end)
     start = end + 1
     if (line.every((byte) => byte === 0x20 || byte === 0x0d || byte === 0x09)) continue
-    records.push(line.length > MAX_RECORD_BYTES ? { error: { code: 'too_large', message: `the line has ${line.length} bytes, at most ${MAX_RECORD_BYTES} are taken` } } : parse(line))
+    records.push(
+      line.length > MAX_RECORD_BYTES
+        ? { error: { code: 'too_large', message: `the line has ${line.length} bytes, at most ${MAX_RECORD_BYTES} are taken` } }
+        : parse(line),
+    )
   }
   return records
 }

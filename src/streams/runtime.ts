@@ -37,7 +37,14 @@ export interface StreamRuntime {
 export interface StreamStatus {
   readonly partitions: readonly PartitionOffsets[]
   readonly source: SourceStatus | undefined
-  readonly sinks: readonly { readonly name: string; readonly kind: Sink['kind']; readonly position: number; readonly lag: number; readonly state: 'running' | 'retrying' | 'stopped'; readonly error: string | undefined }[]
+  readonly sinks: readonly {
+    readonly name: string
+    readonly kind: Sink['kind']
+    readonly position: number
+    readonly lag: number
+    readonly state: 'running' | 'retrying' | 'stopped'
+    readonly error: string | undefined
+  }[]
 }
 
 /** A source waits while the slowest sink is this many records behind. */
@@ -72,7 +79,10 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
 
     async start() {
       const retainMs = parseDuration(stream.options.retention?.time ?? DEFAULT_RETENTION_MS)
-      if (retainMs === null) throw invalid('streams.retention', `Stream ${stream.name}: "${String(stream.options.retention?.time)}" is no duration`, { hint: "Write retention: { time: '7d' }, for example." })
+      if (retainMs === null)
+        throw invalid('streams.retention', `Stream ${stream.name}: "${String(stream.options.retention?.time)}" is no duration`, {
+          hint: "Write retention: { time: '7d' }, for example.",
+        })
       const topic = { partitions, retainMs, retainBytes: stream.options.retention?.bytes ?? DEFAULT_RETENTION_BYTES }
       await log.ensureTopic(stream.name, topic)
       await log.ensureTopic(deadLetterTopic(stream.name), { ...topic, partitions: 1 })

@@ -7,7 +7,10 @@ import { EXAMPLE, failure, lagoa, newHome, project, temporaryFolder } from '../h
 const home = newHome()
 const STREAM = "import { stream, t } from 'lagoa'\nexport const readings = stream('readings', { schema: { id: t.string() } })\n"
 
-async function refused(args: readonly string[], env: Readonly<Record<string, string>> = { LAGOA_HOME: home }): Promise<{ exit: number | null; code: string; text: string }> {
+async function refused(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = { LAGOA_HOME: home },
+): Promise<{ exit: number | null; code: string; text: string }> {
   const finished = await lagoa([...args, '--json'], { env })
   const { code, message, hint } = failure(finished)
   expect(finished.stderr).toBe('')
@@ -58,12 +61,17 @@ describe('a slip on the command line', () => {
   })
   test('without --json is told in words on standard error, with the code to look for', async () => {
     const { code, stdout, stderr } = await lagoa(['strat'])
-    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: 'Error There is no command strat\n  Did you mean lagoa start?\n  cli.unknown_command\n' })
+    expect({ code, stdout, stderr }).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: 'Error There is no command strat\n  Did you mean lagoa start?\n  cli.unknown_command\n',
+    })
   })
 })
 
 describe('a broken setting', () => {
-  const withConfig = (text: string): string => project({ 'lagoa.config.ts': `import { defineConfig } from 'lagoa'\nexport default ${text}\n`, 'streams/readings.ts': STREAM })
+  const withConfig = (text: string): string =>
+    project({ 'lagoa.config.ts': `import { defineConfig } from 'lagoa'\nexport default ${text}\n`, 'streams/readings.ts': STREAM })
 
   test.each([
     ['defineConfig({ htpp: { port: 1 } })', 'config.unknown_key', 'There is no setting htpp (in lagoa.config.ts) | Did you mean http?'],

@@ -10,7 +10,11 @@ interface Report {
   readonly checks: readonly { readonly name: string; readonly state: string; readonly detail: string; readonly fix?: string }[]
 }
 
-async function examine(args: readonly string[], home: string, env: Readonly<Record<string, string>> = {}): Promise<Report & { code: number | null; stderr: string }> {
+async function examine(
+  args: readonly string[],
+  home: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Report & { code: number | null; stderr: string }> {
   const { code, stdout, stderr } = await lagoa(['doctor', ...args, '--json'], { home, env })
   return { code, stderr, ...(JSON.parse(stdout) as Report) }
 }

@@ -12,31 +12,99 @@ import { readings } from '../streams/readings.ts'
 export const raw = table('bronze.readings', { from: readings })
 `
 const sound = { 'streams/readings.ts': STREAM, 'tables/bronze.ts': BRONZE }
-const alert = (options: string): string => `import { alert, cel, queue } from 'lagoa'\nimport { readings } from '../streams/readings.ts'\nconst { co } = readings.c\nexport const high = alert('high', { on: readings, to: [queue('q')], ${options} })\n`
-const silver = (options: string): string => `import { sql, table } from 'lagoa'\nimport { raw } from './bronze.ts'\nexport const silver = table('silver.readings', { ${options} })\n`
+const alert = (options: string): string =>
+  `import { alert, cel, queue } from 'lagoa'\nimport { readings } from '../streams/readings.ts'\nconst { co } = readings.c\nexport const high = alert('high', { on: readings, to: [queue('q')], ${options} })\n`
+const silver = (options: string): string =>
+  `import { sql, table } from 'lagoa'\nimport { raw } from './bronze.ts'\nexport const silver = table('silver.readings', { ${options} })\n`
 
 const FAULTS: readonly (readonly [name: string, files: Readonly<Record<string, string>>, exit: number, code: string, text: string])[] = [
   ['a syntax error', { 'streams/readings.ts': 'export const x = {' }, 2, 'project.load', 'streams/readings.ts cannot be loaded'],
   ['a file that throws', { 'streams/readings.ts': "\n\nthrow new Error('no luck')" }, 2, 'project.load', 'no luck (streams/readings.ts:3'],
   ['an import of nothing', { ...sound, 'alerts/a.ts': "import '../streams/gone.ts'" }, 2, 'project.load', 'alerts/a.ts cannot be loaded'],
   ['an enum', { 'streams/readings.ts': 'export enum Colour { Red }' }, 2, 'project.load', 'streams/readings.ts'],
-  ['an unknown option', { 'streams/readings.ts': STREAM.replace('key:', 'kye:') }, 2, 'project.unknown_option', "option kye that does not exist | Did you mean key?"],
+  [
+    'an unknown option',
+    { 'streams/readings.ts': STREAM.replace('key:', 'kye:') },
+    2,
+    'project.unknown_option',
+    'option kye that does not exist | Did you mean key?',
+  ],
   ['an option of the wrong type', { 'streams/readings.ts': STREAM.replace("key: 'id'", 'key: 7') }, 2, 'project.invalid_option', 'stream readings: key'],
   ['a key that is no field', { 'streams/readings.ts': STREAM.replace("key: 'id'", "key: 'ids'") }, 2, 'project.unknown_field', 'Did you mean id?'],
   ['a field of no type', { 'streams/readings.ts': STREAM.replace('t.string()', "'string'") }, 2, 'project.invalid_option', 'is not a field'],
   ['an upcast that is no function', { 'streams/readings.ts': STREAM.replace("key: 'id'", 'upcast: 3') }, 2, 'project.invalid_option', 'upcast'],
-  ['a name that is taken', { ...sound, 'streams/twice.ts': STREAM }, 2, 'project.twice', 'streams/twice.ts: stream readings is declared in streams/readings.ts too'],
-  ['an unknown table in its SQL', { ...sound, 'tables/silver.ts': silver("sql: 'select * from bronze.reading'") }, 2, 'lake.unknown_table', 'Did you mean bronze.readings?'],
-  ['an unknown column in its SQL', { ...sound, 'tables/silver.ts': silver('sql: sql`select ${raw.c.cco} from ${raw}`') }, 2, 'project.unknown_reference', 'tables/silver.ts: table silver.readings'],
+  [
+    'a name that is taken',
+    { ...sound, 'streams/twice.ts': STREAM },
+    2,
+    'project.twice',
+    'streams/twice.ts: stream readings is declared in streams/readings.ts too',
+  ],
+  [
+    'an unknown table in its SQL',
+    { ...sound, 'tables/silver.ts': silver("sql: 'select * from bronze.reading'") },
+    2,
+    'lake.unknown_table',
+    'Did you mean bronze.readings?',
+  ],
+  [
+    'an unknown column in its SQL',
+    { ...sound, 'tables/silver.ts': silver('sql: sql`select ${raw.c.cco} from ${raw}`') },
+    2,
+    'project.unknown_reference',
+    'tables/silver.ts: table silver.readings',
+  ],
   ['broken SQL', { ...sound, 'tables/silver.ts': silver("sql: 'select from where'") }, 2, 'lake.sql_syntax', 'silver.readings'],
-  ['SQL that reads a file', { ...sound, 'tables/silver.ts': silver("sql: \"select * from read_csv('/etc/passwd')\"") }, 3, 'lake.sql_function', 'read_csv'],
-  ['tables in a circle', { ...sound, 'tables/silver.ts': silver("sql: 'select * from gold.a'"), 'tables/gold.ts': "import { table } from 'lagoa'\nexport const a = table('gold.a', { sql: 'select * from silver.readings' })" }, 2, 'lake.table_cycle', 'gold.a -> silver.readings -> gold.a'],
-  ['an impossible table name', { ...sound, 'tables/silver.ts': silver("sql: sql`select 1 as one`").replace('silver.readings', '../escape') }, 2, 'lake.table_name', 'cannot be a table name'],
-  ['a table of a stream that nobody exports', { 'streams/readings.ts': STREAM, 'tables/bronze.ts': "import { stream, t, table } from 'lagoa'\nexport const raw = table('bronze.x', { from: stream('hidden', { schema: { a: t.string() } }) })" }, 2, 'project.unknown_stream', 'Table bronze.x is from stream hidden'],
-  ['an alert on a stream that nobody exports', { ...sound, 'alerts/a.ts': "import { alert, cel, queue, stream, t } from 'lagoa'\nexport const high = alert('high', { on: stream('hidden', { schema: { a: t.double() } }), when: 'a > 1.0', to: [queue('q')] })" }, 2, 'project.unknown_stream', 'Rule high is on stream hidden'],
+  ['SQL that reads a file', { ...sound, 'tables/silver.ts': silver('sql: "select * from read_csv(\'/etc/passwd\')"') }, 3, 'lake.sql_function', 'read_csv'],
+  [
+    'tables in a circle',
+    {
+      ...sound,
+      'tables/silver.ts': silver("sql: 'select * from gold.a'"),
+      'tables/gold.ts': "import { table } from 'lagoa'\nexport const a = table('gold.a', { sql: 'select * from silver.readings' })",
+    },
+    2,
+    'lake.table_cycle',
+    'gold.a -> silver.readings -> gold.a',
+  ],
+  [
+    'an impossible table name',
+    { ...sound, 'tables/silver.ts': silver('sql: sql`select 1 as one`').replace('silver.readings', '../escape') },
+    2,
+    'lake.table_name',
+    'cannot be a table name',
+  ],
+  [
+    'a table of a stream that nobody exports',
+    {
+      'streams/readings.ts': STREAM,
+      'tables/bronze.ts':
+        "import { stream, t, table } from 'lagoa'\nexport const raw = table('bronze.x', { from: stream('hidden', { schema: { a: t.string() } }) })",
+    },
+    2,
+    'project.unknown_stream',
+    'Table bronze.x is from stream hidden',
+  ],
+  [
+    'an alert on a stream that nobody exports',
+    {
+      ...sound,
+      'alerts/a.ts':
+        "import { alert, cel, queue, stream, t } from 'lagoa'\nexport const high = alert('high', { on: stream('hidden', { schema: { a: t.double() } }), when: 'a > 1.0', to: [queue('q')] })",
+    },
+    2,
+    'project.unknown_stream',
+    'Rule high is on stream hidden',
+  ],
   ['a condition that is no CEL', { ...sound, 'alerts/a.ts': alert("when: 'co >'") }, 2, 'alerts.', 'high'],
   ['a condition on a field that is not there', { ...sound, 'alerts/a.ts': alert("when: 'cco > 1.0'") }, 2, 'alerts.', 'cco'],
-  ['an alert without a queue', { ...sound, 'alerts/a.ts': alert('when: cel`${co} > 1.0`').replace("to: [queue('q')], ", '') }, 2, 'project.invalid_option', 'alert high: to'],
+  [
+    'an alert without a queue',
+    { ...sound, 'alerts/a.ts': alert('when: cel`${co} > 1.0`').replace("to: [queue('q')], ", '') },
+    2,
+    'project.invalid_option',
+    'alert high: to',
+  ],
   ['nothing in it', { 'notes.txt': 'hello' }, 4, 'project.empty', 'streams/, tables/, alerts/'],
 ]
 
@@ -67,7 +135,10 @@ describe('a project with', () => {
     const home = newHome()
     const folder = project({
       ...sound,
-      'streams/readings.ts': STREAM.replace("key: 'id'", "key: 'id', source: simulate({ devices: ['a'], count: 5, reading: () => ({ co: 1 }) })").replace('stream, t', 'simulate, stream, t').replaceAll("id:", 'sensor:').replaceAll("'id'", "'sensor'"),
+      'streams/readings.ts': STREAM.replace("key: 'id'", "key: 'id', source: simulate({ devices: ['a'], count: 5, reading: () => ({ co: 1 }) })")
+        .replace('stream, t', 'simulate, stream, t')
+        .replaceAll('id:', 'sensor:')
+        .replaceAll("'id'", "'sensor'"),
       'tables/silver.ts': silver("sql: 'select nope from bronze.readings'"),
       'tables/other.ts': "import { table } from 'lagoa'\nexport const other = table('silver.zother', { sql: 'select count(*) as n from bronze.readings' })",
     })
@@ -106,4 +177,3 @@ describe('a file given by --data', () => {
     expect(told.message).toContain(path)
   })
 })
-

@@ -14,7 +14,12 @@ beforeAll(async () => {
 })
 
 const piped = (command: string): { status: number | null; stdout: string; stderr: string } => {
-  const { status, stdout, stderr } = spawnSync('/bin/sh', ['-c', command], { cwd: ROOT, encoding: 'utf8', env: { PATH: `${join(ROOT, 'node_modules/.bin')}:/usr/bin:/bin`, LAGOA_HOME: home }, maxBuffer: 64 * 1024 * 1024 })
+  const { status, stdout, stderr } = spawnSync('/bin/sh', ['-c', command], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    env: { PATH: `${join(ROOT, 'node_modules/.bin')}:/usr/bin:/bin`, LAGOA_HOME: home },
+    maxBuffer: 64 * 1024 * 1024,
+  })
   return { status, stdout, stderr }
 }
 const QUERY = `node src/cli/main.ts sql --project ${EXAMPLE} --limit 5000 'select * from bronze.sensor'`

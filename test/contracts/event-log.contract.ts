@@ -40,7 +40,7 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
     /** Every record from an offset on, in as many reads as it takes: [offset, value]. */
     async function readAll(from: EventLog, start = 0, partition = 0, limits: { maxRecords?: number; maxBytes?: number } = {}): Promise<[number, number][]> {
       const found: [number, number][] = []
-      for (let next = start; ; ) {
+      for (let next = start; ;) {
         const batches = await from.read(topic, partition, next, limits)
         if (batches.length === 0) return found
         for (const one of batches) {
@@ -142,7 +142,8 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
     })
 
     describe('idempotent producers', () => {
-      const marked = (through: EventLog, values: readonly number[], sequence: number, id = 'p') => through.append(topic, 0, batch(values), { producer: { id, sequence } })
+      const marked = (through: EventLog, values: readonly number[], sequence: number, id = 'p') =>
+        through.append(topic, 0, batch(values), { producer: { id, sequence } })
 
       it('store a sequence once', async () => {
         expect(await marked(log, [0, 1], 2)).toMatchObject({ baseOffset: 0, duplicate: false })
@@ -189,7 +190,7 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
         if (!log.capabilities.transactionalNotes) context.skip(`${log.capabilities.name} stores notes apart from records: a reader may see the records first`)
         let stop = false
         const watching = (async () => {
-          for (; !stop; ) {
+          for (; !stop;) {
             const state = await other.producerState(topic, 'p')
             const [end = 0] = await other.ends(topic)
             // Read in this order the end can only be later than the note.
@@ -212,7 +213,13 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
       })
 
       it('begins with the batch that holds the offset, from memory and from the engine alike', async () => {
-        for (const [from, to] of [[0, 3], [3, 4], [4, 10], [10, 12]] as const) await append(numbers(from, to))
+        for (const [from, to] of [
+          [0, 3],
+          [3, 4],
+          [4, 10],
+          [10, 12],
+        ] as const)
+          await append(numbers(from, to))
         for (let offset = 0; offset <= 12; offset++) {
           const here = await log.read(topic, 0, offset)
           const there = await other.read(topic, 0, offset)
@@ -243,7 +250,7 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
         const followed = Promise.all(
           [log, other].map(async (from) => {
             const seen: number[] = []
-            for (let next = 0; seen.length < 600; ) {
+            for (let next = 0; seen.length < 600;) {
               for (const one of await from.read(topic, 0, next)) {
                 for (const record of recordsOf(one)) if (record.offset >= next) seen.push(record.offset)
                 next = one.baseOffset + one.count
@@ -424,7 +431,11 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
         await log.ensureTopic(topic, { ...KEEP, partitions: 3 })
         await append(numbers(0, 2), 2)
         expect(await other.ends(topic)).toEqual([4, 0, 2])
-        expect((await other.offsets(topic)).map(({ partition, earliest, next }) => [partition, earliest, next])).toEqual([[0, 0, 4], [1, 0, 0], [2, 0, 2]])
+        expect((await other.offsets(topic)).map(({ partition, earliest, next }) => [partition, earliest, next])).toEqual([
+          [0, 0, 4],
+          [1, 0, 0],
+          [2, 0, 2],
+        ])
         expect(await readAll(other, 0, 2)).toEqual(placed(0, 2))
       })
 
@@ -435,8 +446,10 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
       })
 
       it('have names and partitions that Apache Kafka takes', async () => {
-        for (const name of ['', '.', '..', 'a b', 'a/b', 'é', 'a'.repeat(250)]) await expect(log.ensureTopic(name, KEEP)).rejects.toMatchObject({ code: 'streams.topic_name' })
-        for (const partitions of [0, -1, 1.5, 1025, Number.NaN]) await expect(log.ensureTopic(topic, { ...KEEP, partitions })).rejects.toMatchObject({ code: 'streams.partitions' })
+        for (const name of ['', '.', '..', 'a b', 'a/b', 'é', 'a'.repeat(250)])
+          await expect(log.ensureTopic(name, KEEP)).rejects.toMatchObject({ code: 'streams.topic_name' })
+        for (const partitions of [0, -1, 1.5, 1025, Number.NaN])
+          await expect(log.ensureTopic(topic, { ...KEEP, partitions })).rejects.toMatchObject({ code: 'streams.partitions' })
       })
     })
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { chromium, type Browser, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { EXAMPLE, newHome, start, type Started } from '../helpers/cli.ts'
+import { EXAMPLE, eventually, newHome, start, type Started } from '../helpers/cli.ts'
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => exists(path))
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
@@ -19,7 +19,7 @@ beforeAll(async () => {
   if (CHROMIUM === undefined) throw new Error('There is no Chromium; run: apt-get install -y chromium')
   browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
   // The screens are looked at once gold has rows.
-  await expect.poll(async () => ((await (await fetch(`${url}/api/v1/tables/gold.air_hourly`)).json()) as { rows: number | null }).rows, { timeout: 30_000 }).toBeGreaterThan(0)
+  await eventually('gold has rows', async () => (((await (await fetch(`${url}/api/v1/tables/gold.air_hourly`)).json()) as { rows: number | null }).rows ?? 0) > 0, 30_000)
 })
 
 afterAll(async () => {

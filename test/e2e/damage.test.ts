@@ -20,7 +20,13 @@ const DAMAGES: readonly (readonly [name: string, table: string, damage: (root: s
 
 const lastCommit = (root: string): string => {
   const log = join(root, '_delta_log')
-  return join(log, readdirSync(log).filter((name) => name.endsWith('.json')).sort().at(-1) ?? '')
+  return join(
+    log,
+    readdirSync(log)
+      .filter((name) => name.endsWith('.json'))
+      .sort()
+      .at(-1) ?? '',
+  )
 }
 const cut = (file: string): string => overwrite(file, readFileSync(file, 'utf8').slice(0, -25))
 const overwrite = (file: string, text: string): string => {
@@ -60,9 +66,20 @@ describe.each(DAMAGES)('%s', (_, table, damage) => {
     await eventually('records go on', async () => (await server.get<{ records: number }>('/api/v1/streams/sensor_raw')).records > 220)
     if (table !== 'bronze.sensor') {
       const before = items.find(({ name }) => name === 'bronze.sensor')?.rows ?? 0
-      await eventually('bronze goes on', async () => ((await server.get<System>('/api/v1/tables')).items.find(({ name }) => name === 'bronze.sensor')?.rows ?? 0) > before)
+      await eventually(
+        'bronze goes on',
+        async () => ((await server.get<System>('/api/v1/tables')).items.find(({ name }) => name === 'bronze.sensor')?.rows ?? 0) > before,
+      )
     }
-    expect((await fetch(`${server.url}/api/v1/query`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ sql: `select count(*) from ${table === 'gold.daily_exceedances' ? 'gold.air_hourly' : 'gold.daily_exceedances'}` }) })).status).toBe(200)
+    expect(
+      (
+        await fetch(`${server.url}/api/v1/query`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ sql: `select count(*) from ${table === 'gold.daily_exceedances' ? 'gold.air_hourly' : 'gold.daily_exceedances'}` }),
+        })
+      ).status,
+    ).toBe(200)
     expect((await lagoa(['tables', '--project', EXAMPLE], { home })).stdout).toContain('cannot be read')
     expect((await server.kill()).code).toBe(0)
   })

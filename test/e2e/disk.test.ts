@@ -20,7 +20,7 @@ function mounted(name: string, size: string): string | null {
   const at = join(folder, name)
   try {
     mkdirSync(at, { recursive: true })
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'lagoa-test', at], { stdio: 'ignore' })
+    execFileSync('/usr/bin/mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'lagoa-test', at], { stdio: 'ignore' })
     mounts.push(at)
     return at
   } catch {
@@ -28,7 +28,7 @@ function mounted(name: string, size: string): string | null {
   }
 }
 
-const remount = (at: string, options: string): unknown => execFileSync('mount', ['-o', `remount,${options}`, at], { stdio: 'ignore' })
+const remount = (at: string, options: string): unknown => execFileSync('/usr/bin/mount', ['-o', `remount,${options}`, at], { stdio: 'ignore' })
 
 /** Leaves this many bytes free. */
 function fill(at: string, free: number): string {
@@ -41,11 +41,12 @@ function fill(at: string, free: number): string {
 afterAll(async () => {
   for (const at of mounts) {
     await stopPostgres(join(at, 'home'))
-    execFileSync('umount', ['-l', at], { stdio: 'ignore' })
+    execFileSync('/usr/bin/umount', ['-l', at], { stdio: 'ignore' })
   }
 })
 
-const pass = (home: string): Promise<Finished> => lagoa(['start', '--project', EXAMPLE, '--data', path, '--once', '--rate', 'max', '--json'], { home, timeoutMs: 90_000 })
+const pass = (home: string): Promise<Finished> =>
+  lagoa(['start', '--project', EXAMPLE, '--data', path, '--once', '--rate', 'max', '--json'], { home, timeoutMs: 90_000 })
 
 function told(finished: Finished, code: string): void {
   const error = failure(finished)

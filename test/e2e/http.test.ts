@@ -18,11 +18,21 @@ beforeAll(async () => {
 
 interface Answer {
   readonly status: number
-  readonly body: { readonly error?: { readonly code: string; readonly message: string; readonly hint?: string; readonly requestId?: string }; readonly accepted?: number; readonly rejected?: number; readonly results?: readonly { readonly error?: { readonly code: string } }[]; readonly rows?: unknown[][] }
+  readonly body: {
+    readonly error?: { readonly code: string; readonly message: string; readonly hint?: string; readonly requestId?: string }
+    readonly accepted?: number
+    readonly rejected?: number
+    readonly results?: readonly { readonly error?: { readonly code: string } }[]
+    readonly rows?: unknown[][]
+  }
 }
 
 async function send(method: string, route: string, body?: string | Uint8Array<ArrayBuffer>, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
-  const answer = await fetch(server.url + route, { method, headers: { 'content-type': 'application/json', ...headers }, ...(body === undefined ? {} : { body }) })
+  const answer = await fetch(server.url + route, {
+    method,
+    headers: { 'content-type': 'application/json', ...headers },
+    ...(body === undefined ? {} : { body }),
+  })
   return { status: answer.status, body: (await answer.json()) as Answer['body'] }
 }
 
@@ -44,7 +54,8 @@ const query = (sql: string): Promise<Answer> => send('POST', '/api/v1/query', JS
 const good = { sensor: 'S', at: '2026-01-31T12:00:00Z', co: 1 }
 
 describe('records that are wrong', () => {
-  const post = (body: string | Uint8Array<ArrayBuffer>, type = 'application/json'): Promise<Answer> => send('POST', '/api/v1/streams/sensor_raw/records', body, { 'content-type': type })
+  const post = (body: string | Uint8Array<ArrayBuffer>, type = 'application/json'): Promise<Answer> =>
+    send('POST', '/api/v1/streams/sensor_raw/records', body, { 'content-type': type })
 
   test.each<readonly [string, string | Uint8Array<ArrayBuffer>, string]>([
     ['not JSON', '{"sensor": ', 'not_json'],
@@ -62,9 +73,19 @@ describe('records that are wrong', () => {
     expect({ status, accepted: told.accepted, code: told.results?.[0]?.error?.code }).toEqual({ status: 400, accepted: 0, code })
   })
   test('beside good ones do not keep those out; of duplicate keys the last counts', async () => {
-    const { status, body } = await post(`${JSON.stringify(good)}\nnonsense\n\n{"sensor":"D","co":9,"at":"2026-01-31T12:00:00Z","co":2}\n`, 'application/x-ndjson')
+    const { status, body } = await post(
+      `${JSON.stringify(good)}\nnonsense\n\n{"sensor":"D","co":9,"at":"2026-01-31T12:00:00Z","co":2}\n`,
+      'application/x-ndjson',
+    )
     expect({ status, accepted: body.accepted, rejected: body.rejected }).toEqual({ status: 200, accepted: 2, rejected: 1 })
-    await expect.poll(async () => (await server.get<{ items: { key: string; fields: { co: number } }[] }>('/api/v1/streams/sensor_raw/latest')).items.find(({ key }) => key === 'D')?.fields.co, { timeout: 5000 }).toBe(2)
+    await expect
+      .poll(
+        async () =>
+          (await server.get<{ items: { key: string; fields: { co: number } }[] }>('/api/v1/streams/sensor_raw/latest')).items.find(({ key }) => key === 'D')
+            ?.fields.co,
+        { timeout: 5000 },
+      )
+      .toBe(2)
   })
   test('of ten megabytes in one line are refused as too large', async () => {
     const { status, body } = await post(`{"sensor":"${'x'.repeat(10_000_000)}"}\n${JSON.stringify(good)}`, 'application/x-ndjson')
@@ -74,7 +95,10 @@ describe('records that are wrong', () => {
     const { status, body } = await post(`[${'1,'.repeat(200_000)}1]`)
     expect({ status, code: body.error?.code }).toEqual({ status: 413, code: 'streams.too_many_records' })
   })
-  test.each([['an empty body', ''], ['an empty array', '[]']])('as %s hold no records', async (_, body) => {
+  test.each([
+    ['an empty body', ''],
+    ['an empty array', '[]'],
+  ])('as %s hold no records', async (_, body) => {
     expect((await post(body)).status).toBe(400)
   })
 })
@@ -85,10 +109,20 @@ describe('a request', () => {
     expect(await send('POST', '/api/v1/query', large)).toMatchObject({ status: 413, body: { error: { code: 'http.body_too_large' } } })
     const status = await new Promise<number>((resolve, reject) => {
       const { hostname, port } = new URL(server.url)
-      const out = request({ host: hostname, port, agent: false, path: '/api/v1/query', method: 'POST', headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' } }, (response) => {
-        response.resume()
-        resolve(response.statusCode ?? 0)
-      })
+      const out = request(
+        {
+          host: hostname,
+          port,
+          agent: false,
+          path: '/api/v1/query',
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'transfer-encoding': 'chunked' },
+        },
+        (response) => {
+          response.resume()
+          resolve(response.statusCode ?? 0)
+        },
+      )
       out.on('error', reject)
       for (let i = 0; i < 17; i++) out.write('x'.repeat(1024 * 1024))
       out.end()
@@ -106,7 +140,11 @@ describe('a request', () => {
     expect(status).toBe(403)
     expect(text).toContain(code)
   })
-  test.each(['GET /api/v1/system HTTP/1.1\r\nHost:\r\n\r\n', 'GET /api/v1/system HTTP/1.0\r\n\r\n', 'GET http://evil.example/api/v1/system HTTP/1.1\r\nHost: evil.example\r\n\r\n'])('without a host of this machine is refused: %j', async (text) => {
+  test.each([
+    'GET /api/v1/system HTTP/1.1\r\nHost:\r\n\r\n',
+    'GET /api/v1/system HTTP/1.0\r\n\r\n',
+    'GET http://evil.example/api/v1/system HTTP/1.1\r\nHost: evil.example\r\n\r\n',
+  ])('without a host of this machine is refused: %j', async (text) => {
     const { hostname, port } = new URL(server.url)
     const answer = await new Promise<string>((done, failed) => {
       let said = ''
@@ -124,7 +162,15 @@ describe('a request', () => {
     expect((await raw({ host: host.replace('127.0.0.1', 'localhost'), origin: server.url.replace('127.0.0.1', 'localhost') })).status).toBe(200)
   })
   test('for nothing is answered with 404 in JSON', async () => {
-    for (const [method, route] of [['GET', '/api/v1/nothing'], ['POST', '/nothing'], ['DELETE', '/api/v1/streams'], ['GET', '/assets/nothing.js'], ['GET', '/assets/%ZZ'], ['GET', '/assets/%2e%2e%2f%2e%2e%2fpackage.json'], ['GET', '/assets/a%00b']] as const) {
+    for (const [method, route] of [
+      ['GET', '/api/v1/nothing'],
+      ['POST', '/nothing'],
+      ['DELETE', '/api/v1/streams'],
+      ['GET', '/assets/nothing.js'],
+      ['GET', '/assets/%ZZ'],
+      ['GET', '/assets/%2e%2e%2f%2e%2e%2fpackage.json'],
+      ['GET', '/assets/a%00b'],
+    ] as const) {
       const { status, body } = await send(method, route)
       expect({ route, status, code: body.error?.code }).toEqual({ route, status: 404, code: 'http.no_route' })
       expect(body.error?.requestId).toMatch(/^[0-9a-f-]{36}$/)
@@ -151,7 +197,16 @@ describe('a request', () => {
     const { status, body } = await send(method, route, method === 'POST' ? '{' : undefined)
     expect({ status, text: body.error?.message }).toMatchObject({ status: 400, text: expect.any(String) as string })
   })
-  test.each(['/api/v1/streams/nope', '/api/v1/streams/nope.dlq/records', '/api/v1/tables/silver.nope', '/api/v1/tables/silver.nope/rows', '/api/v1/tables/constructor', '/api/v1/streams/__proto__', '/api/v1/keys/nope', '/api/v1/tables/silver.readings/rows?version=999'])('for %s is answered with 404 and a hint', async (route) => {
+  test.each([
+    '/api/v1/streams/nope',
+    '/api/v1/streams/nope.dlq/records',
+    '/api/v1/tables/silver.nope',
+    '/api/v1/tables/silver.nope/rows',
+    '/api/v1/tables/constructor',
+    '/api/v1/streams/__proto__',
+    '/api/v1/keys/nope',
+    '/api/v1/tables/silver.readings/rows?version=999',
+  ])('for %s is answered with 404 and a hint', async (route) => {
     const { status, body } = await send('GET', route)
     expect(status).toBe(404)
     expect(body.error?.hint).toBeDefined()
@@ -183,8 +238,8 @@ describe('a query that reaches for more', () => {
     'pragma_database_list',
     'select 1; select 2',
     "set memory_limit = '100GB'",
-    "install httpfs",
-    "load httpfs",
+    'install httpfs',
+    'load httpfs',
     'create table t as select 1',
     'drop view silver.readings',
     'insert into silver.readings select * from silver.readings',
@@ -203,8 +258,8 @@ describe('a query that reaches for more', () => {
     "select * from query_table('silver.readings')",
     "select (select content from read_text('/etc/passwd'))",
     "with x as (select * from read_text('/etc/passwd')) select * from x",
-    "select * from memory.main.readings",
-    "call pragma_version()",
+    'select * from memory.main.readings',
+    'call pragma_version()',
     "select * from silver.readings where co in (select 1 from glob('/*'))",
     '',
     'select',
@@ -219,8 +274,11 @@ describe('a query that reaches for more', () => {
     expect(body.error?.message).not.toContain('root:')
   })
   test('does not keep honest ones from their answers at the same time', async () => {
-    const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => query(i % 2 === 0 ? 'select count(*) from silver.readings' : (FORBIDDEN[i % FORBIDDEN.length] ?? ''))))
-    for (const [i, { status, body }] of answers.entries()) if (i % 2 === 0) expect({ status, rows: Number(body.rows?.[0]?.[0]) >= 200 }).toEqual({ status: 200, rows: true })
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => query(i % 2 === 0 ? 'select count(*) from silver.readings' : (FORBIDDEN[i % FORBIDDEN.length] ?? ''))),
+    )
+    for (const [i, { status, body }] of answers.entries())
+      if (i % 2 === 0) expect({ status, rows: Number(body.rows?.[0]?.[0]) >= 200 }).toEqual({ status: 200, rows: true })
   })
   test.each([
     'select * from silver.readings limit 1;',

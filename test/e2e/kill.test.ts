@@ -15,7 +15,9 @@ const folder = temporaryFolder('kill')
 const small = join(folder, 'small.csv')
 const made = readings(3000)
 writeReadings(small, made)
-const source = existsSync(WHOLE) ? { path: WHOLE, expected: { rows: 9357, coMissing: 1683, no2Missing: 1642, matched: 388, episodes: 115 } } : { path: small, expected: expected(made) }
+const source = existsSync(WHOLE)
+  ? { path: WHOLE, expected: { rows: 9357, coMissing: 1683, no2Missing: 1642, matched: 388, episodes: 115 } }
+  : { path: small, expected: expected(made) }
 
 /** Mulberry32: the same rounds for the same seed. */
 function random(seed: number): () => number {
@@ -32,9 +34,15 @@ async function exact(home: string, data: string, wanted: typeof source.expected)
   const summary: Summary = good(await lagoa(['start', '--project', EXAMPLE, '--data', data, '--once', '--rate', 'max', '--json'], { home }))
   const { rows, coMissing, no2Missing, matched, episodes } = wanted
   expect(summary.streams).toEqual({ sensor_raw: { read: rows, dead_letter: 0 } })
-  expect(Object.fromEntries(['bronze.sensor', 'silver.readings', 'gold.air_hourly'].map((name) => [name, summary.tables[name]?.rows]))).toEqual({ 'bronze.sensor': rows, 'silver.readings': rows, 'gold.air_hourly': rows })
+  expect(Object.fromEntries(['bronze.sensor', 'silver.readings', 'gold.air_hourly'].map((name) => [name, summary.tables[name]?.rows]))).toEqual({
+    'bronze.sensor': rows,
+    'silver.readings': rows,
+    'gold.air_hourly': rows,
+  })
   expect(summary.alerts).toEqual({ air_critical: { matched, fired: matched, queued: matched }, air_episode: { matched, fired: episodes, queued: episodes } })
-  expect(await sql('select count(*), count(*) filter (where co is null), count(*) filter (where no2 is null) from silver.readings', { home })).toEqual([[rows, coMissing, no2Missing]])
+  expect(await sql('select count(*), count(*) filter (where co is null), count(*) filter (where no2 is null) from silver.readings', { home })).toEqual([
+    [rows, coMissing, no2Missing],
+  ])
   expect(await sql('select count(*), count(distinct _offset), max(_offset) from bronze.sensor', { home })).toEqual([[rows, rows, rows - 1]])
   expect(await sql('select sum(readings) from gold.air_hourly', { home })).toEqual([[String(rows)].map(Number)])
   expect(postgresOf(home)).toBeNull()

@@ -28,12 +28,15 @@ beforeAll(async () => {
   writeReadings(small, readings(300))
   await once(['--data', small], { home })
   server = await serve('dev', ['--project', project, '--data', small], { home })
-  await eventually('the file is taken', async () => (await server.get<{ sinks: { lag: number }[] }>('/api/v1/streams/sensor_raw')).sinks.every(({ lag }) => lag === 0))
+  await eventually('the file is taken', async () =>
+    (await server.get<{ sinks: { lag: number }[] }>('/api/v1/streams/sensor_raw')).sinks.every(({ lag }) => lag === 0),
+  )
 })
 afterAll(() => server.kill())
 
 const rules = async (): Promise<Rule[]> => (await server.get<{ items: Rule[] }>('/api/v1/rules')).items
-const problems = async (): Promise<{ code: string; message: string; hint?: string }[]> => (await server.get<{ problems: { code: string; message: string; hint?: string }[] }>('/api/v1/system')).problems
+const problems = async (): Promise<{ code: string; message: string; hint?: string }[]> =>
+  (await server.get<{ problems: { code: string; message: string; hint?: string }[] }>('/api/v1/system')).problems
 
 /** Saves the file and answers after how long the effect showed. */
 async function save<T>(file: string, change: (text: string) => string, what: string, seen: () => Promise<T | undefined | false>): Promise<number> {
@@ -49,50 +52,107 @@ describe('a saved file', () => {
   test('of an alert is at work within 200 ms', async () => {
     const took: number[] = []
     for (const limit of [11, 12, 13, 14, 15]) {
-      took.push(await save('alerts/air.ts', (text) => text.replace(/\$\{co\} > \d+/, `\${co} > ${limit}`), 'the new limit', async () => (await rules()).some(({ when }) => when.includes(`co > ${limit}`))))
+      took.push(
+        await save(
+          'alerts/air.ts',
+          (text) => text.replace(/\$\{co\} > \d+/, `\${co} > ${limit}`),
+          'the new limit',
+          async () => (await rules()).some(({ when }) => when.includes(`co > ${limit}`)),
+        ),
+      )
       await sleep(50)
     }
     expect(took.toSorted((a, b) => a - b)[2], `took ${took.map(Math.round).join(', ')} ms`).toBeLessThan(LIMIT_MS)
   })
   test('of a table is at work within 200 ms', async () => {
-    const took = await save('tables/gold.ts', (text) => text.replace('Mean, maximum', 'Average, maximum'), 'the new description', async () => (await server.get<{ description: string }>('/api/v1/tables/gold.air_hourly')).description.startsWith('Average'))
+    const took = await save(
+      'tables/gold.ts',
+      (text) => text.replace('Mean, maximum', 'Average, maximum'),
+      'the new description',
+      async () => (await server.get<{ description: string }>('/api/v1/tables/gold.air_hourly')).description.startsWith('Average'),
+    )
     expect(took).toBeLessThan(LIMIT_MS)
   })
   test('that is new, in a folder that is new, is noticed', async () => {
     mkdirSync(join(project, 'tables/deep'))
-    writeFileSync(join(project, 'tables/deep/days.ts'), "import { sql, table } from 'lagoa'\nimport { readings } from '../silver.ts'\nexport const days = table('gold.days', { sql: sql`select count(*) as n from ${readings}` })\n")
-    await eventually('the new table', async () => (await server.get<{ items: { name: string }[] }>('/api/v1/tables')).items.some(({ name }) => name === 'gold.days'))
-    await eventually('its rows', async () => (await server.get<{ items: { name: string; rows: number | null }[] }>('/api/v1/tables')).items.find(({ name }) => name === 'gold.days')?.rows === 1)
+    writeFileSync(
+      join(project, 'tables/deep/days.ts'),
+      "import { sql, table } from 'lagoa'\nimport { readings } from '../silver.ts'\nexport const days = table('gold.days', { sql: sql`select count(*) as n from ${readings}` })\n",
+    )
+    await eventually('the new table', async () =>
+      (await server.get<{ items: { name: string }[] }>('/api/v1/tables')).items.some(({ name }) => name === 'gold.days'),
+    )
+    await eventually(
+      'its rows',
+      async () =>
+        (await server.get<{ items: { name: string; rows: number | null }[] }>('/api/v1/tables')).items.find(({ name }) => name === 'gold.days')?.rows === 1,
+    )
   })
   test('keeps what was counted, taken and written', async () => {
-    const before = { rules: (await rules()).map(({ name, matched, fired }) => ({ name, matched, fired })), version: (await server.get<{ version: number }>('/api/v1/tables/silver.readings')).version, records: (await server.get<{ records: number }>('/api/v1/streams/sensor_raw')).records }
-    await save('alerts/air.ts', (text) => text.replace('Every reading above a limit', 'Each reading above a limit'), 'the change', async () => (await server.get<{ items: { description?: string }[] }>('/api/v1/rules')).items.some(({ description }) => description?.startsWith('Each')))
+    const before = {
+      rules: (await rules()).map(({ name, matched, fired }) => ({ name, matched, fired })),
+      version: (await server.get<{ version: number }>('/api/v1/tables/silver.readings')).version,
+      records: (await server.get<{ records: number }>('/api/v1/streams/sensor_raw')).records,
+    }
+    await save(
+      'alerts/air.ts',
+      (text) => text.replace('Every reading above a limit', 'Each reading above a limit'),
+      'the change',
+      async () => (await server.get<{ items: { description?: string }[] }>('/api/v1/rules')).items.some(({ description }) => description?.startsWith('Each')),
+    )
     await sleep(300)
-    expect({ rules: (await rules()).map(({ name, matched, fired }) => ({ name, matched, fired })), version: (await server.get<{ version: number }>('/api/v1/tables/silver.readings')).version, records: (await server.get<{ records: number }>('/api/v1/streams/sensor_raw')).records }).toEqual(before)
+    expect({
+      rules: (await rules()).map(({ name, matched, fired }) => ({ name, matched, fired })),
+      version: (await server.get<{ version: number }>('/api/v1/tables/silver.readings')).version,
+      records: (await server.get<{ records: number }>('/api/v1/streams/sensor_raw')).records,
+    }).toEqual(before)
     expect(before.records).toBe(300)
   })
   test('that is broken leaves the old project running, is told, and its mending too', async () => {
     const events = await listen()
     const good = readFileSync(join(project, 'alerts/air.ts'), 'utf8')
     const before = await rules()
-    const took = await save('alerts/air.ts', () => 'export const broken = {', 'the problem', async () => (await problems()).length > 0)
+    const took = await save(
+      'alerts/air.ts',
+      () => 'export const broken = {',
+      'the problem',
+      async () => (await problems()).length > 0,
+    )
     expect(took).toBeLessThan(LIMIT_MS)
-    expect(await problems()).toMatchObject([{ code: 'project.load', message: expect.stringContaining('alerts/air.ts') as string, hint: expect.any(String) as string }])
+    expect(await problems()).toMatchObject([
+      { code: 'project.load', message: expect.stringContaining('alerts/air.ts') as string, hint: expect.any(String) as string },
+    ])
     expect((await rules()).map(({ name, when }) => ({ name, when }))).toEqual(before.map(({ name, when }) => ({ name, when })))
     const posted = await server.post<{ accepted: number }>('/api/v1/streams/sensor_raw/records', [{ sensor: 'A', at: '2026-01-01T00:00:00Z', co: 1 }])
     expect(posted.accepted).toBe(1)
-    await eventually('the reading is taken', async () => (await server.get<{ sinks: { lag: number; name: string }[] }>('/api/v1/streams/sensor_raw')).sinks.every(({ lag, name }) => lag === 0 || name.startsWith('table:')))
-    await save('alerts/air.ts', () => good, 'the mending', async () => (await problems()).length === 0)
+    await eventually('the reading is taken', async () =>
+      (await server.get<{ sinks: { lag: number; name: string }[] }>('/api/v1/streams/sensor_raw')).sinks.every(
+        ({ lag, name }) => lag === 0 || name.startsWith('table:'),
+      ),
+    )
+    await save(
+      'alerts/air.ts',
+      () => good,
+      'the mending',
+      async () => (await problems()).length === 0,
+    )
     await eventually('the event stream says so', () => events.text().split('"reloaded":true').length > 2)
     events.close()
   })
   test('that cannot start leaves the old project running', async () => {
     const path = join(project, 'streams/sensor_raw.ts')
     const good = readFileSync(path, 'utf8')
-    await save('streams/sensor_raw.ts', (text) => text.replace("key: 'sensor',", "key: 'sensor',\n  retention: { time: 'long' },"), 'the problem', async () => (await problems()).length > 0)
+    await save(
+      'streams/sensor_raw.ts',
+      (text) => text.replace("key: 'sensor',", "key: 'sensor',\n  retention: { time: 'long' },"),
+      'the problem',
+      async () => (await problems()).length > 0,
+    )
     expect(await problems()).toMatchObject([{ code: 'streams.retention' }])
     await server.post('/api/v1/streams/sensor_raw/records', [{ sensor: 'B', at: '2026-01-01T00:00:00Z', co: 99 }])
-    await eventually('the reading reaches the live cache', async () => (await server.get<{ items: { key: string }[] }>('/api/v1/streams/sensor_raw/latest')).items.some(({ key }) => key === 'B'))
+    await eventually('the reading reaches the live cache', async () =>
+      (await server.get<{ items: { key: string }[] }>('/api/v1/streams/sensor_raw/latest')).items.some(({ key }) => key === 'B'),
+    )
     writeFileSync(path, good)
     await eventually('the mending', async () => (await problems()).length === 0)
   })

@@ -15,7 +15,10 @@ async function holds(summary: Summary, { rows, coMissing, no2Missing, matched, e
   expect(summary.tables['silver.readings']?.rows).toBe(rows)
   expect(summary.tables['gold.air_hourly']?.rows).toBe(rows)
   expect(summary.alerts).toEqual({ air_critical: { matched, fired: matched, queued: matched }, air_episode: { matched, fired: episodes, queued: episodes } })
-  const [counts] = await sql('select count(*), count(*) filter (where co is null), count(*) filter (where no2 is null), count(distinct "at") from silver.readings', { home })
+  const [counts] = await sql(
+    'select count(*), count(*) filter (where co is null), count(*) filter (where no2 is null), count(distinct "at") from silver.readings',
+    { home },
+  )
   expect(counts).toEqual([rows, coMissing, no2Missing, rows])
   const [bronze] = await sql('select count(*), count(distinct _offset), max(_offset) from bronze.sensor', { home })
   expect(bronze).toEqual([rows, rows, rows - 1])
@@ -34,7 +37,11 @@ function story(name: string, given: { readonly path: () => string; readonly befo
     })
     test('given again adds no row, no alert and no table version', async () => {
       const second = await once(['--data', path, '--rate', 'max'], { home })
-      expect({ streams: second.streams, tables: second.tables, alerts: second.alerts }).toEqual({ streams: first.streams, tables: first.tables, alerts: first.alerts })
+      expect({ streams: second.streams, tables: second.tables, alerts: second.alerts }).toEqual({
+        streams: first.streams,
+        tables: first.tables,
+        alerts: first.alerts,
+      })
     })
     test('grown at its end adds just the new readings', async () => {
       const grown = given.after(path)
@@ -69,7 +76,10 @@ describe.skipIf(!existsSync(DATA))(`the Air Quality file${existsSync(DATA) ? '' 
     before: WHOLE,
     after: (path) => {
       // The last reading is of 2005-04-04 14:00; these two come after it, one of them above a limit and still unclear before.
-      appendFileSync(path, '04/04/2005;15.00.00;2,1;1000;-200;8;900;200;700;150;1100;800;20,1;30,5;0,7;;\r\n04/04/2005;16.00.00;12,5;1000;-200;8;900;200;700;240;1100;800;20,1;30,5;0,7;;\r\n')
+      appendFileSync(
+        path,
+        '04/04/2005;15.00.00;2,1;1000;-200;8;900;200;700;150;1100;800;20,1;30,5;0,7;;\r\n04/04/2005;16.00.00;12,5;1000;-200;8;900;200;700;240;1100;800;20,1;30,5;0,7;;\r\n',
+      )
       return { rows: 9359, coMissing: 1683, no2Missing: 1642, matched: 389, episodes: 116 }
     },
   })

@@ -55,5 +55,11 @@ export function expected(rows: readonly Reading[]): Expected {
       firing = true
     } else if (clear) firing = false
   }
-  return { rows: rows.length, coMissing: rows.filter(({ co }) => co === -200).length, no2Missing: rows.filter(({ no2 }) => no2 === -200).length, matched, episodes }
+  return {
+    rows: rows.length,
+    coMissing: rows.filter(({ co }) => co === -200).length,
+    no2Missing: rows.filter(({ no2 }) => no2 === -200).length,
+    matched,
+    episodes,
+  }
 }

@@ -159,7 +159,8 @@ export function good<T>({ code, signal, stdout, stderr }: Finished): T {
 export function failure({ stdout, stderr }: Finished): { code: string; kind: string; message: string; hint?: string } {
   const lines = stdout.trim().split('\n')
   const value = parsed(lines.at(-1) ?? '')
-  if (lines.length !== 1 || typeof value?.error !== 'object' || value.error === null) throw new Error(`one line of JSON with an error was expected:\n${stdout}\n${stderr}`)
+  if (lines.length !== 1 || typeof value?.error !== 'object' || value.error === null)
+    throw new Error(`one line of JSON with an error was expected:\n${stdout}\n${stderr}`)
   return value.error as { code: string; kind: string; message: string; hint?: string }
 }
 
@@ -186,7 +187,12 @@ export async function serve(command: 'start' | 'dev', args: readonly string[], o
 }
 
 /** Repeats the look until it answers something other than undefined, or false. */
-export async function eventually<T>(what: string, look: () => Promise<T | undefined | false> | T | undefined | false, limitMs: number = 10_000, everyMs: number = 20): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  limitMs: number = 10_000,
+  everyMs: number = 20,
+): Promise<T> {
   const deadline = performance.now() + limitMs
   for (;;) {
     const found = await look()

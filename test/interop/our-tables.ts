@@ -107,7 +107,7 @@ export const KINDS: readonly Kind[] = [
     conditions: ["day < date '1600-01-01'", "day = date '1582-10-15'"],
     async make(table, lake) {
       await table.create({ fields: [field('day', 'date'), field('at', 'timestamp')] })
-      await table.append(lake.select(['0001-01-01', '1000-02-28', '1582-10-04', '1582-10-15', '1883-11-18', '1899-12-31', '9999-12-31'].map((day) => `select date '${day}' as "day", timestamptz '${day} 12:00:00.123456+00' as "at"`).join(' union all ')))
+      await table.append(lake.select(['0002-01-02', '1000-02-28', '1582-10-04', '1582-10-15', '1883-11-18', '1899-12-31', '9999-12-31'].map((day) => `select date '${day}' as "day", timestamptz '${day} 12:00:00.123456+00' as "at"`).join(' union all ')))
     },
   },
   {

@@ -100,7 +100,9 @@ describe('the event stream', () => {
       return socket.pause()
     })
     const before = await memory()
-    const lines = Array.from({ length: 5000 }, (_, i) => JSON.stringify({ sensor: `slow-${i % 50}-${'x'.repeat(200)}`, at: '2026-01-01T00:00:00Z', co: 1 })).join('\n')
+    const lines = Array.from({ length: 5000 }, (_, i) =>
+      JSON.stringify({ sensor: `slow-${i % 50}-${'x'.repeat(200)}`, at: '2026-01-01T00:00:00Z', co: 1 }),
+    ).join('\n')
     for (let i = 0; i < 20; i++) {
       await fetch(`${server.url}/api/v1/streams/sensor_raw/records`, { method: 'POST', headers: { 'content-type': 'application/x-ndjson' }, body: lines })
     }

@@ -87,8 +87,14 @@ describe('the API description', () => {
         ids.add(operation.operationId)
         expect(operation['x-access'].action, where).toBeTruthy()
         const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
-        expect(operation.parameters.filter((one) => one.in === 'path').map(({ name }) => name), where).toEqual(inPath)
-        expect(operation.parameters.every((one) => one.in !== 'path' || one.required), where).toBe(true)
+        expect(
+          operation.parameters.filter((one) => one.in === 'path').map(({ name }) => name),
+          where,
+        ).toEqual(inPath)
+        expect(
+          operation.parameters.every((one) => one.in !== 'path' || one.required),
+          where,
+        ).toBe(true)
         expect(Object.keys(operation.responses), where).toContain('default')
         for (const [status, response] of Object.entries(operation.responses)) {
           expect(status).toMatch(/^([1-5]\d\d|default)$/)
@@ -121,7 +127,9 @@ describe('a route', () => {
     const paged: unknown[] = []
     let cursor: string | undefined
     do {
-      const page: { items: unknown[]; cursor?: string } = await server.get(`${place(path)}?limit=7${cursor === undefined ? (path.includes('records') ? '&offset=0' : '') : `&cursor=${encodeURIComponent(cursor)}`}`)
+      const page: { items: unknown[]; cursor?: string } = await server.get(
+        `${place(path)}?limit=7${cursor === undefined ? (path.includes('records') ? '&offset=0' : '') : `&cursor=${encodeURIComponent(cursor)}`}`,
+      )
       paged.push(...page.items)
       cursor = page.cursor
       expect(page.items.length).toBeLessThanOrEqual(7)

@@ -4,7 +4,19 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { jsonValue, silentLog, t, type Schema } from '../../src/base/index.ts'
 import { migrate, type Records } from '../../src/storage/index.ts'
-import { createStreamRuntime, csv, deadLetterTopic, eventLogMigrations, offsetMigrations, openPostgresLog, stream, type DecodedBatch, type EventLog, type Source, type StreamStatus } from '../../src/streams/index.ts'
+import {
+  createStreamRuntime,
+  csv,
+  deadLetterTopic,
+  eventLogMigrations,
+  offsetMigrations,
+  openPostgresLog,
+  stream,
+  type DecodedBatch,
+  type EventLog,
+  type Source,
+  type StreamStatus,
+} from '../../src/streams/index.ts'
 import { tempFolder } from '../helpers/folder.ts'
 import { testRecords } from '../helpers/postgres.ts'
 
@@ -12,14 +24,25 @@ const FILE = new URL('../../../shared/data/AirQualityUCI.csv', import.meta.url)
 const reading = (): ReturnType<typeof t.double> => t.double().missing(-200)
 const declared = stream<Schema>('sensor_raw', {
   schema: { at: t.timestamp(), co: reading(), no2: reading(), temperature: reading() },
-  upcast: ({ date, time, CO, NO2, Temperature }) => ({ at: `${String(date).split('/').toReversed().join('-')}T${String(time).replaceAll('.', ':')}+01:00`, co: CO, no2: NO2, temperature: Temperature }),
+  upcast: ({ date, time, CO, NO2, Temperature }) => ({
+    at: `${String(date).split('/').toReversed().join('-')}T${String(time).replaceAll('.', ':')}+01:00`,
+    co: CO,
+    no2: NO2,
+    temperature: Temperature,
+  }),
 })
 
 const source = (path: string): Source =>
   csv({
     path,
     decimal: ',',
-    columns: { date: 'Date', time: 'Time', CO: { from: 'CO(GT)', type: 'number' }, NO2: { from: 'NO2(GT)', type: 'number' }, Temperature: { from: 'T', type: 'number' } },
+    columns: {
+      date: 'Date',
+      time: 'Time',
+      CO: { from: 'CO(GT)', type: 'number' },
+      NO2: { from: 'NO2(GT)', type: 'number' },
+      Temperature: { from: 'T', type: 'number' },
+    },
   })
 
 describe.skipIf(!existsSync(FILE))('the Air Quality file', () => {
@@ -56,7 +79,16 @@ describe.skipIf(!existsSync(FILE))('the Air Quality file', () => {
     const { status, taken } = await replay(path)
     expect(status.source).toMatchObject({ state: 'ended', records: 9357, broken: 0, blank: 114 })
     expect(taken.reduce((sum, { rows }) => sum + rows.count, 0)).toBe(9357)
-    const missing = (name: string): number => taken.reduce((sum, { rows }) => sum + Array.from({ length: rows.count }, (_, row) => rows.columns.filter((column) => column.name === name && jsonValue(column, row) === null).length).reduce((a, b) => a + b, 0), 0)
+    const missing = (name: string): number =>
+      taken.reduce(
+        (sum, { rows }) =>
+          sum +
+          Array.from(
+            { length: rows.count },
+            (_, row) => rows.columns.filter((column) => column.name === name && jsonValue(column, row) === null).length,
+          ).reduce((a, b) => a + b, 0),
+        0,
+      )
     expect([missing('co'), missing('no2'), missing('temperature')]).toEqual([1683, 1642, 366])
     const times = taken.flatMap(({ rows }) => rows.columns.flatMap((column) => (column.name === 'at' && column.kind === 'number' ? [...column.values] : [])))
     expect(new Date(times[0] ?? 0).toISOString()).toBe('2004-03-10T17:00:00.000Z')

@@ -30,7 +30,14 @@ describe('a record batch', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(key, text), { maxLength: 30 }), fc.boolean(), (pairs, hasKeys) => {
         const keys = hasKeys ? pairs.map(([one]) => one) : null
-        const batch = storedBatch(encodeJson(keys, pairs.map(([, one]) => one)).bytes, 5, 0)
+        const batch = storedBatch(
+          encodeJson(
+            keys,
+            pairs.map(([, one]) => one),
+          ).bytes,
+          5,
+          0,
+        )
         expect(batch.wellFormed).toBe(true)
         expect(plain(batch)).toEqual(pairs.map(([one, json], i) => [5 + i, hasKeys ? one : null, bytesOf(json).toString('hex')]))
       }),
@@ -59,7 +66,11 @@ describe('a record batch', () => {
     )
     fc.assert(
       fc.property(fc.array(fc.array(fc.tuple(key, fc.json()), { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 }), (lots) => {
-        const encode = (pairs: readonly (readonly [string | null, string])[]): RecordBatch => encodeJson(pairs.map(([one]) => one), pairs.map(([, one]) => one))
+        const encode = (pairs: readonly (readonly [string | null, string])[]): RecordBatch =>
+          encodeJson(
+            pairs.map(([one]) => one),
+            pairs.map(([, one]) => one),
+          )
         expect(mergeBatches(lots.map(encode))).toEqual(encode(lots.flat()))
       }),
     )
@@ -75,7 +86,10 @@ describe('a record batch', () => {
         }
       }),
     )
-    const { bytes } = encodeRecords([{ key: 'k', value: 'v' }, { key: null, value: 'w' }])
+    const { bytes } = encodeRecords([
+      { key: 'k', value: 'v' },
+      { key: null, value: 'w' },
+    ])
     for (let length = 0; length < bytes.length; length++) expect(() => storedBatch(bytes.subarray(0, length), 3, 0)).toThrow('The batch at offset 3')
     const changed = Buffer.from(bytes)
     changed.writeInt32LE(-5, 8)

@@ -18,7 +18,8 @@ export async function collect(source: Source, sizes: readonly number[], restarts
     for await (const batch of source.read({ resume, batch: sizes[turn % sizes.length] ?? 1, signal: new AbortController().signal })) {
       all.values.push(...batch.values)
       all.keys.push(...(batch.keys ?? batch.values.map(() => null)))
-      for (const { line, reason, bytes } of batch.broken ?? []) if (line > (all.broken.at(-1)?.line ?? 0)) all.broken.push({ line, reason, text: Buffer.from(bytes).toString('latin1') })
+      for (const { line, reason, bytes } of batch.broken ?? [])
+        if (line > (all.broken.at(-1)?.line ?? 0)) all.broken.push({ line, reason, text: Buffer.from(bytes).toString('latin1') })
       all.blank = batch.blank ?? 0
       all.sequence = batch.sequence
       if (restarts && batch.values.length > 0) {

@@ -4,10 +4,20 @@ import { jsonValue, t } from '../../src/base/index.ts'
 import { createDecoder, encodeJson, encodeRecords, type DecodedBatch, type RecordBatch } from '../../src/streams/index.ts'
 import { mergeBatches } from '../../src/streams/log/batch.ts'
 
-const schema = { name: t.string(), n: t.int().nullable(), x: t.double().nullable(), ok: t.boolean().nullable(), at: t.timestamp().nullable(), day: t.date().nullable(), big: t.long().nullable(), extra: t.json().nullable() }
+const schema = {
+  name: t.string(),
+  n: t.int().nullable(),
+  x: t.double().nullable(),
+  ok: t.boolean().nullable(),
+  at: t.timestamp().nullable(),
+  day: t.date().nullable(),
+  big: t.long().nullable(),
+  extra: t.json().nullable(),
+}
 const decoder = createDecoder({ schema })
 
-const rowsOf = ({ rows, offsets }: DecodedBatch): unknown[] => [...offsets].map((offset, row) => [offset, ...rows.columns.map((column) => jsonValue(column, row))])
+const rowsOf = ({ rows, offsets }: DecodedBatch): unknown[] =>
+  [...offsets].map((offset, row) => [offset, ...rows.columns.map((column) => jsonValue(column, row))])
 const faultsOf = ({ bad }: DecodedBatch): unknown[] => bad.map(({ offset, key, value, code }) => [offset, key, Buffer.from(value).toString('hex'), code])
 const placed = (batch: RecordBatch, baseOffset: number): RecordBatch => ({ ...batch, baseOffset })
 
@@ -27,28 +37,60 @@ describe('decoding', () => {
     { requiredKeys: ['name'] },
   )
   const wrong = fc.constantFrom<unknown>(
-    null, 1, 'text', [], [1, 2], {}, { name: null }, { name: 1 }, { name: 'a', n: 1.5 }, { name: 'a', n: 2_147_483_648 }, { name: 'a', x: '1' }, { name: 'a', ok: 1 }, { name: 'a', at: '2026-01-01' },
-    { name: 'a', at: 1e15 }, { name: 'a', day: '2026-02-29' }, { name: 'a', big: 2 ** 53 }, { name: 'nul \0' }, { name: 'half \ud800' }, { name: 'a', extra: 'nul \0' }, { name: 'a', extra: { '\udc00': 1 } },
+    null,
+    1,
+    'text',
+    [],
+    [1, 2],
+    {},
+    { name: null },
+    { name: 1 },
+    { name: 'a', n: 1.5 },
+    { name: 'a', n: 2_147_483_648 },
+    { name: 'a', x: '1' },
+    { name: 'a', ok: 1 },
+    { name: 'a', at: '2026-01-01' },
+    { name: 'a', at: 1e15 },
+    { name: 'a', day: '2026-02-29' },
+    { name: 'a', big: 2 ** 53 },
+    { name: 'nul \0' },
+    { name: 'half \ud800' },
+    { name: 'a', extra: 'nul \0' },
+    { name: 'a', extra: { '\udc00': 1 } },
   )
   const message = fc.oneof({ weight: 3, arbitrary: good as fc.Arbitrary<unknown> }, wrong)
   const text = message.map((one) => JSON.stringify(one))
-  const garbage = fc.oneof(fc.constantFrom<string | Uint8Array>('', '1],[2', '{"name":"a"', '{"name":"a"},{"name":"b"}', 'undefined', '\0', Uint8Array.of(0xff), '{"name":"\0"}'), fc.uint8Array({ maxLength: 12 }))
+  const garbage = fc.oneof(
+    fc.constantFrom<string | Uint8Array>('', '1],[2', '{"name":"a"', '{"name":"a"},{"name":"b"}', 'undefined', '\0', Uint8Array.of(0xff), '{"name":"\0"}'),
+    fc.uint8Array({ maxLength: 12 }),
+  )
   const key = fc.option(fc.constantFrom('k', 'ü', ''))
 
   /** One message at a time, each in a batch of its own. */
-  function reference(records: readonly { key: string | null; value: string | Uint8Array }[], base: number, from: number): { rows: unknown[]; faults: unknown[] } {
+  function reference(
+    records: readonly { key: string | null; value: string | Uint8Array }[],
+    base: number,
+    from: number,
+  ): { rows: unknown[]; faults: unknown[] } {
     const alone = records.map((record, i) => decoder.decode(placed(encodeRecords([record]), base + i))).slice(Math.max(0, from - base))
     return { rows: alone.flatMap(rowsOf), faults: alone.flatMap(faultsOf) }
   }
 
   it('of any mix gives the good rows in order and the bad ones with their reason, from anywhere in a batch', () => {
     fc.assert(
-      fc.property(fc.array(fc.record({ key, value: fc.oneof({ weight: 3, arbitrary: text as fc.Arbitrary<string | Uint8Array> }, garbage) }), { minLength: 1, maxLength: 20 }), fc.nat(20), (records, skip) => {
-        const from = 100 + Math.min(skip, records.length)
-        const decoded = decoder.decode(placed(encodeRecords(records), 100), from)
-        expect(decoded).toMatchObject({ from, upTo: 100 + records.length })
-        expect({ rows: rowsOf(decoded), faults: faultsOf(decoded) }).toEqual(reference(records, 100, from))
-      }),
+      fc.property(
+        fc.array(fc.record({ key, value: fc.oneof({ weight: 3, arbitrary: text as fc.Arbitrary<string | Uint8Array> }, garbage) }), {
+          minLength: 1,
+          maxLength: 20,
+        }),
+        fc.nat(20),
+        (records, skip) => {
+          const from = 100 + Math.min(skip, records.length)
+          const decoded = decoder.decode(placed(encodeRecords(records), 100), from)
+          expect(decoded).toMatchObject({ from, upTo: 100 + records.length })
+          expect({ rows: rowsOf(decoded), faults: faultsOf(decoded) }).toEqual(reference(records, 100, from))
+        },
+      ),
     )
   })
 
@@ -56,7 +98,10 @@ describe('decoding', () => {
     fc.assert(
       fc.property(fc.array(fc.record({ key, value: text }), { minLength: 1, maxLength: 20 }), fc.nat(20), (records, skip) => {
         const from = 100 + Math.min(skip, records.length)
-        const batch = encodeJson(records.map((one) => one.key), records.map((one) => one.value))
+        const batch = encodeJson(
+          records.map((one) => one.key),
+          records.map((one) => one.value),
+        )
         const decoded = decoder.decode(placed(batch, 100), from)
         expect({ rows: rowsOf(decoded), faults: faultsOf(decoded) }).toEqual(reference(records, 100, from))
       }),
@@ -80,7 +125,11 @@ describe('decoding', () => {
   })
 
   it('does not believe a writer that calls broken values well-formed', () => {
-    for (const values of [['1],[2', '{"name":"a"}'], ['{"name":"a"},{"name":"b"}', '{"name":"c"}'], ['{"name":', '{"name":"c"}']]) {
+    for (const values of [
+      ['1],[2', '{"name":"a"}'],
+      ['{"name":"a"},{"name":"b"}', '{"name":"c"}'],
+      ['{"name":', '{"name":"c"}'],
+    ]) {
       const decoded = decoder.decode(encodeJson(null, values))
       expect([rowsOf(decoded).length, decoded.bad.map(({ offset }) => offset)]).toEqual([1, [0]])
     }
@@ -112,17 +161,23 @@ describe('decoding', () => {
   })
 
   it('sets aside a record that is too large, whatever it holds', () => {
-    const decoded = decoder.decode(encodeRecords([{ key: null, value: JSON.stringify({ name: 'x'.repeat(1_100_000) }) }, { key: null, value: '{"name":"a"}' }]))
+    const decoded = decoder.decode(
+      encodeRecords([
+        { key: null, value: JSON.stringify({ name: 'x'.repeat(1_100_000) }) },
+        { key: null, value: '{"name":"a"}' },
+      ]),
+    )
     expect(decoded.bad).toMatchObject([{ offset: 0, code: 'too_large' }])
     expect(rowsOf(decoded).length).toBe(1)
   })
 
   it('refuses instants outside the years 1 to 9999, however they are written', () => {
-    for (const at of ['0001-01-01T00:00:00+01:00', '9999-12-31T23:59:59-01:00', 253_402_300_800_000, -62_135_596_800_001, new Date(Number.NaN)]) expect(decoder.check({ name: 'a', at })).toMatchObject({ code: 'wrong_type', field: 'at' })
+    for (const at of ['0001-01-01T00:00:00+01:00', '9999-12-31T23:59:59-01:00', 253_402_300_800_000, -62_135_596_800_001, new Date(Number.NaN)])
+      expect(decoder.check({ name: 'a', at })).toMatchObject({ code: 'wrong_type', field: 'at' })
     for (const at of ['0001-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z', new Date(0), 0.001]) expect(decoder.check({ name: 'a', at })).toBeNull()
   })
 
-  it('sees only the record\'s own fields, also those named like something that every object has', () => {
+  it("sees only the record's own fields, also those named like something that every object has", () => {
     const odd = createDecoder({ schema: { constructor: t.string(), toString: t.string().nullable() } })
     expect(odd.check({})).toMatchObject({ code: 'missing_field', field: 'constructor' })
     expect(odd.check({ constructor: 'Lotus' })).toBeNull()
@@ -133,12 +188,18 @@ describe('decoding', () => {
     expect(decoder.check({})).toMatchObject({ code: 'missing_field', field: 'name' })
     expect(decoder.check({ name: 'a', n: 'x'.repeat(1000) })?.reason.length).toBeLessThan(120)
     const decoded = decoder.decode(encodeJson(null, ['{"name":"a","x":1}', '{"name":"b","x":2,"n":"no"}', '{"name":"c"}']))
-    expect(rowsOf(decoded).map((row) => (row as unknown[]).slice(0, 4))).toEqual([[0, 'a', null, 1], [2, 'c', null, null]])
+    expect(rowsOf(decoded).map((row) => (row as unknown[]).slice(0, 4))).toEqual([
+      [0, 'a', null, 1],
+      [2, 'c', null, null],
+    ])
   })
 })
 
 describe('upcasting', () => {
-  const upcast = createDecoder({ schema: { name: t.string() }, upcast: (old) => (old.bad === true ? (JSON.parse('null') as Record<string, unknown>) : old.thrown === true ? fail('no') : { name: old.old ?? old.name }) })
+  const upcast = createDecoder({
+    schema: { name: t.string() },
+    upcast: (old) => (old.bad === true ? (JSON.parse('null') as Record<string, unknown>) : old.thrown === true ? fail('no') : { name: old.old ?? old.name }),
+  })
   const fail = (why: string): never => {
     throw new Error(why.repeat(500))
   }

@@ -1,5 +1,5 @@
 /** A stream at work on a real log, and sinks that remember what they got. */
-import { silentLog, systemClock, t, type Clock, type Schema } from '../../src/base/index.ts'
+import { silentLog, systemClock, t, type Clock, type Log, type Schema } from '../../src/base/index.ts'
 import { keysMigrations, migrate, type Records } from '../../src/storage/index.ts'
 import {
   createStreamRuntime,
@@ -23,7 +23,11 @@ export interface Running {
   declare(options?: Partial<StreamOptions<Schema>>): Stream
   /** Appends `{ id }` for each, spread over the partitions by turns; other values as they are. */
   append(to: Stream, ids: readonly (number | string)[], size?: number): Promise<void>
-  start(of: Stream, sinks: readonly Sink[], options?: { readonly source?: { source: Source; rate: number }; readonly through?: EventLog; readonly clock?: Clock }): Promise<StreamRuntime>
+  start(
+    of: Stream,
+    sinks: readonly Sink[],
+    options?: { readonly source?: { source: Source; rate: number }; readonly through?: EventLog; readonly clock?: Clock; readonly logger?: Log },
+  ): Promise<StreamRuntime>
 }
 
 export async function openRunning(records: Records): Promise<Running> {
@@ -41,8 +45,8 @@ export async function openRunning(records: Records): Promise<Running> {
         await log.append(to.name, turn % partitions, encodeRecords(values.map((value) => ({ key: null, value }))))
       }
     },
-    async start(of, sinks, { source, through = log, clock = systemClock } = {}) {
-      const runtime = createStreamRuntime({ stream: of, log: through, records, logger: silentLog, clock, sinks, source })
+    async start(of, sinks, { source, through = log, clock = systemClock, logger = silentLog } = {}) {
+      const runtime = createStreamRuntime({ stream: of, log: through, records, logger, clock, sinks, source })
       await runtime.start()
       return runtime
     },
@@ -56,7 +60,11 @@ export interface Collector extends Sink {
 }
 
 /** Remembers every delivery after `before` let it through; checks that it says rightly what it covers. */
-export function collector(name: string, before: (delivery: Delivery, signal: AbortSignal) => Promise<void> | void = () => undefined, pace: Sink['pace'] = { records: 10, ms: 20 }): Collector {
+export function collector(
+  name: string,
+  before: (delivery: Delivery, signal: AbortSignal) => Promise<void> | void = () => undefined,
+  pace: Sink['pace'] = { records: 10, ms: 20 },
+): Collector {
   const offsets = new Map<number, number[]>()
   const ids: number[] = []
   return {

@@ -2,7 +2,19 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { t, unavailable } from '../../src/base/index.ts'
 import { openPostgresKeys, type KeyWrite, type Keys } from '../../src/storage/index.ts'
-import { deadLetterTopic, encodeJson, encodeRecords, liveSink, planLive, recordsOf, type DeadLetter, type DecodedBatch, type EventLog, type Source, type Stream } from '../../src/streams/index.ts'
+import {
+  deadLetterTopic,
+  encodeJson,
+  encodeRecords,
+  liveSink,
+  planLive,
+  recordsOf,
+  type DeadLetter,
+  type DecodedBatch,
+  type EventLog,
+  type Source,
+  type Stream,
+} from '../../src/streams/index.ts'
 import { testRecords } from '../helpers/postgres.ts'
 import { collector, idsOf, openRunning, range, until, type Running } from './running.ts'
 
@@ -68,7 +80,7 @@ describe('draining', () => {
 describe('dead letters', () => {
   const letters = async (of: Stream): Promise<DeadLetter[]> => {
     const found: DeadLetter[] = []
-    for (let next = 0; ; ) {
+    for (let next = 0; ;) {
       const batches = await at.log.read(deadLetterTopic(of.name), 0, next)
       if (batches.length === 0) return found
       for (const batch of batches) {
@@ -80,7 +92,11 @@ describe('dead letters', () => {
 
   it('hold each bad record once, after any number of replays and failures', async () => {
     const of = at.declare({ partitions: 2 })
-    await at.append(of, range(0, 60).map((n) => (n % 4 === 3 ? `bad ${n}` : n)), 5)
+    await at.append(
+      of,
+      range(0, 60).map((n) => (n % 4 === 3 ? `bad ${n}` : n)),
+      5,
+    )
     let appends = 0
     const flaky: EventLog = {
       ...at.log,
@@ -97,9 +113,23 @@ describe('dead letters', () => {
       await runtime.drain()
       await runtime.stop()
       await forget(of, 'dead-letters')
+      // More of them, so that the replay is cut otherwise than what was stored.
+      await at.append(
+        of,
+        range(60 + turn * 20, 80 + turn * 20).map((n) => (n % 4 === 3 ? `bad ${n}` : n)),
+        5,
+      )
     }
+    const last = await at.start(of, [])
+    await last.drain()
+    await last.stop()
     const found = await letters(of)
-    expect(found.map(({ text }) => text).sort()).toEqual(range(0, 60).filter((n) => n % 4 === 3).map((n) => `bad ${n}`).sort())
+    expect(found.map(({ text }) => text ?? '').sort()).toEqual(
+      range(0, 120)
+        .filter((n) => n % 4 === 3)
+        .map((n) => `bad ${n}`)
+        .sort(),
+    )
     for (const letter of found) expect(letter).toMatchObject({ error: 'not_json', key: null })
     for (const partition of [0, 1]) {
       const offsets = found.filter((letter) => letter.partition === partition).map(({ offset }) => offset ?? -1)
@@ -118,7 +148,11 @@ describe('dead letters', () => {
     await runtime.stop()
     expect(sink.ids).toEqual([1])
     const found = await letters(of)
-    expect(found.slice(0, 3)).toMatchObject([{ key: 'k\0ü', error: 'not_utf8', base64: '//4=' }, { error: 'not_json', text: '\uFEFFno' }, { error: 'not_json', base64: Buffer.from('nul \0').toString('base64') }])
+    expect(found.slice(0, 3)).toMatchObject([
+      { key: 'k\0ü', error: 'not_utf8', base64: '//4=' },
+      { error: 'not_json', text: '\uFEFFno' },
+      { error: 'not_json', base64: Buffer.from('nul \0').toString('base64') },
+    ])
     expect(found[3]).toMatchObject({ error: 'too_large', bytes: 1_800_006 })
     expect(Buffer.byteLength(found[3]?.text ?? '')).toBeLessThanOrEqual(65_536)
     expect(found[3]?.text?.endsWith('ü')).toBe(true)
@@ -186,7 +220,18 @@ describe('the live cache', () => {
   it('makes keys by a template of fields', () => {
     const plan = planLive(live({ live: { by: 'sensor', key: 'sensor:{sensor}:{id}!', ttl: '1h' } }))
     expect(plan).toMatchObject({ prefix: 'sensor:', ttlMs: 3_600_000 })
-    expect(plan?.keyOf({ count: 1, columns: [{ kind: 'text', name: 'sensor', field: t.string(), values: ['a'] }, { kind: 'number', name: 'id', field: t.int(), values: Float64Array.of(7), valid: Uint8Array.of(1) }] }, 0)).toBe('sensor:a:7!')
+    expect(
+      plan?.keyOf(
+        {
+          count: 1,
+          columns: [
+            { kind: 'text', name: 'sensor', field: t.string(), values: ['a'] },
+            { kind: 'number', name: 'id', field: t.int(), values: Float64Array.of(7), valid: Uint8Array.of(1) },
+          ],
+        },
+        0,
+      ),
+    ).toBe('sensor:a:7!')
   })
 
   it('is refused when it names what is not there, or when the order of its keys would be lost', () => {
@@ -234,7 +279,12 @@ describe('a tap', () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
       for (const { ids } of [one, two]) {
         expect(ids.toSorted((a, b) => a - b)).toEqual(range(0, 12))
-        for (const pair of [[0, 6], [2, 8], [4, 10]]) expect(ids.indexOf(pair[0]!)).toBeLessThan(ids.indexOf(pair[1]!))
+        for (const pair of [
+          [0, 6],
+          [2, 8],
+          [4, 10],
+        ])
+          expect(ids.indexOf(pair[0]!)).toBeLessThan(ids.indexOf(pair[1]!))
       }
       stopTwo()
       stopOne()

@@ -15,11 +15,17 @@ const stations = (options: { seed?: number; count?: number; devices?: number }):
 describe('a simulation', () => {
   it('makes the same readings from the same seed, however it is cut and resumed', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer(), fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 9 }), fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 4 }), async (seed, count, devices, cuts) => {
-        const whole = await collect(stations({ seed, count, devices }), [1000])
-        expect(whole.values.length).toBe(count)
-        expect(await collect(stations({ seed, count, devices }), cuts, true)).toEqual(whole)
-      }),
+      fc.asyncProperty(
+        fc.integer(),
+        fc.integer({ min: 1, max: 60 }),
+        fc.integer({ min: 1, max: 9 }),
+        fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1, maxLength: 4 }),
+        async (seed, count, devices, cuts) => {
+          const whole = await collect(stations({ seed, count, devices }), [1000])
+          expect(whole.values.length).toBe(count)
+          expect(await collect(stations({ seed, count, devices }), cuts, true)).toEqual(whole)
+        },
+      ),
       { numRuns: 40 },
     )
   })

@@ -4,7 +4,18 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { invalid, silentLog, t, unavailable, type Clock, type Schema } from '../../src/base/index.ts'
 import { migrate } from '../../src/storage/index.ts'
-import { csv, deadLetterTopic, eventLogMigrations, openPostgresLog, recordsOf, simulate, stream, type DeadLetter, type EventLog, type Source } from '../../src/streams/index.ts'
+import {
+  csv,
+  deadLetterTopic,
+  eventLogMigrations,
+  openPostgresLog,
+  recordsOf,
+  simulate,
+  stream,
+  type DeadLetter,
+  type EventLog,
+  type Source,
+} from '../../src/streams/index.ts'
 import { partitionOf } from '../../src/streams/log/partition.ts'
 import { runSource, type SourceStatus } from '../../src/streams/sources/run.ts'
 import { tempFolder } from '../helpers/folder.ts'
@@ -42,7 +53,16 @@ async function run(topic: string, source: Source, options: { partitions: number;
   await log.ensureTopic(topic, { partitions, ...keep })
   await log.ensureTopic(deadLetterTopic(topic), { partitions: 1, ...keep })
   const declared = stream<Schema>(topic, { schema: { id: t.string() }, partitions })
-  const { status, done } = runSource({ stream: declared, source, rate, log: through, clock, logger: silentLog, signal: new AbortController().signal, hasRoom: () => Promise.resolve(true) })
+  const { status, done } = runSource({
+    stream: declared,
+    source,
+    rate,
+    log: through,
+    clock,
+    logger: silentLog,
+    signal: new AbortController().signal,
+    hasRoom: () => Promise.resolve(true),
+  })
   await done
   return status
 }
@@ -68,13 +88,16 @@ function dying(at: number, when: 'before' | 'after'): { readonly log: EventLog; 
 async function stored(topic: string): Promise<{ readonly id: string; readonly key: string | null; readonly partition: number }[]> {
   const found: { id: string; key: string | null; partition: number }[] = []
   for (const partition of (await log.ends(topic)).keys()) {
-    for (const batch of await log.read(topic, partition, 0)) for (const { key, value } of recordsOf(batch)) found.push({ id: (JSON.parse(value.toString()) as { id: string }).id, key, partition })
+    for (const batch of await log.read(topic, partition, 0))
+      for (const { key, value } of recordsOf(batch)) found.push({ id: (JSON.parse(value.toString()) as { id: string }).id, key, partition })
   }
   return found
 }
 
 async function lettersOf(topic: string): Promise<string[]> {
-  return (await log.read(deadLetterTopic(topic), 0, 0)).flatMap((batch) => [...recordsOf(batch)].map(({ value }) => (JSON.parse(value.toString()) as DeadLetter).reason))
+  return (await log.read(deadLetterTopic(topic), 0, 0)).flatMap((batch) =>
+    [...recordsOf(batch)].map(({ value }) => (JSON.parse(value.toString()) as DeadLetter).reason),
+  )
 }
 
 /** Records 0 to `count`, with seven keys, a broken line after every tenth and a blank one after every ninth. */
@@ -122,7 +145,11 @@ describe('a source that is killed at any append and started again', () => {
   }
 
   it('while its topic grows stores every record once, and new ones go where their keys belong now', async () => {
-    for (const [before, after] of [[1, 3], [2, 3], [2, 5]] as const) {
+    for (const [before, after] of [
+      [1, 3],
+      [2, 3],
+      [2, 5],
+    ] as const) {
       for (let at = 1; at <= 14; at++) {
         const topic = newTopic()
         const path = file()
@@ -184,8 +211,15 @@ describe('a source', () => {
     const topic = newTopic()
     let away = 5
     const flaky: EventLog = { ...log, append: (...call) => (away-- > 0 ? Promise.reject(unavailable('storage.database_away', 'away')) : log.append(...call)) }
-    expect(await run(topic, csv({ path: file(), key: 'key' }), { partitions: 1, through: flaky })).toMatchObject({ state: 'ended', failure: undefined, records: 45 })
+    expect(await run(topic, csv({ path: file(), key: 'key' }), { partitions: 1, through: flaky })).toMatchObject({
+      state: 'ended',
+      failure: undefined,
+      records: 45,
+    })
     expectOnce(await stored(topic), 45)
-    expect(await run(topic, csv({ path: join(folder, 'none.csv') }), { partitions: 1 })).toMatchObject({ state: 'failed', failure: { code: 'streams.csv_missing' } })
+    expect(await run(topic, csv({ path: join(folder, 'none.csv') }), { partitions: 1 })).toMatchObject({
+      state: 'failed',
+      failure: { code: 'streams.csv_missing' },
+    })
   })
 })

@@ -22,11 +22,21 @@ export function alertRoutes({ alerts }: Platform): Route[] {
       path: '/api/v1/alerts',
       access: { action: 'read', resource: 'alerts' },
       summary: 'Alerts, newest first; reading them changes nothing',
-      query: z.object({ state: z.enum(['pending', 'firing', 'resolved', 'fired']).optional(), rule: z.string().optional(), limit: limitParam(1000, 100), cursor: z.string().optional() }),
+      query: z.object({
+        state: z.enum(['pending', 'firing', 'resolved', 'fired']).optional(),
+        rule: z.string().optional(),
+        limit: limitParam(1000, 100),
+        cursor: z.string().optional(),
+      }),
       answer: AlertList,
       async handle({ query }) {
         const { state, rule, limit, cursor } = query
-        const page = await alerts.listAlerts({ limit, ...(state === undefined ? {} : { state }), ...(rule === undefined ? {} : { rule }), ...(cursor === undefined ? {} : { cursor }) })
+        const page = await alerts.listAlerts({
+          limit,
+          ...(state === undefined ? {} : { state }),
+          ...(rule === undefined ? {} : { rule }),
+          ...(cursor === undefined ? {} : { cursor }),
+        })
         return { items: page.items.map(alertShape), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) }
       },
     }),

@@ -29,7 +29,8 @@ export function createEventHub(platform: Platform): EventHub {
   const browsers = new Set<{ end: () => void }>()
   return {
     attach(response, streams) {
-      if (browsers.size >= MOST_BROWSERS) throw overLimit('http.too_many_streams', `${MOST_BROWSERS} event streams are open already`, { hint: 'Close some browser tabs.' })
+      if (browsers.size >= MOST_BROWSERS)
+        throw overLimit('http.too_many_streams', `${MOST_BROWSERS} event streams are open already`, { hint: 'Close some browser tabs.' })
       const browser = { end: attachBrowser(platform, response, streams, () => browsers.delete(browser)) }
       browsers.add(browser)
     },

@@ -5,7 +5,13 @@ import type { Route } from '../route.ts'
 
 export function healthRoutes(platform: Platform): Route[] {
   return [
-    { method: 'get', path: '/health/live', access: { action: 'read', resource: 'health' }, summary: 'The process answers', handle: (context) => context.json({ status: 'ok' }) },
+    {
+      method: 'get',
+      path: '/health/live',
+      access: { action: 'read', resource: 'health' },
+      summary: 'The process answers',
+      handle: (context) => context.json({ status: 'ok' }),
+    },
     {
       method: 'get',
       path: '/health/ready',
@@ -14,7 +20,10 @@ export function healthRoutes(platform: Platform): Route[] {
       async handle(context) {
         const services = await platform.services()
         const ready = platform.pipeline !== null && services.every(({ state }) => state === 'up')
-        const problems = [...services.filter(({ state }) => state === 'down').map(({ name, hint }) => `${name}: ${hint}`), ...(platform.pipeline ? [] : [platform.problem?.message ?? 'the project is not loaded'])]
+        const problems = [
+          ...services.filter(({ state }) => state === 'down').map(({ name, hint }) => `${name}: ${hint}`),
+          ...(platform.pipeline ? [] : [platform.problem?.message ?? 'the project is not loaded']),
+        ]
         return context.json({ status: ready ? 'ok' : 'unavailable', problems, services }, ready ? 200 : 503)
       },
     },
@@ -76,13 +85,40 @@ async function metrics(platform: Platform): Promise<string> {
     family('lagoa_table_bytes', 'gauge', 'Bytes of the data files of a table', sizes),
     family('lagoa_table_version', 'gauge', 'Newest version of a table', versions),
     family('lagoa_table_updated_timestamp_seconds', 'gauge', 'Time of the newest version', times),
-    family('lagoa_alert_matched_total', 'counter', 'Readings that met a condition', rules.map((rule) => [{ rule: rule.name }, rule.matched])),
-    family('lagoa_alert_fired_total', 'counter', 'Alerts fired', rules.map((rule) => [{ rule: rule.name }, rule.fired])),
-    family('lagoa_alert_queued_total', 'counter', 'Alerts delivered to their queues', rules.map((rule) => [{ rule: rule.name }, rule.queued])),
-    family('lagoa_alert_firing', 'gauge', 'Keys that are firing now', rules.map((rule) => [{ rule: rule.name }, rule.firing])),
-    family('lagoa_service_up', 'gauge', 'Whether an engine answers', (await platform.services()).map(({ name, adapter, state }) => [{ service: name, adapter }, state === 'up' ? 1 : 0])),
+    family(
+      'lagoa_alert_matched_total',
+      'counter',
+      'Readings that met a condition',
+      rules.map((rule) => [{ rule: rule.name }, rule.matched]),
+    ),
+    family(
+      'lagoa_alert_fired_total',
+      'counter',
+      'Alerts fired',
+      rules.map((rule) => [{ rule: rule.name }, rule.fired]),
+    ),
+    family(
+      'lagoa_alert_queued_total',
+      'counter',
+      'Alerts delivered to their queues',
+      rules.map((rule) => [{ rule: rule.name }, rule.queued]),
+    ),
+    family(
+      'lagoa_alert_firing',
+      'gauge',
+      'Keys that are firing now',
+      rules.map((rule) => [{ rule: rule.name }, rule.firing]),
+    ),
+    family(
+      'lagoa_service_up',
+      'gauge',
+      'Whether an engine answers',
+      (await platform.services()).map(({ name, adapter, state }) => [{ service: name, adapter }, state === 'up' ? 1 : 0]),
+    ),
     family('process_resident_memory_bytes', 'gauge', 'Resident memory of the server process', [[{}, process.memoryUsage.rss()]]),
-    family('process_cpu_seconds_total', 'counter', 'User and system time of the server process', [[{}, (process.cpuUsage().user + process.cpuUsage().system) / 1e6]]),
+    family('process_cpu_seconds_total', 'counter', 'User and system time of the server process', [
+      [{}, (process.cpuUsage().user + process.cpuUsage().system) / 1e6],
+    ]),
     family('process_start_time_seconds', 'gauge', 'Start of the server process', [[{}, platform.startedAt / 1000]]),
   ].join('')
 }
@@ -90,7 +126,9 @@ async function metrics(platform: Platform): Promise<string> {
 function family(name: string, type: 'counter' | 'gauge', help: string, samples: readonly Sample[]): string {
   if (samples.length === 0) return ''
   const lines = samples.map(([labels, value]) => {
-    const text = Object.entries(labels).map(([label, content]) => `${label}="${String(content).replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`)
+    const text = Object.entries(labels).map(
+      ([label, content]) => `${label}="${String(content).replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')}"`,
+    )
     return `${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${value}\n`
   })
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join('')}`

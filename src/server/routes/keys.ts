@@ -15,7 +15,10 @@ export function keyRoutes({ engines }: Platform): Route[] {
       answer: KeyList,
       async handle({ query: { prefix, limit, cursor } }) {
         const page = await engines.keys.scan(prefix, { limit, ...(cursor === undefined ? {} : { cursor }) })
-        return { items: page.entries.map((entry) => ({ ...entry, fields: { ...entry.fields } })), ...(page.cursor === undefined ? {} : { cursor: page.cursor }) }
+        return {
+          items: page.entries.map((entry) => ({ ...entry, fields: { ...entry.fields } })),
+          ...(page.cursor === undefined ? {} : { cursor: page.cursor }),
+        }
       },
     }),
     jsonRoute({

@@ -34,21 +34,58 @@ export function createOverview(platform: Platform): OverviewSource {
 
 export function overviewRoutes(source: OverviewSource): Route[] {
   return [
-    jsonRoute({ method: 'get', path: '/api/v1/overview', access: { action: 'read', resource: 'system' }, summary: 'Movement, freshness, quality and what needs attention', answer: Overview, handle: () => source.read() }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/overview',
+      access: { action: 'read', resource: 'system' },
+      summary: 'Movement, freshness, quality and what needs attention',
+      answer: Overview,
+      handle: () => source.read(),
+    }),
   ]
 }
 
 async function readOverview(platform: Platform, freshness: readonly number[]): Promise<Overview> {
   const { pipeline, alerts, rates } = platform
   const attention: Overview['attention'] = []
-  if (platform.problem) attention.push({ id: 'project', severity: 'error', kind: 'project', title: 'The project as saved cannot be loaded', detail: platform.problem.message, link: '/' })
+  if (platform.problem)
+    attention.push({
+      id: 'project',
+      severity: 'error',
+      kind: 'project',
+      title: 'The project as saved cannot be loaded',
+      detail: platform.problem.message,
+      link: '/',
+    })
 
   const sources: Overview['movement']['sources'] = []
   for (const [name, runtime] of pipeline?.streams ?? []) {
     const status = await runtime.status()
-    sources.push({ name, kind: status.source?.kind ?? 'http', records: status.partitions.reduce((sum, { next }) => sum + next, 0), perSecond: rates.perSecond(name) })
-    if (status.source?.state === 'failed') attention.push({ id: `source:${name}`, severity: 'error', kind: 'sink', title: `The source of ${name} failed`, detail: status.source.failure?.message ?? '', link: '/live' })
-    for (const sink of status.sinks) if (sink.state === 'retrying') attention.push({ id: `sink:${name}/${sink.name}`, severity: 'error', kind: 'sink', title: `${name}: ${sink.name} is failing`, detail: sink.error ?? '', link: '/live' })
+    sources.push({
+      name,
+      kind: status.source?.kind ?? 'http',
+      records: status.partitions.reduce((sum, { next }) => sum + next, 0),
+      perSecond: rates.perSecond(name),
+    })
+    if (status.source?.state === 'failed')
+      attention.push({
+        id: `source:${name}`,
+        severity: 'error',
+        kind: 'sink',
+        title: `The source of ${name} failed`,
+        detail: status.source.failure?.message ?? '',
+        link: '/live',
+      })
+    for (const sink of status.sinks)
+      if (sink.state === 'retrying')
+        attention.push({
+          id: `sink:${name}/${sink.name}`,
+          severity: 'error',
+          kind: 'sink',
+          title: `${name}: ${sink.name} is failing`,
+          detail: sink.error ?? '',
+          link: '/live',
+        })
     attention.push(...(await staleKeys(platform, name)))
   }
 
@@ -65,19 +102,59 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       sum.bytes += snapshot?.bytes ?? 0
     }
     const status = pipeline?.refresher.status(table)
-    if (fault) attention.push({ id: `table:${table}`, severity: 'error', kind: 'table', title: `${table} cannot be read`, detail: [fault.message, fault.hint].filter(Boolean).join('. '), link: `/lake/${table}` })
-    else if (status?.error) attention.push({ id: `table:${table}`, severity: 'error', kind: 'table', title: `${table} could not be refreshed`, detail: status.error.message, link: `/lake/${table}` })
+    if (fault)
+      attention.push({
+        id: `table:${table}`,
+        severity: 'error',
+        kind: 'table',
+        title: `${table} cannot be read`,
+        detail: [fault.message, fault.hint].filter(Boolean).join('. '),
+        link: `/lake/${table}`,
+      })
+    else if (status?.error)
+      attention.push({
+        id: `table:${table}`,
+        severity: 'error',
+        kind: 'table',
+        title: `${table} could not be refreshed`,
+        detail: status.error.message,
+        link: `/lake/${table}`,
+      })
     for (const check of pipeline && !fault ? await checksOf(pipeline.lake, table) : []) {
       if (check.state === 'passed') passed++
       if (check.state !== 'failed') continue
       failed++
-      attention.push({ id: `check:${table}/${check.name}`, severity: 'warning', kind: 'check', title: `${table}: ${check.violations} rows break ${check.name}`, detail: check.rule, link: `/lake/${table}?tab=quality` })
+      attention.push({
+        id: `check:${table}/${check.name}`,
+        severity: 'warning',
+        kind: 'check',
+        title: `${table}: ${check.violations} rows break ${check.name}`,
+        detail: check.rule,
+        link: `/lake/${table}?tab=quality`,
+      })
     }
   }
 
   const firing = await alerts.listAlerts({ state: 'firing', limit: 20 })
-  for (const alert of firing.items.slice(0, 5)) attention.push({ id: `alert:${alert.id}`, severity: 'error', kind: 'alert', title: alert.message ?? `${alert.rule} at ${alert.key}`, detail: `${alert.rule}, since ${new Date(alert.startedAt).toISOString()}`, link: `/alerts?state=firing` })
-  for (const service of await platform.services()) if (service.state === 'down') attention.push({ id: `service:${service.name}`, severity: 'error', kind: 'service', title: `${service.name} does not answer`, detail: service.hint ?? '', link: '/' })
+  for (const alert of firing.items.slice(0, 5))
+    attention.push({
+      id: `alert:${alert.id}`,
+      severity: 'error',
+      kind: 'alert',
+      title: alert.message ?? `${alert.rule} at ${alert.key}`,
+      detail: `${alert.rule}, since ${new Date(alert.startedAt).toISOString()}`,
+      link: `/alerts?state=firing`,
+    })
+  for (const service of await platform.services())
+    if (service.state === 'down')
+      attention.push({
+        id: `service:${service.name}`,
+        severity: 'error',
+        kind: 'service',
+        title: `${service.name} does not answer`,
+        detail: service.hint ?? '',
+        link: '/',
+      })
 
   const midnight = new Date().setHours(0, 0, 0, 0)
   const totals = await alerts.totals()
@@ -98,7 +175,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       consumers: [
         { name: 'SQL & API', detail: '/api/v1/query' },
         ...(pipeline?.rules.length ? [{ name: 'Alerts', detail: `${pipeline.rules.length} rules` }] : []),
-        ...([...(pipeline?.streams.values() ?? [])].some(({ stream }) => stream.options.live) ? [{ name: 'Live cache', detail: 'newest reading per key' }] : []),
+        ...([...(pipeline?.streams.values() ?? [])].some(({ stream }) => stream.options.live)
+          ? [{ name: 'Live cache', detail: 'newest reading per key' }]
+          : []),
       ],
     },
     attention,
@@ -110,7 +189,8 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
   const now = Date.now()
   const ages: number[] = []
   const lagging = new Set<string>()
-  for (const runtime of streams.values()) for (const { name, lag } of (await runtime.status()).sinks) if (lag > 0 && name.startsWith('table:')) lagging.add(name.slice('table:'.length))
+  for (const runtime of streams.values())
+    for (const { name, lag } of (await runtime.status()).sinks) if (lag > 0 && name.startsWith('table:')) lagging.add(name.slice('table:'.length))
   for (const [name, table] of lake.plan.tables) {
     const { snapshot, fault } = await lookAt(lake, name)
     if (fault) continue
@@ -119,7 +199,9 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
       ages.push(lagging.has(name) && own !== null ? now - own : 0)
       continue
     }
-    const inputs = await Promise.all((lake.plan.models.find((model) => model.name === name)?.inputs ?? []).map(async (input) => (await lookAt(lake, input)).snapshot?.timestamp ?? 0))
+    const inputs = await Promise.all(
+      (lake.plan.models.find((model) => model.name === name)?.inputs ?? []).map(async (input) => (await lookAt(lake, input)).snapshot?.timestamp ?? 0),
+    )
     ages.push(own !== null && Math.max(0, ...inputs) > own ? now - own : 0)
   }
   ages.sort((a, b) => a - b)
@@ -137,5 +219,12 @@ async function staleKeys(platform: Platform, stream: string): Promise<Overview['
   return entries
     .filter(({ updatedAt }) => now - updatedAt > STALE_KEY_MS)
     .slice(0, 5)
-    .map(({ key, fields, updatedAt }) => ({ id: `stale:${key}`, severity: 'warning', kind: 'stale', title: `${fields[by] ?? key} stopped reporting`, detail: `no reading for ${Math.round((now - updatedAt) / 1000)} s`, link: '/live' }))
+    .map(({ key, fields, updatedAt }) => ({
+      id: `stale:${key}`,
+      severity: 'warning',
+      kind: 'stale',
+      title: `${fields[by] ?? key} stopped reporting`,
+      detail: `no reading for ${Math.round((now - updatedAt) / 1000)} s`,
+      link: '/live',
+    }))
 }

@@ -1,6 +1,20 @@
 import { z } from 'zod'
 import { missing } from '../../base/index.ts'
-import { CHECKS_INFO, declaredColumns, quarantineName, quoteName, quoteTable, renderSql, tableRoot, tierOf, type CheckResult, type DeltaType, type Lake, type Snapshot, type Table } from '../../lake/index.ts'
+import {
+  CHECKS_INFO,
+  declaredColumns,
+  quarantineName,
+  quoteName,
+  quoteTable,
+  renderSql,
+  tableRoot,
+  tierOf,
+  type CheckResult,
+  type DeltaType,
+  type Lake,
+  type Snapshot,
+  type Table,
+} from '../../lake/index.ts'
 import type { Pipeline, Platform } from '../../platform/index.ts'
 import { lookAt } from '../look.ts'
 import { createProfiles } from '../profile.ts'
@@ -64,8 +78,16 @@ export function tableRoutes(platform: Platform): Route[] {
         if (!snapshot) return { columns: [], rows: [], truncated: false, elapsedMs: 0 }
         const time = snapshot.metadata.fields.find(({ type }) => type === 'timestamp' || type === 'date')
         const order = time && (snapshot.rowCount ?? Number.POSITIVE_INFINITY) <= SORTED_PREVIEW ? ` order by ${quoteName(time.name)} desc nulls last` : ''
-        const answer = await platform.query.run(`select * from ${quoteTable(name)}${order} limit ${query.limit}`, { limit: query.limit, versions: new Map([[name, snapshot.version]]) })
-        return { columns: [...answer.columns], rows: answer.rows.map((row) => [...row]), truncated: (snapshot.rowCount ?? 0) > answer.rows.length, elapsedMs: answer.elapsedMs }
+        const answer = await platform.query.run(`select * from ${quoteTable(name)}${order} limit ${query.limit}`, {
+          limit: query.limit,
+          versions: new Map([[name, snapshot.version]]),
+        })
+        return {
+          columns: [...answer.columns],
+          rows: answer.rows.map((row) => [...row]),
+          truncated: (snapshot.rowCount ?? 0) > answer.rows.length,
+          elapsedMs: answer.elapsedMs,
+        }
       },
     }),
     jsonRoute({
@@ -121,7 +143,13 @@ export function tableRoutes(platform: Platform): Route[] {
       access: { action: 'run', resource: 'tables' },
       summary: 'Refresh a table and what it reads, now',
       params: Name,
-      answer: z.object({ outcome: z.enum(['nothing', 'rebuilt', 'changed']), version: z.number().nullable(), rows: z.number(), held: z.number(), ms: z.number() }),
+      answer: z.object({
+        outcome: z.enum(['nothing', 'rebuilt', 'changed']),
+        version: z.number().nullable(),
+        rows: z.number(),
+        held: z.number(),
+        ms: z.number(),
+      }),
       async handle({ params: { name } }) {
         const { outcome, version, rows, held, ms } = await loaded(platform).refresher.refreshNow(name)
         return { outcome, version, rows, held, ms }
@@ -130,7 +158,7 @@ export function tableRoutes(platform: Platform): Route[] {
   ]
 }
 
-export function loaded(platform: Platform): Pipeline {
+function loaded(platform: Platform): Pipeline {
   if (platform.pipeline) return platform.pipeline
   throw platform.problem ?? missing('project.not_loaded', 'No project is loaded', { hint: 'Mend the project; it is loaded again when you save.' })
 }
@@ -142,7 +170,7 @@ async function snapshotOf(lake: Lake, name: string, version: number | undefined)
   return lake.table(name).snapshot(version === undefined ? undefined : { version })
 }
 
-export async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<typeof TableSummary>> {
+async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<typeof TableSummary>> {
   const { lake, refresher } = pipeline
   const declared = lake.plan.tables.get(name)
   const { snapshot, fault } = await lookAt(lake, name)
@@ -200,7 +228,13 @@ export async function checksOf(lake: Lake, name: string): Promise<CheckShape[]> 
 
 function fieldsOf(snapshot: Snapshot | null, declared: Table | undefined): FieldShape[] {
   const units = declared ? declaredColumns(declared) : null
-  if (!snapshot) return Object.entries(units ?? {}).map(([name, field]) => ({ name, type: field.type, nullable: field.isNullable, ...(field.unitText === undefined ? {} : { unit: field.unitText }) }))
+  if (!snapshot)
+    return Object.entries(units ?? {}).map(([name, field]) => ({
+      name,
+      type: field.type,
+      nullable: field.isNullable,
+      ...(field.unitText === undefined ? {} : { unit: field.unitText }),
+    }))
   return snapshot.metadata.fields.map(({ name, type, nullable, metadata }) => ({
     name,
     type: typeText(type),
@@ -210,7 +244,7 @@ function fieldsOf(snapshot: Snapshot | null, declared: Table | undefined): Field
   }))
 }
 
-export function typeText(type: DeltaType): string {
+function typeText(type: DeltaType): string {
   if (typeof type === 'string') return type
   if (type.type === 'array') return `array<${typeText(type.elementType)}>`
   if (type.type === 'map') return `map<${typeText(type.keyType)}, ${typeText(type.valueType)}>`

@@ -24,7 +24,12 @@ export interface EventLog {
   /** Creates the topic, or applies what may change (retention; more partitions). Fewer partitions are refused. */
   ensureTopic(topic: string, options: TopicOptions): Promise<void>
   topics(): Promise<string[]>
-  append(topic: string, partition: number, batch: RecordBatch, options?: { readonly producer?: ProducerMark }): Promise<{ readonly baseOffset: number; readonly duplicate: boolean }>
+  append(
+    topic: string,
+    partition: number,
+    batch: RecordBatch,
+    options?: { readonly producer?: ProducerMark },
+  ): Promise<{ readonly baseOffset: number; readonly duplicate: boolean }>
   producerState(topic: string, producerId: string): Promise<ProducerMark | null>
   /** The batch that holds `from` comes first, whole: skip the records before `from`. */
   read(topic: string, partition: number, from: number, options?: { readonly maxRecords?: number; readonly maxBytes?: number }): Promise<RecordBatch[]>

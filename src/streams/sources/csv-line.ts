@@ -28,14 +28,17 @@ export function planColumns(header: Buffer, options: CsvOptions): CsvPlan {
   const { path, delimiter = ';', decimal = '.', add = {}, key } = options
   const names = headerNames(header, delimiter, path)
   const repeated = names.find((name, index) => name !== '' && names.indexOf(name) !== index)
-  if (repeated !== undefined) throw invalid('streams.csv_header', `${path} has two columns named ${repeated}`, { hint: 'Rename one of them in the header line.' })
+  if (repeated !== undefined)
+    throw invalid('streams.csv_header', `${path} has two columns named ${repeated}`, { hint: 'Rename one of them in the header line.' })
   const wanted = options.columns ?? Object.fromEntries(names.filter((name) => name !== '').map((name) => [name, name]))
   const columns = Object.entries(wanted).map(([field, spec]): PlannedColumn => {
     const column: CsvColumn = typeof spec === 'string' || isList(spec) ? { from: spec } : spec
     const candidates = typeof column.from === 'string' ? [column.from] : column.from
     const index = candidates.map((name) => names.indexOf(name)).find((found) => found >= 0)
     if (index === undefined) {
-      throw invalid('streams.csv_column', `${path} has no column ${candidates.join(' or ')}`, { hint: `Its columns are: ${names.filter(Boolean).join(', ')}. Check the delimiter too.` })
+      throw invalid('streams.csv_column', `${path} has no column ${candidates.join(' or ')}`, {
+        hint: `Its columns are: ${names.filter(Boolean).join(', ')}. Check the delimiter too.`,
+      })
     }
     return { field, index, number: column.type === 'number' }
   })
@@ -53,7 +56,10 @@ function headerNames(header: Buffer, delimiter: string, path: string): string[] 
   }
   if (text.trim() === '') throw invalid('streams.csv_header', `${path} has no header line`, { hint: 'The first line must name the columns.' })
   const names = splitLine(text, delimiter)
-  if (names === null) throw invalid('streams.csv_header', `The header of ${path} has broken quotes`, { hint: 'Close each quoted name, and put nothing between its closing quote and the delimiter.' })
+  if (names === null)
+    throw invalid('streams.csv_header', `The header of ${path} has broken quotes`, {
+      hint: 'Close each quoted name, and put nothing between its closing quote and the delimiter.',
+    })
   return names.map((name) => name.trim())
 }
 

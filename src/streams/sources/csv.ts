@@ -60,7 +60,14 @@ export function csv(options: CsvOptions): Source {
       let broken: BrokenLine[] = []
       let size = 0
       const emit = (): SourceBatch => {
-        const yielded = { sequence, note: { bytes: reading.at(), line, blank, digest: reading.digest() }, values, keys: options.key === undefined ? null : keys, broken, blank }
+        const yielded = {
+          sequence,
+          note: { bytes: reading.at(), line, blank, digest: reading.digest() },
+          values,
+          keys: options.key === undefined ? null : keys,
+          broken,
+          blank,
+        }
         values = []
         keys = []
         broken = []
@@ -104,7 +111,9 @@ interface Position {
 function position(note: Readonly<Record<string, unknown>> | undefined): Position | null {
   if (!note) return null
   const { bytes, line, blank, digest } = note
-  return typeof bytes === 'number' && typeof line === 'number' && typeof blank === 'number' && typeof digest === 'string' ? { bytes, line, blank, digest } : null
+  return typeof bytes === 'number' && typeof line === 'number' && typeof blank === 'number' && typeof digest === 'string'
+    ? { bytes, line, blank, digest }
+    : null
 }
 
 interface Reading {
@@ -173,7 +182,7 @@ async function startReading(file: FileHandle, options: CsvOptions, from: Positio
 }
 
 async function* blocks(file: FileHandle, start: number, end: number): AsyncGenerator<Buffer> {
-  for (let at = start; at < end; ) {
+  for (let at = start; at < end;) {
     const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(BLOCK), 0, Math.min(BLOCK, end - at), at)
     if (bytesRead === 0) return
     at += bytesRead
@@ -206,7 +215,7 @@ async function readHead(file: FileHandle): Promise<Buffer> {
 /** The first two lines without their line ends, which a last line may lack and get later. */
 function splitHead(head: Buffer): Buffer[] {
   const lines: Buffer[] = []
-  for (let from = 0; lines.length < 2 && from < head.length; ) {
+  for (let from = 0; lines.length < 2 && from < head.length;) {
     const newline = head.indexOf(NEWLINE, from)
     const end = newline < 0 ? head.length : newline
     lines.push(head.subarray(from, head[end - 1] === 0x0d ? end - 1 : end))

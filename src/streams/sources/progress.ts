@@ -62,7 +62,8 @@ export async function openProgress(log: EventLog, topic: string, id: string, par
     resume,
     async append(batch) {
       let stored = 0
-      if (newest && newest.partitions !== partitions && complete < newest.sequence) stored += await appendPart(batch, Math.min(batch.sequence, newest.sequence), newest.partitions)
+      if (newest && newest.partitions !== partitions && complete < newest.sequence)
+        stored += await appendPart(batch, Math.min(batch.sequence, newest.sequence), newest.partitions)
       stored += await appendPart(batch, batch.sequence, partitions)
       before = { sequence: batch.sequence, note: batch.note }
       return stored

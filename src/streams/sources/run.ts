@@ -113,7 +113,14 @@ async function openBroken(log: EventLog, topic: string, id: string): Promise<{ c
       const fresh = lines.filter(({ line }) => line > done)
       const last = fresh.at(-1)
       if (!last) return
-      const letters = fresh.map(({ bytes, reason, line }) => ({ error: 'broken_line', reason: `line ${line}: ${reason}`, partition: null, offset: null, key: null, ...rawBytes(bytes) }))
+      const letters = fresh.map(({ bytes, reason, line }) => ({
+        error: 'broken_line',
+        reason: `line ${line}: ${reason}`,
+        partition: null,
+        offset: null,
+        key: null,
+        ...rawBytes(bytes),
+      }))
       await log.append(topic, 0, encodeDeadLetters(letters), { producer: { id, sequence: last.line, note: { count: count + fresh.length } } })
       done = last.line
       count += fresh.length

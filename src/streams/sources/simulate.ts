@@ -34,7 +34,8 @@ export interface ReadingContext {
 
 export function simulate(options: SimulationOptions): Source {
   const { devices, seed = 1, count = Number.POSITIVE_INFINITY, start, everyMs = 1000, reading, fields = { device: 'sensor', time: 'at' } } = options
-  if (devices.length === 0) throw invalid('streams.simulation', 'A simulation needs at least one device', { hint: "Write devices: ['station-1'], for example." })
+  if (devices.length === 0)
+    throw invalid('streams.simulation', 'A simulation needs at least one device', { hint: "Write devices: ['station-1'], for example." })
   return {
     kind: 'simulation',
     rate: (devices.length * 1000) / everyMs,
