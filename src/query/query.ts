@@ -52,11 +52,11 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
     await control.run(setting)
   }
 
-  const run = async (text: string, { limit = DEFAULT_LIMIT, timeoutMs = DEFAULT_TIMEOUT_MS, signal, versions, prune }: QueryOptions): Promise<QueryAnswer> => {
+  const running = new Set<Promise<unknown>>()
+
+  const run = async (text: string, stop: AbortSignal, { limit = DEFAULT_LIMIT, versions, prune }: QueryOptions): Promise<QueryAnswer> => {
     if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT) throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
     const began = performance.now()
-    const late = AbortSignal.timeout(timeoutMs)
-    const stop = signal ? AbortSignal.any([late, signal]) : late
     const connection = await instance.connect()
     try {
       const lake = options.lake()
@@ -72,26 +72,56 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
       } finally {
         await binding.release()
       }
-    } catch (error) {
-      signal?.throwIfAborted()
-      if (late.aborted) throw overLimit('query.timeout', `The query ran longer than ${timeoutMs / 1000} s and was stopped`, { hint: 'Narrow it with WHERE, or aggregate in a gold table.' })
-      throw queryError(error)
     } finally {
       connection.closeSync()
     }
   }
 
   return {
-    run: (text, asked = {}) => run(text, asked),
+    async run(text, asked = {}) {
+      const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = asked
+      const late = AbortSignal.timeout(timeoutMs)
+      const stop = signal ? AbortSignal.any([late, signal]) : late
+      const work = run(text, stop, asked)
+      running.add(work)
+      void work.catch(() => undefined).finally(() => running.delete(work))
+      try {
+        return await notMuchLater(work, stop)
+      } catch (error) {
+        signal?.throwIfAborted()
+        if (late.aborted) throw overLimit('query.timeout', `The query ran longer than ${timeoutMs / 1000} s and was stopped`, { hint: 'Narrow it with WHERE, or aggregate in a gold table.' })
+        throw queryError(error)
+      }
+    },
     async ping() {
       const began = performance.now()
       await control.run('select 1')
       return performance.now() - began
     },
     async close() {
+      await Promise.allSettled(running)
       control.closeSync()
       instance.closeSync()
     },
+  }
+}
+
+/** DuckDB looks for an interrupt between vectors: a single value that takes long is not waited for, it ends on its own. */
+const GRACE_MS = 150
+
+async function notMuchLater<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  let watch = (): void => undefined
+  const overdue = new Promise<never>((_, reject) => {
+    watch = () => void (timer = setTimeout(() => reject(stop.reason), GRACE_MS))
+    if (stop.aborted) watch()
+    else stop.addEventListener('abort', watch, { once: true })
+  })
+  try {
+    return await Promise.race([work, overdue])
+  } finally {
+    stop.removeEventListener('abort', watch)
+    clearTimeout(timer)
   }
 }
 

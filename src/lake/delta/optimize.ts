@@ -126,6 +126,6 @@ export function planBins(files: readonly PackableFile[], limits: PackLimits): nu
     current.bytes += size
     open.set(partition, current)
   }
-  for (const partition of [...open.keys()]) close(partition)
+  for (const partition of open.keys()) close(partition)
   return bins
 }
