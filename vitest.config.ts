@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
+  // Examples import 'lagoa' as users do; in a checkout that is the source.
+  resolve: { conditions: ['lagoa-source'] },
   test: {
     pool: 'forks',
     maxWorkers: 2,

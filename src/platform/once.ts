@@ -22,14 +22,31 @@ export async function runOnce(platform: Platform, signal: AbortSignal, onStep: (
   const { pipeline, alerts } = platform
   if (!pipeline) throw platform.problem ?? bug('platform.no_pipeline', 'There is no project to run')
   onStep('reading')
-  const failures = await whileHopeful(pipeline, signal, (patience) => Promise.all([...pipeline.streams.values()].map((runtime) => runtime.drain(patience))))
+  const failures = await whileHopeful(pipeline, signal, (patience) =>
+    Promise.all([...pipeline.streams.values()].map((runtime) => patiently(() => runtime.drain(patience), patience))),
+  )
   onStep('refreshing tables')
   failures.push(...(await refreshAll(pipeline, signal)))
   onStep('delivering alerts')
-  await alerts.drain()
+  await patiently(() => alerts.drain(), signal)
   // What could be done was done; what could not decides how the pass ends.
   if (failures[0]) throw summed(failures)
-  return { ...(await totals(platform, pipeline)), seconds: Math.round(performance.now() - began) / 1000 }
+  return { ...(await patiently(() => totals(platform, pipeline), signal)), seconds: Math.round(performance.now() - began) / 1000 }
+}
+
+/** Does it again while it fails with what may pass by itself, such as a database that restarts. */
+async function patiently<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  let deadline = Number.POSITIVE_INFINITY
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      const { kind } = toLagoaError(error)
+      deadline = Math.min(deadline, Date.now() + PATIENCE_MS)
+      if (signal.aborted || !ERROR_KINDS[kind].retry || Date.now() > deadline) throw error
+      await sleep(LOOK_MS, undefined, { signal, ref: false }).catch(() => undefined)
+    }
+  }
 }
 
 /** Runs the work until it is done, the signal aborts, or something has failed for longer than it may. Answers the failures. */

@@ -87,7 +87,8 @@ describe('a run that is killed', () => {
     }
     expect(kills).toBeGreaterThan(0)
     const { code, stderr } = await run.finished
-    expect(code, stderr).toBe(0)
+    // A pass whose start met the kill may end as unavailable; what it must not do is break, or lose or double anything.
+    expect([0, 7], stderr).toContain(code)
     await exact(home, source.path, source.expected)
   })
 

@@ -44,6 +44,8 @@ export interface Engine {
   /** Newest first. */
   history(path: string): Promise<string[]>
   addConstraint(path: string, name: string, check: string): Promise<void>
+  /** A table of a bigint `id` and a bigint column that an expression, or for null a counter, gives its values. Spark only. */
+  createGenerated(path: string, name: string, expression: string | null): Promise<void>
   /** Only Spark speaks SQL here; `settings` hold for these statements. */
   sql(statements: readonly string[], settings?: Readonly<Record<string, string>>): Promise<void>
   /** Lets go of what it remembers of tables, as a new process would have it. */
@@ -138,6 +140,7 @@ export async function startEngine(name: EngineName): Promise<Engine> {
       return Array.isArray(operations) ? operations.map(String) : []
     },
     addConstraint: async (path, constraint, check) => void (await ask({ op: 'addConstraint', path, constraint: { [constraint]: check } })),
+    createGenerated: async (path, column, expression) => void (await ask({ op: 'createGenerated', path, column, expression })),
     sql: async (statements, settings = {}) => void (await ask({ op: 'sql', statements, settings })),
     forget: async () => void (await ask({ op: 'forget' })),
     close,

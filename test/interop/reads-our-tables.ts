@@ -14,9 +14,11 @@ export function readsOurTables(lake: Lake, engine: Engine, tables: readonly OurT
       test(name, async () => {
         expect(comparable(await engine.read(path))).toEqual(comparable(await readByUs(lake.connection, table)))
       })
-      test.skipIf(versions.length === 0)(`${name}, each version`, async () => {
-        for (const version of versions) expect(comparable(await engine.read(path, { version })), `version ${version}`).toEqual(comparable(await readByUs(lake.connection, table, { version })))
-      })
+      if (versions.length > 0) {
+        test(`${name}, each version`, async () => {
+          for (const version of versions) expect(comparable(await engine.read(path, { version })), `version ${version}`).toEqual(comparable(await readByUs(lake.connection, table, { version })))
+        })
+      }
       for (const where of conditions) {
         const title = `${name}, where ${where}`
         const reason = otherwise[title]

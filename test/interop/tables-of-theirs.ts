@@ -65,6 +65,7 @@ export function knowsFeatures(lake: Lake, engine: Engine, features: readonly Fea
       }
       if (writing === 'works') {
         await table.append(lake.select(insert ?? 'select 77::bigint as id'))
+        if (reading !== 'equal') return
         const ours = comparable(await readByUs(lake.connection, table))
         expect(ours.rows.some((row) => row.includes('77'))).toBe(true)
         expect(comparable(await engine.read(path))).toEqual(ours)

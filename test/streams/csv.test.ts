@@ -206,7 +206,7 @@ describe('a CSV file', () => {
     const path = file('a\n' + 'x\n'.repeat(400_000))
     const stop = new AbortController()
     let seen = 0
-    for await (const { values } of csv({ path }).read({ resume: null, batch: 10, signal: stop.signal })) {
+    for await (const { values } of csv({ path }).read({ resume: null, batch: 10, rate: Number.POSITIVE_INFINITY, signal: stop.signal })) {
       seen += values.length
       stop.abort()
     }
@@ -218,7 +218,7 @@ async function lastNote(
   path: string,
   resume: { sequence: number; note: Readonly<Record<string, unknown>> } | null = null,
 ): Promise<{ sequence: number; note: Readonly<Record<string, unknown>>; values: readonly string[]; blank: number | undefined }> {
-  for await (const { sequence, note, values, blank } of csv({ path }).read({ resume, batch: 1000, signal: new AbortController().signal }))
+  for await (const { sequence, note, values, blank } of csv({ path }).read({ resume, batch: 1000, rate: Number.POSITIVE_INFINITY, signal: new AbortController().signal }))
     return { sequence, note, values, blank }
   throw new Error('the source gave nothing')
 }

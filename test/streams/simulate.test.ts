@@ -44,6 +44,23 @@ describe('a simulation', () => {
     expect(readings.map(({ at }) => at.slice(17, 19))).toEqual(['00', '00', '00', '01', '01', '01'])
   })
 
+  it('follows the clock at its own rate, and has a clock of its own at another, which a resume keeps', async () => {
+    const source = simulate({ devices: ['a', 'b'], everyMs: 500, reading: () => ({}) })
+    expect(source.rate).toBe(4)
+    const first = async (rate: number, resume: Parameters<Source['read']>[0]['resume']): Promise<{ times: number[]; note: Readonly<Record<string, unknown>> }> => {
+      for await (const { values, note } of source.read({ resume, batch: 4, rate, signal: new AbortController().signal }))
+        return { times: values.map((value) => Date.parse((JSON.parse(value) as { at: string }).at)), note }
+      throw new Error('the simulation ended')
+    }
+    const live = await first(4, null)
+    expect(new Set(live.times).size).toBe(1)
+    expect(Math.abs((live.times[0] ?? 0) - Date.now())).toBeLessThan(1000)
+    const fast = await first(Number.POSITIVE_INFINITY, null)
+    const [origin = 0] = fast.times
+    expect(fast.times).toEqual([origin, origin, origin + 500, origin + 500])
+    expect((await first(Number.POSITIVE_INFINITY, { sequence: 4, note: fast.note })).times).toEqual([origin + 1000, origin + 1000, origin + 1500, origin + 1500])
+  })
+
   it('draws numbers that stay in their bounds and spread over them', async () => {
     const { values } = await collect(stations({ count: 3000 }), [1000])
     const readings = values.map((value) => JSON.parse(value) as { a: number; b: number })
@@ -57,7 +74,7 @@ describe('a simulation', () => {
     expect(stations({}).ends).toBe(false)
     const stop = new AbortController()
     let seen = 0
-    for await (const { values } of stations({}).read({ resume: null, batch: 10, signal: stop.signal })) {
+    for await (const { values } of stations({}).read({ resume: null, batch: 10, rate: Number.POSITIVE_INFINITY, signal: stop.signal })) {
       seen += values.length
       if (seen >= 50) stop.abort()
     }

@@ -15,7 +15,7 @@ export const stations = ({ stations = names.length, seed, count, start }: Simula
       const noise = (salt: number, size: number): number => (random(salt) - 0.5) * size
       const base = 1.2 + ((index * 7) % 12) * 0.38
       const gap = random(9) < 0.002
-      const round = (value: number, digits: number): number => Number(value.toFixed(digits))
+      const round = (value: number, digits: number): number => Math.round(value * 10 ** digits) / 10 ** digits
       return {
         co: gap ? -200 : round(Math.max(0.1, base * (0.6 + traffic) + episode + noise(3, 0.5)), 2),
         no2: gap ? -200 : round(Math.max(2, base * 26 * (0.5 + traffic) + episode * 22 + noise(4, 8)), 1),

@@ -4,7 +4,7 @@ import { encodeDeadLetters, deadLetterTopic, rawBytes } from '../dead-letters.ts
 import type { Stream } from '../declare.ts'
 import type { EventLog } from '../log/port.ts'
 import { openProgress } from './progress.ts'
-import type { BrokenLine, Source } from './source.ts'
+import type { BrokenLine, Source, SourceBatch } from './source.ts'
 
 export interface SourceStatus {
   readonly kind: string
@@ -72,8 +72,18 @@ async function runOnce({ stream, source, rate, log, clock, signal, hasRoom }: So
   status.records = resume?.sequence ?? 0
   status.broken = broken.count()
   const batchSize = Number.isFinite(rate) ? Math.max(1, Math.min(LARGEST_BATCH, Math.round(rate / TICKS))) : LARGEST_BATCH
-  const iterator = source.read({ resume, batch: batchSize, signal })[Symbol.asyncIterator]()
+  const iterator = source.read({ resume, batch: batchSize, rate, signal })[Symbol.asyncIterator]()
   let due = clock.now()
+  const store = async (batch: SourceBatch): Promise<void> => {
+    await broken.append(batch.broken ?? [])
+    const stored = await progress.append(batch)
+    if (Number.isFinite(rate)) due += (stored / rate) * 1000
+    status.records = batch.sequence
+    status.blank = batch.blank ?? status.blank
+    status.broken = broken.count()
+  }
+  // Without a pace the next batch is read while this one is being stored; a fault of either ends the run at the next turn.
+  let storing: Promise<void> = Promise.resolve()
   try {
     for (;;) {
       while (!(await hasRoom())) {
@@ -88,16 +98,14 @@ async function runOnce({ stream, source, rate, log, clock, signal, hasRoom }: So
         else if (now - due > 1000) due = now
       }
       const next = await iterator.next()
+      await storing
       if (next.done || signal.aborted) return
-      const batch = next.value
-      await broken.append(batch.broken ?? [])
-      const stored = await progress.append(batch)
-      if (Number.isFinite(rate)) due += (stored / rate) * 1000
-      status.records = batch.sequence
-      status.blank = batch.blank ?? status.blank
-      status.broken = broken.count()
+      storing = store(next.value)
+      storing.catch(() => undefined)
+      if (Number.isFinite(rate)) await storing
     }
   } finally {
+    await storing.catch(() => undefined)
     await iterator.return?.()
   }
 }

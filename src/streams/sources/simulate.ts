@@ -20,6 +20,7 @@ export interface SimulationOptions {
   readonly fields?: { readonly device: string; readonly time: string }
 }
 
+/** What a reading is made from. It is valid during the call only. */
 export interface ReadingContext {
   readonly device: string
   /** The device's place in the list. */
@@ -36,33 +37,75 @@ export function simulate(options: SimulationOptions): Source {
   const { devices, seed = 1, count = Number.POSITIVE_INFINITY, start, everyMs = 1000, reading, fields = { device: 'sensor', time: 'at' } } = options
   if (devices.length === 0)
     throw invalid('streams.simulation', 'A simulation needs at least one device', { hint: "Write devices: ['station-1'], for example." })
+  const rate = (devices.length * 1000) / everyMs
+  const heads = devices.map((device) => `{${JSON.stringify(fields.device)}:${JSON.stringify(device)},${JSON.stringify(fields.time)}:"`)
   return {
     kind: 'simulation',
-    rate: (devices.length * 1000) / everyMs,
+    rate,
     ends: Number.isFinite(count),
     identity: () => Promise.resolve(`simulation:${seed}:${devices.length}`),
-    async *read({ resume, batch, signal }) {
+    async *read({ resume, batch, rate: asked, signal }) {
       let made = resume?.sequence ?? 0
+      // At another rate than its own the simulation has a clock of its own too, or readings of a device would share a time.
+      const origin = start ?? (asked === rate ? null : typeof resume?.note.origin === 'number' ? resume.note.origin : Date.now())
+      const isoTime = timeTexts()
+      const context = createContext(seed)
       while (made < count && !signal.aborted) {
         const size = Math.min(batch, count - made)
         const now = Date.now()
-        const values: string[] = []
-        const keys: string[] = []
+        const values = Array.from<string>({ length: size })
+        const keys = Array.from<string>({ length: size })
         for (let i = 0; i < size; i++) {
           const index = (made + i) % devices.length
           const n = Math.floor((made + i) / devices.length)
           const device = devices[index] ?? ''
-          const random = (salt: number, at: number = n): number => unit(seed, index, at, salt)
-          const drift = (salt: number, period: number): number => smooth(random, salt, n / period)
-          const time = new Date(start === undefined ? now : start + n * everyMs).toISOString()
-          values.push(JSON.stringify({ [fields.device]: device, [fields.time]: time, ...reading({ device, index, n, random, drift }) }))
-          keys.push(device)
+          context.move(device, index, n)
+          const rest = JSON.stringify(reading(context))
+          values[i] = `${heads[index]}${isoTime(origin === null ? now : origin + n * everyMs)}"${rest === '{}' ? '' : ','}${rest.slice(1)}`
+          keys[i] = device
         }
         made += size
-        yield { sequence: made, note: {}, values, keys }
+        yield { sequence: made, note: origin === null || start !== undefined ? {} : { origin }, values, keys }
       }
     },
   }
+}
+
+/** ISO texts of times of which many in a row are the same. */
+function timeTexts(): (ms: number) => string {
+  let last = Number.NaN
+  let text = ''
+  return (ms) => {
+    if (ms !== last) {
+      last = ms
+      text = new Date(ms).toISOString()
+    }
+    return text
+  }
+}
+
+interface MovingContext extends ReadingContext {
+  device: string
+  index: number
+  n: number
+  move(device: string, index: number, n: number): void
+}
+
+/** One context for all readings of a run, moved from reading to reading: made anew it would cost more than most readings do. */
+function createContext(seed: number): MovingContext {
+  const context: MovingContext = {
+    device: '',
+    index: 0,
+    n: 0,
+    random: (salt: number, n: number = context.n): number => unit(seed, context.index, n, salt),
+    drift: (salt: number, period: number): number => smooth(context.random, salt, context.n / period),
+    move(device: string, index: number, n: number): void {
+      context.device = device
+      context.index = index
+      context.n = n
+    },
+  }
+  return context
 }
 
 /** Value noise: random heights at whole numbers, joined by a smooth step. */

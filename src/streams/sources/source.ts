@@ -28,6 +28,8 @@ export interface SourceContext {
   readonly resume: { readonly sequence: number; readonly note: Readonly<Record<string, unknown>> } | null
   /** At most this many records in a batch; whoever reads decides how often to ask. */
   readonly batch: number
+  /** How many records a second are asked for; Infinity for as fast as the log takes them. */
+  readonly rate: number
   readonly signal: AbortSignal
 }
 

@@ -117,8 +117,16 @@ def checkpoint(request):
     log.checkpoint(log.update(False, nothing, nothing), nothing)
 
 
+def create_generated(request):
+    """SQL has no words for these in every version."""
+    builders = spark._jvm.io.delta.tables.DeltaTable
+    column = builders.columnBuilder(spark._jsparkSession, request["column"]).dataType("bigint")
+    column = column.generatedAlwaysAsIdentity() if request["expression"] is None else column.generatedAlwaysAs(request["expression"])
+    builders.create(spark._jsparkSession).location(request["path"]).addColumn("id", "bigint").addColumn(column.build()).execute()
+
+
 def sql(request):
-    """Statements separated by nothing: a list. The rows of the last one come back."""
+    """The rows of the last statement come back."""
     for key, value in (request.get("settings") or {}).items():
         spark.conf.set(key, value)
     try:
@@ -141,6 +149,7 @@ operations = {
     "history": lambda request: [row["operation"] for row in spark.sql(f"describe history {at(request['path'])}").collect()],
     "addConstraint": lambda request: [spark.sql(f"alter table {at(request['path'])} add constraint {name} check ({check})") for name, check in request["constraint"].items()] and None,
     "forget": lambda request: spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache(),
+    "createGenerated": create_generated,
     "sql": sql,
     "versions": lambda request: {"spark": spark.version},
 }
