@@ -15,7 +15,10 @@ export default defineConfig({
       { extends: true, test: { name: 'rooms', include: ['test/{storage,lake,alerts,streams,platform,server,query}/**/*.test.ts'] } },
       { extends: true, test: { name: 'whole', include: ['test/{cli,docs,e2e,examples}/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
       // Other engines of Delta Lake; `npm run test:interop` installs and runs them. A second JVM at a time is more than a small machine bears.
-      { extends: true, test: { name: 'interop', include: ['test/interop/*.test.ts'], testTimeout: 600_000, hookTimeout: 600_000, maxWorkers: 1, sequence: { groupOrder: 1 } } },
+      {
+        extends: true,
+        test: { name: 'interop', include: ['test/interop/*.test.ts'], testTimeout: 600_000, hookTimeout: 600_000, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
     ],
   },
 })

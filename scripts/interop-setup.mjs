@@ -23,11 +23,17 @@ const ENGINES = {
   },
   'spark-3.5': {
     python: ['pyspark==3.5.9', 'py4j==0.10.9.9'],
-    jars: { 'io.delta:delta-spark_2.12:3.3.3': '4912bf902a1c453aba3bd838ff212dedd357155212f9bb37a6b47d97f2827ebc', 'io.delta:delta-storage:3.3.3': '45ad193053fd30cebe6d9ab1889873cde39b223a0f210e00ebee8b6642476901' },
+    jars: {
+      'io.delta:delta-spark_2.12:3.3.3': '4912bf902a1c453aba3bd838ff212dedd357155212f9bb37a6b47d97f2827ebc',
+      'io.delta:delta-storage:3.3.3': '45ad193053fd30cebe6d9ab1889873cde39b223a0f210e00ebee8b6642476901',
+    },
   },
   'spark-4.0': {
     python: ['pyspark==4.0.5', 'py4j==0.10.9.9'],
-    jars: { 'io.delta:delta-spark_2.13:4.0.1': 'a1e76860b19fe1e6b205a4ea7a9099a2f9575d39bb71d49b3e679b299d0efb91', 'io.delta:delta-storage:4.0.1': 'ecc42c5aaa51c423312d9e4e48aa4a12b34740bf2c37de0e8f279277ec3d12e4' },
+    jars: {
+      'io.delta:delta-spark_2.13:4.0.1': 'a1e76860b19fe1e6b205a4ea7a9099a2f9575d39bb71d49b3e679b299d0efb91',
+      'io.delta:delta-storage:4.0.1': 'ecc42c5aaa51c423312d9e4e48aa4a12b34740bf2c37de0e8f279277ec3d12e4',
+    },
   },
 }
 
@@ -38,9 +44,15 @@ const COPY_GOAL = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy'
 const JAVA = ['17', '21']
 
 const absent = Object.entries(ENGINES).filter(([name, engine]) => !isMade(name, engine))
-if (!JAVA.includes(javaRelease())) systemPackage('openjdk-17-jre-headless', `The engines need Java ${JAVA.join(' or ')}, ${javaRelease() === '' ? 'there is none' : `this machine has ${javaRelease()}`}.`, () => JAVA.includes(javaRelease()))
+if (!JAVA.includes(javaRelease()))
+  systemPackage(
+    'openjdk-17-jre-headless',
+    `The engines need Java ${JAVA.join(' or ')}, ${javaRelease() === '' ? 'there is none' : `this machine has ${javaRelease()}`}.`,
+    () => JAVA.includes(javaRelease()),
+  )
 if (absent.length > 0) {
-  if (!answers('python3', ['-c', 'import ensurepip, venv'])) systemPackage('python3-venv', 'The engines need Python 3 with its venv module.', () => answers('python3', ['-c', 'import ensurepip, venv']))
+  if (!answers('python3', ['-c', 'import ensurepip, venv']))
+    systemPackage('python3-venv', 'The engines need Python 3 with its venv module.', () => answers('python3', ['-c', 'import ensurepip, venv']))
   if (!answers('mvn', ['--version'])) systemPackage('maven', 'The engines need Maven, which fetches their jars.', () => answers('mvn', ['--version']))
 }
 absent.forEach(([name, engine], i) => make(name, engine, `${i + 1} of ${absent.length}`))
@@ -53,12 +65,22 @@ function make(name, { python, jars }, place) {
   say(`Engine ${name} (${place}): Python environment`)
   run('python3', ['-m', 'venv', folder], 'The message above says what is missing.')
   say(`Engine ${name} (${place}): installing ${python.slice(0, 2).join(', ')}${name.startsWith('spark') ? ' (about 400 MB)' : ''}`)
-  run(join(folder, 'bin', 'python'), ['-m', 'pip', 'install', '--no-deps', '--no-input', '--disable-pip-version-check', ...(process.stderr.isTTY ? [] : ['--quiet']), ...python], 'Check the network and the free disk space, then run it again.')
+  run(
+    join(folder, 'bin', 'python'),
+    ['-m', 'pip', 'install', '--no-deps', '--no-input', '--disable-pip-version-check', ...(process.stderr.isTTY ? [] : ['--quiet']), ...python],
+    'Check the network and the free disk space, then run it again.',
+  )
   for (const [artifact, sha256] of Object.entries(jars)) {
     say(`Engine ${name} (${place}): fetching ${artifact}`)
-    run('mvn', ['--batch-mode', '--quiet', COPY_GOAL, `-Dartifact=${artifact}`, `-DoutputDirectory=${join(folder, 'jars')}`], 'Check the network, then run it again.')
+    run(
+      'mvn',
+      ['--batch-mode', '--quiet', COPY_GOAL, `-Dartifact=${artifact}`, `-DoutputDirectory=${join(folder, 'jars')}`],
+      'Check the network, then run it again.',
+    )
     const [, file, version] = artifact.split(':')
-    const found = createHash('sha256').update(readFileSync(join(folder, 'jars', `${file}-${version}.jar`))).digest('hex')
+    const found = createHash('sha256')
+      .update(readFileSync(join(folder, 'jars', `${file}-${version}.jar`)))
+      .digest('hex')
     if (found !== sha256) fail(`${artifact} has the SHA-256 ${found}, not ${sha256}.`, 'It is not the file that these tests were written for; do not use it.')
   }
   writeFileSync(stampOf(name), keyOf({ python, jars }))
@@ -82,7 +104,10 @@ function systemPackage(name, what, isThere) {
   const line = `apt-get update && apt-get install -y --no-install-recommends ${name}`
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) fail(what, `Run: sudo sh -c '${line}'`)
   say(`Installing ${name}`)
-  run('sh', ['-c', `(apt-get -qq update && apt-get -qq -y install --no-install-recommends ${name}) > /dev/null`], `Run by hand: ${line}`, { ...process.env, DEBIAN_FRONTEND: 'noninteractive' })
+  run('sh', ['-c', `(apt-get -qq update && apt-get -qq -y install --no-install-recommends ${name}) > /dev/null`], `Run by hand: ${line}`, {
+    ...process.env,
+    DEBIAN_FRONTEND: 'noninteractive',
+  })
   if (!isThere()) fail(what, `${name} is installed, but another version comes first in PATH.`)
 }
 

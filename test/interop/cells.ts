@@ -29,7 +29,10 @@ export interface Comparable {
 export function comparable({ schema, rows }: Found): Comparable {
   const fields = Array.isArray(schema) ? schema : []
   const types = fields.map((field: unknown) => entry(field, 'type'))
-  return { columns: fields.map((field: unknown) => [entry(field, 'name'), bare(entry(field, 'type'))]), rows: rows.map((row) => JSON.stringify(row.map((cell, i) => settled(cell, types[i])))).sort() }
+  return {
+    columns: fields.map((field: unknown) => [entry(field, 'name'), bare(entry(field, 'type'))]),
+    rows: rows.map((row) => JSON.stringify(row.map((cell, i) => settled(cell, types[i])))).sort(),
+  }
 }
 
 /** Names and types without nullability and metadata, which engines may widen on reading. */
@@ -74,7 +77,11 @@ function entry(value: unknown, key: string): unknown {
 }
 
 /** What we read of a table, by its newest version or another; `where` is in DuckDB SQL and prunes files like the platform's own reads. */
-export async function readByUs(connection: DuckDBConnection, table: DeltaTable, options: { readonly version?: number; readonly where?: string } = {}): Promise<Found> {
+export async function readByUs(
+  connection: DuckDBConnection,
+  table: DeltaTable,
+  options: { readonly version?: number; readonly where?: string } = {},
+): Promise<Found> {
   const snapshot = await table.snapshot(options.version === undefined ? undefined : { version: options.version })
   if (snapshot === null) throw new Error(`There is no table at ${table.root}`)
   return readSnapshot(connection, table, snapshot, options.where)
@@ -105,7 +112,8 @@ function cellOf(value: unknown, type: DeltaType): Cell {
   if (typeof type === 'object') {
     if (type.type === 'array' && value instanceof DuckDBListValue) return value.items.map((item) => cellOf(item, type.elementType))
     if (type.type === 'struct' && value instanceof DuckDBStructValue) return type.fields.map((field) => cellOf(value.entries[field.name], field.type))
-    if (type.type === 'map' && value instanceof DuckDBMapValue) return value.entries.map(({ key, value: item }) => [cellOf(key, type.keyType), cellOf(item, type.valueType)])
+    if (type.type === 'map' && value instanceof DuckDBMapValue)
+      return value.entries.map(({ key, value: item }) => [cellOf(key, type.keyType), cellOf(item, type.valueType)])
   }
   throw new Error(`No cell is known for a value of ${JSON.stringify(type)}: ${String(value)}`)
 }

@@ -6,11 +6,21 @@ import { field, type Lake } from '../helpers/delta.ts'
 import { comparable, readByUs, type Cell } from './cells.ts'
 import type { Engine, Rows } from './engine.ts'
 
-const FIELDS = [field('id', 'long'), field('site', 'string'), field('x', 'double'), field('price', 'decimal(18,6)'), field('ts', 'timestamp'), field('tags', { type: 'array', elementType: 'string', containsNull: true })]
+const FIELDS = [
+  field('id', 'long'),
+  field('site', 'string'),
+  field('x', 'double'),
+  field('price', 'decimal(18,6)'),
+  field('ts', 'timestamp'),
+  field('tags', { type: 'array', elementType: 'string', containsNull: true }),
+]
 
 /** Rows of FIELDS as they cross to an engine. */
 function rows(ids: readonly number[], site: string | null, x: number): Rows {
-  return { fields: FIELDS, rows: ids.map((id): Cell[] => [String(id), site, x, `${id}.500000`, `1969-12-31T23:59:${10 + (id % 50)}.123456Z`, id % 2 === 0 ? null : [site, null, 'ü']]) }
+  return {
+    fields: FIELDS,
+    rows: ids.map((id): Cell[] => [String(id), site, x, `${id}.500000`, `1969-12-31T23:59:${10 + (id % 50)}.123456Z`, id % 2 === 0 ? null : [site, null, 'ü']]),
+  }
 }
 
 /** The same for us. */

@@ -158,7 +158,8 @@ export class EngineError extends Error {
 function found(value: unknown): Found {
   if (typeof value === 'object' && value !== null && 'schema' in value && 'rows' in value && Array.isArray(value.rows)) {
     const { schema } = value
-    if (typeof schema === 'object' && schema !== null && 'fields' in schema) return { schema: schema.fields, rows: value.rows.map((row: unknown) => (Array.isArray(row) ? row : [])) }
+    if (typeof schema === 'object' && schema !== null && 'fields' in schema)
+      return { schema: schema.fields, rows: value.rows.map((row: unknown) => (Array.isArray(row) ? row : [])) }
   }
   throw new Error(`This is no answer to a read: ${JSON.stringify(value).slice(0, 200)}`)
 }

@@ -15,8 +15,20 @@ export interface Feature {
   readonly insert?: string
 }
 
-/** A table by SQL: `define` holds what follows CREATE TABLE's columns, `then` more statements on `$table`. */
-function bySql(name: string, reading: Feature['reading'], writing: Feature['writing'], sql: { readonly columns?: string; readonly define?: string; readonly rows?: string; readonly then?: readonly string[]; readonly settings?: Readonly<Record<string, string>>; readonly insert?: string }): Feature {
+/** A table by SQL: `define` holds what follows CREATE TABLE's columns, `after` more statements on `$table`. */
+function bySql(
+  name: string,
+  reading: Feature['reading'],
+  writing: Feature['writing'],
+  sql: {
+    readonly columns?: string
+    readonly define?: string
+    readonly rows?: string
+    readonly after?: readonly string[]
+    readonly settings?: Readonly<Record<string, string>>
+    readonly insert?: string
+  },
+): Feature {
   return {
     name,
     reading,
@@ -25,32 +37,61 @@ function bySql(name: string, reading: Feature['reading'], writing: Feature['writ
     make: async (engine, path) => {
       const table = `delta.\`${path}\``
       await engine.sql(
-        [`create table ${table} (${sql.columns ?? 'id bigint, name string'}) using delta ${sql.define ?? ''}`, `insert into ${table} ${sql.rows ?? "values (1, 'a'), (2, 'b'), (3, 'c')"}`, ...(sql.then ?? []).map((statement) => statement.replaceAll('$table', table).replaceAll('$path', path))],
+        [
+          `create table ${table} (${sql.columns ?? 'id bigint, name string'}) using delta ${sql.define ?? ''}`,
+          `insert into ${table} ${sql.rows ?? "values (1, 'a'), (2, 'b'), (3, 'c')"}`,
+          ...(sql.after ?? []).map((statement) => statement.replaceAll('$table', table).replaceAll('$path', path)),
+        ],
         sql.settings,
       )
     },
   }
 }
 
-const properties = (settings: Readonly<Record<string, string>>): string => `tblproperties (${Object.entries(settings).map(([key, value]) => `'${key}' = '${value}'`).join(', ')})`
+const properties = (settings: Readonly<Record<string, string>>): string =>
+  `tblproperties (${Object.entries(settings)
+    .map(([key, value]) => `'${key}' = '${value}'`)
+    .join(', ')})`
 
 /** Of both Sparks. */
 export const SPARK_FEATURES: readonly Feature[] = [
   bySql('nothing special', 'equal', 'works', {}),
   bySql('appendOnly', 'equal', 'works', { define: properties({ 'delta.appendOnly': 'true' }) }),
   bySql('invariants: a column that takes no nulls', 'equal', 'works', { columns: 'id bigint not null, name string' }),
-  bySql('timestampNtz', 'equal', 'timestampNtz', { columns: 'id bigint, at timestamp_ntz', rows: "values (1, timestamp_ntz '1969-12-31 23:59:59.999999'), (2, timestamp_ntz '2024-01-01 00:00:00'), (3, null)" }),
-  bySql('timestampNtz as a partition', 'equal', 'timestampNtz', { columns: 'id bigint, at timestamp_ntz', define: 'partitioned by (at)', rows: "values (1, timestamp_ntz '1969-12-31 23:59:59.999999'), (2, timestamp_ntz '2024-01-01 00:00:00'), (3, null)" }),
+  bySql('timestampNtz', 'equal', 'timestampNtz', {
+    columns: 'id bigint, at timestamp_ntz',
+    rows: "values (1, timestamp_ntz '1969-12-31 23:59:59.999999'), (2, timestamp_ntz '2024-01-01 00:00:00'), (3, null)",
+  }),
+  bySql('timestampNtz as a partition', 'equal', 'timestampNtz', {
+    columns: 'id bigint, at timestamp_ntz',
+    define: 'partitioned by (at)',
+    rows: "values (1, timestamp_ntz '1969-12-31 23:59:59.999999'), (2, timestamp_ntz '2024-01-01 00:00:00'), (3, null)",
+  }),
   bySql('deletionVectors, not used yet', 'deletionVectors', 'deletionVectors', { define: properties({ 'delta.enableDeletionVectors': 'true' }) }),
-  bySql('deletionVectors', 'deletionVectors', 'deletionVectors', { define: properties({ 'delta.enableDeletionVectors': 'true' }), then: ['delete from $table where id = 2'] }),
+  bySql('deletionVectors', 'deletionVectors', 'deletionVectors', {
+    define: properties({ 'delta.enableDeletionVectors': 'true' }),
+    after: ['delete from $table where id = 2'],
+  }),
   bySql('deletionVectors, switched off and purged', 'deletionVectors', 'deletionVectors', {
     define: properties({ 'delta.enableDeletionVectors': 'true' }),
-    then: ['delete from $table where id = 2', "alter table $table set tblproperties ('delta.enableDeletionVectors' = 'false')", 'reorg table $table apply (purge)'],
+    after: [
+      'delete from $table where id = 2',
+      "alter table $table set tblproperties ('delta.enableDeletionVectors' = 'false')",
+      'reorg table $table apply (purge)',
+    ],
   }),
-  bySql('columnMapping by name', 'columnMapping', 'columnMapping', { define: properties({ 'delta.columnMapping.mode': 'name', 'delta.minReaderVersion': '2', 'delta.minWriterVersion': '5' }), then: ['alter table $table rename column name to title'] }),
-  bySql('columnMapping by id', 'columnMapping', 'columnMapping', { define: properties({ 'delta.columnMapping.mode': 'id', 'delta.minReaderVersion': '2', 'delta.minWriterVersion': '5' }) }),
-  bySql('changeDataFeed', 'equal', 'changeDataFeed', { define: properties({ 'delta.enableChangeDataFeed': 'true' }), then: ['delete from $table where id = 2', "update $table set name = 'z' where id = 3"] }),
-  bySql('checkConstraints', 'equal', 'checkConstraints', { then: ['alter table $table add constraint positive check (id > 0)'] }),
+  bySql('columnMapping by name', 'columnMapping', 'columnMapping', {
+    define: properties({ 'delta.columnMapping.mode': 'name', 'delta.minReaderVersion': '2', 'delta.minWriterVersion': '5' }),
+    after: ['alter table $table rename column name to title'],
+  }),
+  bySql('columnMapping by id', 'columnMapping', 'columnMapping', {
+    define: properties({ 'delta.columnMapping.mode': 'id', 'delta.minReaderVersion': '2', 'delta.minWriterVersion': '5' }),
+  }),
+  bySql('changeDataFeed', 'equal', 'changeDataFeed', {
+    define: properties({ 'delta.enableChangeDataFeed': 'true' }),
+    after: ['delete from $table where id = 2', "update $table set name = 'z' where id = 3"],
+  }),
+  bySql('checkConstraints', 'equal', 'checkConstraints', { after: ['alter table $table add constraint positive check (id > 0)'] }),
   {
     name: 'generatedColumns',
     reading: 'equal',
@@ -63,54 +104,83 @@ export const SPARK_FEATURES: readonly Feature[] = [
     writing: 'identityColumns',
     make: (engine, path) => engine.createGenerated(path, 'nr', null).then(() => engine.sql([`insert into delta.\`${path}\` (id) values (1), (2)`])),
   },
-  bySql('allowColumnDefaults', 'equal', 'allowColumnDefaults', { columns: "id bigint, name string default 'none'", define: properties({ 'delta.feature.allowColumnDefaults': 'supported' }), rows: '(id) values (1), (2)' }),
+  bySql('allowColumnDefaults', 'equal', 'allowColumnDefaults', {
+    columns: "id bigint, name string default 'none'",
+    define: properties({ 'delta.feature.allowColumnDefaults': 'supported' }),
+    rows: '(id) values (1), (2)',
+  }),
   bySql('clustering', 'equal', 'clustering', { define: 'cluster by (id)' }),
   bySql('rowTracking', 'equal', 'rowTracking', { define: properties({ 'delta.enableRowTracking': 'true' }) }),
   bySql('inCommitTimestamp', 'equal', 'inCommitTimestamp', { define: properties({ 'delta.enableInCommitTimestamps': 'true' }) }),
   bySql('domainMetadata', 'equal', 'domainMetadata', { define: properties({ 'delta.feature.domainMetadata': 'supported' }) }),
-  bySql('v2Checkpoint', 'v2Checkpoint', 'v2Checkpoint', { define: properties({ 'delta.checkpointPolicy': 'v2', 'delta.checkpointInterval': '1' }), then: ["insert into $table values (4, 'd')"] }),
-  bySql('typeWidening', 'typeWidening', 'typeWidening', { columns: 'id bigint, n smallint', define: properties({ 'delta.enableTypeWidening': 'true' }), rows: 'values (1, 2), (2, null)', then: ['alter table $table alter column n type int', 'insert into $table values (3, 100000)'] }),
+  bySql('v2Checkpoint', 'v2Checkpoint', 'v2Checkpoint', {
+    define: properties({ 'delta.checkpointPolicy': 'v2', 'delta.checkpointInterval': '1' }),
+    after: ["insert into $table values (4, 'd')"],
+  }),
+  bySql('typeWidening', 'typeWidening', 'typeWidening', {
+    columns: 'id bigint, n smallint',
+    define: properties({ 'delta.enableTypeWidening': 'true' }),
+    rows: 'values (1, 2), (2, null)',
+    after: ['alter table $table alter column n type int', 'insert into $table values (3, 100000)'],
+  }),
   bySql('vacuumProtocolCheck', 'equal', 'vacuumProtocolCheck', { define: properties({ 'delta.feature.vacuumProtocolCheck': 'supported' }) }),
-  bySql('icebergCompatV2', 'columnMapping', 'icebergCompat', { define: properties({ 'delta.enableIcebergCompatV2': 'true', 'delta.columnMapping.mode': 'name' }) }),
+  bySql('icebergCompatV2', 'columnMapping', 'icebergCompat', {
+    define: properties({ 'delta.enableIcebergCompatV2': 'true', 'delta.columnMapping.mode': 'name' }),
+  }),
   bySql('a column of type void', 'void', 'void', { columns: 'id bigint, nothing void', rows: '(id) values (1)' }),
   bySql('varchar', 'equal', 'works', { columns: 'id bigint, name varchar(5)', insert: "select 77::bigint as id, 'abc' as name" }),
   bySql('checkpoints in many parts', 'equal', 'works', {
     define: `partitioned by (name) ${properties({ 'delta.checkpointInterval': '1' })}`,
-    then: ["insert into $table values (4, 'd'), (5, null)"],
+    after: ["insert into $table values (4, 'd'), (5, null)"],
     settings: { 'spark.databricks.delta.checkpoint.partSize': '1' },
   }),
   bySql('checkpoints with statistics and partitions as columns only', 'equal', 'works', {
     columns: 'id bigint, day date, at timestamp, dec decimal(20,3), st struct<a: string>',
     define: `partitioned by (day) ${properties({ 'delta.checkpointInterval': '1', 'delta.checkpoint.writeStatsAsStruct': 'true', 'delta.checkpoint.writeStatsAsJson': 'false' })}`,
     rows: "values (1, date '2024-01-01', timestamp '1969-12-31 23:59:59.999999', 1.5, struct('a')), (2, null, null, null, null)",
-    then: ["insert into $table values (3, date '1969-12-31', timestamp '2024-01-01 00:00:00.123456', -1.5, struct(null))"],
+    after: ["insert into $table values (3, date '1969-12-31', timestamp '2024-01-01 00:00:00.123456', -1.5, struct(null))"],
     insert: 'select 77::bigint as id, date \'2000-01-01\' as "day"',
   }),
-  bySql('compacted logs', 'equal', 'works', { then: ["insert into $table values (4, 'd')", "insert into $table values (5, 'e')", "insert into $table values (6, 'f')"], settings: { 'spark.databricks.delta.deltaLog.minorCompaction.useForReads': 'true' } }),
+  bySql('compacted logs', 'equal', 'works', {
+    after: ["insert into $table values (4, 'd')", "insert into $table values (5, 'e')", "insert into $table values (6, 'f')"],
+    settings: { 'spark.databricks.delta.deltaLog.minorCompaction.useForReads': 'true' },
+  }),
   bySql('timestamps as INT96 and as milliseconds', 'equal', 'works', {
     columns: 'id bigint, at timestamp',
     rows: "values (1, timestamp '1969-12-31 23:59:59.999')",
-    then: ["insert into $table values (2, timestamp '2024-01-01 00:00:00.123')"],
+    after: ["insert into $table values (2, timestamp '2024-01-01 00:00:00.123')"],
     settings: { 'spark.sql.parquet.outputTimestampType': 'TIMESTAMP_MILLIS' },
   }),
-  bySql('decimals in the old form of Parquet', 'equal', 'works', { columns: 'id bigint, a decimal(5,2), b decimal(18,0), c decimal(38,18)', rows: 'values (1, 1.25, 999999999999999999, -0.000000000000000001), (2, null, null, null)', settings: { 'spark.sql.parquet.writeLegacyFormat': 'true' } }),
+  bySql('decimals in the old form of Parquet', 'equal', 'works', {
+    columns: 'id bigint, a decimal(5,2), b decimal(18,0), c decimal(38,18)',
+    rows: 'values (1, 1.25, 999999999999999999, -0.000000000000000001), (2, null, null, null)',
+    settings: { 'spark.sql.parquet.writeLegacyFormat': 'true' },
+  }),
   bySql('columns added and reordered', 'equal', 'works', {
     columns: 'id bigint, st struct<a: int, b: array<struct<c: int>>>',
     rows: 'values (1, struct(1, array(struct(2))))',
-    then: ['alter table $table add columns (day date first, st.z string, st.b.element.d string)', "insert into $table values (date '2024-01-01', 2, struct(3, array(struct(4, 'd')), 'z'))"],
+    after: [
+      'alter table $table add columns (day date first, st.z string, st.b.element.d string)',
+      "insert into $table values (date '2024-01-01', 2, struct(3, array(struct(4, 'd')), 'z'))",
+    ],
   }),
   {
     name: 'a shallow clone',
     reading: 'outside its folder',
     writing: 'works',
-    insert: "select 77::bigint as id where false",
-    make: (engine, path) => engine.sql([`create table delta.\`${path}_source\` (id bigint) using delta`, `insert into delta.\`${path}_source\` values (1)`, `create table delta.\`${path}\` shallow clone delta.\`${path}_source\``]),
+    insert: 'select 77::bigint as id where false',
+    make: (engine, path) =>
+      engine.sql([
+        `create table delta.\`${path}_source\` (id bigint) using delta`,
+        `insert into delta.\`${path}_source\` values (1)`,
+        `create table delta.\`${path}\` shallow clone delta.\`${path}_source\``,
+      ]),
   },
 ]
 
 /** What came with Delta 4. */
 export const SPARK_4_FEATURES: readonly Feature[] = [
-  bySql('variantType', 'variantType', 'variantType', { columns: 'id bigint, v variant', rows: "select 1, parse_json('{\"a\": 1}')" }),
+  bySql('variantType', 'variantType', 'variantType', { columns: 'id bigint, v variant', rows: 'select 1, parse_json(\'{"a": 1}\')' }),
   bySql('catalog of collations', 'equal', 'collations', { columns: 'id bigint, name string collate UTF8_LCASE' }),
 ]
 
@@ -119,7 +189,14 @@ export const DELTA_RS_FEATURES: readonly Feature[] = [
     name: 'timestampNtz',
     reading: 'equal',
     writing: 'timestampNtz',
-    make: (engine, path) => engine.write(path, { fields: [field('id', 'long'), field('at', 'timestamp_ntz')], rows: [['1', '1969-12-31T23:59:59.999999'], ['2', null]] }),
+    make: (engine, path) =>
+      engine.write(path, {
+        fields: [field('id', 'long'), field('at', 'timestamp_ntz')],
+        rows: [
+          ['1', '1969-12-31T23:59:59.999999'],
+          ['2', null],
+        ],
+      }),
   },
   {
     name: 'checkConstraints',

@@ -60,9 +60,17 @@ const NESTED = [
   field('id', 'integer'),
   field('l', { type: 'array', elementType: 'long', containsNull: true }),
   field('ll', { type: 'array', elementType: { type: 'array', elementType: 'string', containsNull: true }, containsNull: true }),
-  field('st', { type: 'struct', fields: [field('a', 'integer'), field('in', { type: 'struct', fields: [field('at', 'timestamp'), field('price', 'decimal(12,3)')] })] }),
+  field('st', {
+    type: 'struct',
+    fields: [field('a', 'integer'), field('in', { type: 'struct', fields: [field('at', 'timestamp'), field('price', 'decimal(12,3)')] })],
+  }),
   field('m', { type: 'map', keyType: 'string', valueType: 'double', valueContainsNull: true }),
-  field('ms', { type: 'map', keyType: 'integer', valueType: { type: 'struct', fields: [field('x', 'date'), field('tags', { type: 'array', elementType: 'string', containsNull: true })] }, valueContainsNull: true }),
+  field('ms', {
+    type: 'map',
+    keyType: 'integer',
+    valueType: { type: 'struct', fields: [field('x', 'date'), field('tags', { type: 'array', elementType: 'string', containsNull: true })] },
+    valueContainsNull: true,
+  }),
   field('ls', { type: 'array', elementType: { type: 'struct', fields: [field('k', 'string'), field('v', 'binary')] }, containsNull: true }),
 ]
 
@@ -73,14 +81,72 @@ const NESTED_ROWS = select(
 )
 
 /** Texts that a path, a Hive folder or a URL could take for something else; the empty one means null. */
-const ODD = ['', 'plain', 'with blank', ' lead', 'trail ', 'a/b', 'a\\b', 'a%b', '100%', '%2F', 'a=b', 'a+b', 'a&b', 'a:b', 'a#b', 'a?b', 'a*b', '[x]', '{y}', "it's", '"q"', 'São Paulo', '東京', '😀', '.', '..', 'NULL', 'null', '2024-01-01', 'a\nb', 'a\tb', '~', '$1', '^', '|', '`', ';', ',', '<>', '_hidden', '.hidden', 'x'.repeat(230)]
+const ODD = [
+  '',
+  'plain',
+  'with blank',
+  ' lead',
+  'trail ',
+  'a/b',
+  'a\\b',
+  'a%b',
+  '100%',
+  '%2F',
+  'a=b',
+  'a+b',
+  'a&b',
+  'a:b',
+  'a#b',
+  'a?b',
+  'a*b',
+  '[x]',
+  '{y}',
+  "it's",
+  '"q"',
+  'São Paulo',
+  '東京',
+  '😀',
+  '.',
+  '..',
+  'NULL',
+  'null',
+  '2024-01-01',
+  'a\nb',
+  'a\tb',
+  '~',
+  '$1',
+  '^',
+  '|',
+  '`',
+  ';',
+  ',',
+  '<>',
+  '_hidden',
+  '.hidden',
+  'x'.repeat(230),
+]
 
 const quote = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
 const KINDS: readonly Kind[] = [
   {
     name: 'every type: extremes, nulls, NaN, text of all kinds',
-    conditions: ['d > 1e300', 'd < -1e300', 'f >= 0', "t >= 'z'", "t = ''", "t = 'NULL'", 'l = 9223372036854775807', 'l < -9007199254740993', 'dec38 > 0', 'dec18 < 0', "day < date '1970-01-01'", 'b is null', 't is not null and flag', 's = 32767'],
+    conditions: [
+      'd > 1e300',
+      'd < -1e300',
+      'f >= 0',
+      "t >= 'z'",
+      "t = ''",
+      "t = 'NULL'",
+      'l = 9223372036854775807',
+      'l < -9007199254740993',
+      'dec38 > 0',
+      'dec18 < 0',
+      "day < date '1970-01-01'",
+      'b is null',
+      't is not null and flag',
+      's = 32767',
+    ],
     async make(table, lake) {
       await table.create({ fields: EVERY_TYPE })
       await table.append(lake.select(EXTREMES))
@@ -88,7 +154,23 @@ const KINDS: readonly Kind[] = [
   },
   {
     name: 'every type, a file for each row',
-    conditions: ['d > 1e300', 'd < -1e300', 'd = 0', 'f >= 0', "t >= 'zzzz'", "t = ''", 'l = 9223372036854775807', 'l = 9223372036854775806', 'dec38 > 999999999', 'dec38 = 0.0000000001', "day < date '1970-01-01'", 'b is null', 'flag', 'not flag', 's = 32767'],
+    conditions: [
+      'd > 1e300',
+      'd < -1e300',
+      'd = 0',
+      'f >= 0',
+      "t >= 'zzzz'",
+      "t = ''",
+      'l = 9223372036854775807',
+      'l = 9223372036854775806',
+      'dec38 > 999999999',
+      'dec38 = 0.0000000001',
+      "day < date '1970-01-01'",
+      'b is null',
+      'flag',
+      'not flag',
+      's = 32767',
+    ],
     async make(table, lake) {
       await table.create({ fields: EVERY_TYPE })
       for (let id = 1; id <= 8; id++) await table.append(lake.select(`select * from (${EXTREMES}) where id = ${id}`))
@@ -96,10 +178,21 @@ const KINDS: readonly Kind[] = [
   },
   {
     name: 'instants between two milliseconds',
-    conditions: ["ts > cast('2024-02-29 12:34:56.789' as timestamp)", "ts <= cast('1969-12-31 23:59:59.999' as timestamp)", "ts >= cast('1969-12-31 23:59:59.999999' as timestamp)"],
+    conditions: [
+      "ts > cast('2024-02-29 12:34:56.789' as timestamp)",
+      "ts <= cast('1969-12-31 23:59:59.999' as timestamp)",
+      "ts >= cast('1969-12-31 23:59:59.999999' as timestamp)",
+    ],
     async make(table, lake) {
       await table.create({ fields: [field('ts', 'timestamp')] })
-      for (const at of ['2024-02-29 12:34:56.789001', '2024-02-29 12:34:56.788999', '1969-12-31 23:59:59.999999', '1969-12-31 23:59:59.000001', '1970-01-01 00:00:00']) await table.append(lake.select(`select timestamptz '${at}+00' as ts`))
+      for (const at of [
+        '2024-02-29 12:34:56.789001',
+        '2024-02-29 12:34:56.788999',
+        '1969-12-31 23:59:59.999999',
+        '1969-12-31 23:59:59.000001',
+        '1970-01-01 00:00:00',
+      ])
+        await table.append(lake.select(`select timestamptz '${at}+00' as ts`))
     },
   },
   {
@@ -107,7 +200,13 @@ const KINDS: readonly Kind[] = [
     conditions: ["day < date '1600-01-01'", "day = date '1582-10-15'"],
     async make(table, lake) {
       await table.create({ fields: [field('day', 'date'), field('at', 'timestamp')] })
-      await table.append(lake.select(['0002-01-02', '1000-02-28', '1582-10-04', '1582-10-15', '1883-11-18', '1899-12-31', '9999-12-31'].map((day) => `select date '${day}' as "day", timestamptz '${day} 12:00:00.123456+00' as "at"`).join(' union all ')))
+      await table.append(
+        lake.select(
+          ['0002-01-02', '1000-02-28', '1582-10-04', '1582-10-15', '1883-11-18', '1899-12-31', '9999-12-31']
+            .map((day) => `select date '${day}' as "day", timestamptz '${day} 12:00:00.123456+00' as "at"`)
+            .join(' union all '),
+        ),
+      )
     },
   },
   {
@@ -123,36 +222,40 @@ const KINDS: readonly Kind[] = [
     conditions: ["p = 'a%b'", "p = 'a/b'", 'p is null', "p in ('.', '..')", "p = '😀'", "p > 'a' and p < 'b'"],
     async make(table, lake) {
       await table.create({ fields: [field('p', 'string'), field('n', 'integer')], partitionBy: ['p'] })
-      await table.append(lake.select(`select unnest([${ODD.map(quote).join(', ')}]) as p, unnest(range(${ODD.length}))::integer as n union all select null, -1`))
+      await table.append(
+        lake.select(`select unnest([${ODD.map(quote).join(', ')}]) as p, unnest(range(${ODD.length}))::integer as n union all select null, -1`),
+      )
     },
   },
-  ...['byte', 'short', 'integer', 'long', 'float', 'double', 'decimal(9,2)', 'decimal(38,10)', 'boolean', 'date', 'timestamp'].map(
-    (type): Kind => ({
-      name: `partitions of type ${type}`,
-      conditions: ['p is null'],
-      async make(table, lake) {
-        await table.create({ fields: [field('p', type), field('n', 'integer')], partitionBy: ['p'] })
-        const values: Readonly<Record<string, readonly string[]>> = {
-          boolean: ['true', 'false'],
-          date: ["date '1969-12-31'", "date '2024-02-29'"],
-          timestamp: ["timestamptz '1969-12-31 23:59:59.999999+00'", "timestamptz '2024-02-29 00:00:00+00'", "timestamptz '2024-02-29 12:34:56.789+00'"],
-          float: ['1.5::float', '-1e20::float', '1e-7::float', '0.1::float', "'inf'::float", "'nan'::float"],
-          double: ['1.5::double', '-1e300::double', '1e-7::double', '0.1::double', "'-inf'::double", "'nan'::double"],
-          'decimal(9,2)': ['1.50', '-0.01', '1234567.89'],
-          'decimal(38,10)': ['0.0000000001', '-1.5', '1234567890123456789.0123456789'],
-          long: ['9223372036854775807', '-9223372036854775808', '0'],
-        }
-        const sql = (values[type] ?? ['-7', '0', '100']).map((value, n) => `select ${value} as p, ${n} as n`)
-        for (const one of [...sql, 'select null as p, -1 as n']) await table.append(lake.select(one))
-      },
-    }),
-  ),
+  ...['byte', 'short', 'integer', 'long', 'float', 'double', 'decimal(9,2)', 'decimal(38,10)', 'boolean', 'date', 'timestamp'].map((type): Kind => ({
+    name: `partitions of type ${type}`,
+    conditions: ['p is null'],
+    async make(table, lake) {
+      await table.create({ fields: [field('p', type), field('n', 'integer')], partitionBy: ['p'] })
+      const values: Readonly<Record<string, readonly string[]>> = {
+        boolean: ['true', 'false'],
+        date: ["date '1969-12-31'", "date '2024-02-29'"],
+        timestamp: ["timestamptz '1969-12-31 23:59:59.999999+00'", "timestamptz '2024-02-29 00:00:00+00'", "timestamptz '2024-02-29 12:34:56.789+00'"],
+        float: ['1.5::float', '-1e20::float', '1e-7::float', '0.1::float', "'inf'::float", "'nan'::float"],
+        double: ['1.5::double', '-1e300::double', '1e-7::double', '0.1::double', "'-inf'::double", "'nan'::double"],
+        'decimal(9,2)': ['1.50', '-0.01', '1234567.89'],
+        'decimal(38,10)': ['0.0000000001', '-1.5', '1234567890123456789.0123456789'],
+        long: ['9223372036854775807', '-9223372036854775808', '0'],
+      }
+      const sql = (values[type] ?? ['-7', '0', '100']).map((value, n) => `select ${value} as p, ${n} as n`)
+      for (const one of [...sql, 'select null as p, -1 as n']) await table.append(lake.select(one))
+    },
+  })),
   {
     name: 'two partition columns behind and before the data',
     conditions: ["site = 'b'", "day = date '2024-01-02' and n > 4"],
     async make(table, lake) {
       await table.create({ fields: [field('site', 'string'), field('n', 'integer'), field('day', 'date'), field('x', 'double')], partitionBy: ['day', 'site'] })
-      await table.append(lake.select("select (date '2024-01-01' + (i % 3)::integer) as \"day\", ['a', 'b', null][1 + i % 3] as site, i::integer as n, i / 2 as x from range(12) r(i)"))
+      await table.append(
+        lake.select(
+          "select (date '2024-01-01' + (i % 3)::integer) as \"day\", ['a', 'b', null][1 + i % 3] as site, i::integer as n, i / 2 as x from range(12) r(i)",
+        ),
+      )
     },
   },
   {
@@ -164,7 +267,11 @@ const KINDS: readonly Kind[] = [
   {
     name: 'an empty partitioned table with a description and comments',
     async make(table) {
-      await table.create({ fields: [{ ...field('p', 'string'), metadata: { comment: 'where "it" was' } }, field('n', 'long')], partitionBy: ['p'], description: 'Nothing\nyet' })
+      await table.create({
+        fields: [{ ...field('p', 'string'), metadata: { comment: 'where "it" was' } }, field('n', 'long')],
+        partitionBy: ['p'],
+        description: 'Nothing\nyet',
+      })
     },
   },
   {
@@ -180,7 +287,13 @@ const KINDS: readonly Kind[] = [
     name: 'columns that take no nulls',
     conditions: ['n = 2'],
     async make(table, lake) {
-      await table.create({ fields: [field('n', 'long', false), field('st', { type: 'struct', fields: [field('a', 'integer', false)] }, false), field('l', { type: 'array', elementType: 'integer', containsNull: false }, false)] })
+      await table.create({
+        fields: [
+          field('n', 'long', false),
+          field('st', { type: 'struct', fields: [field('a', 'integer', false)] }, false),
+          field('l', { type: 'array', elementType: 'integer', containsNull: false }, false),
+        ],
+      })
       await table.append(lake.select('select 1::bigint as n, {a: 1::integer} as st, [1::integer] as l union all select 2, {a: 2}, [2, 3]'))
     },
   },
@@ -215,8 +328,13 @@ const KINDS: readonly Kind[] = [
     travels: true,
     conditions: ['id < 5', "site = 'b'", "ts >= cast('2024-01-01 00:00:05' as timestamp)", 'x is null'],
     async make(table, lake) {
-      const rows = (from: number, to: number, site: string): string => `select i::bigint as id, '${site}' as site, i / 4.0 as x, timestamptz '2024-01-01 00:00:00+00' + to_seconds(i) as ts from range(${from}, ${to}) r(i)`
-      await table.create({ fields: [field('id', 'long'), field('site', 'string'), field('x', 'double'), field('ts', 'timestamp')], partitionBy: ['site'], description: 'All of it' })
+      const rows = (from: number, to: number, site: string): string =>
+        `select i::bigint as id, '${site}' as site, i / 4.0 as x, timestamptz '2024-01-01 00:00:00+00' + to_seconds(i) as ts from range(${from}, ${to}) r(i)`
+      await table.create({
+        fields: [field('id', 'long'), field('site', 'string'), field('x', 'double'), field('ts', 'timestamp')],
+        partitionBy: ['site'],
+        description: 'All of it',
+      })
       await table.append(lake.select(rows(0, 5, 'a')), { txn: { appId: 'stream/readings/0', version: 7 } })
       await table.append(lake.select(rows(5, 9, 'b')), { info: { batch: 2 } })
       await table.merge(lake.select(`select id, site, -x as x, ts from (${rows(3, 7, 'a')})`), { keys: ['id'] })
@@ -225,15 +343,23 @@ const KINDS: readonly Kind[] = [
       await table.merge(lake.select('select 101::bigint as id, null::double as x union all select 999, 1'), { keys: ['id'] })
       for (let i = 0; i < 6; i++) await table.append(lake.select(rows(200 + 10 * i, 203 + 10 * i, 'c')), { txn: { appId: 'stream/readings/1', version: i } })
       await table.overwrite(lake.select(rows(0, 4, 'd')))
-      for (let i = 0; i < 9; i++) await table.merge(lake.select(rows(i, i + 2, 'd')), { keys: ['id', 'site'], txn: { appId: 'stream/readings/1', version: 10 + i } })
+      for (let i = 0; i < 9; i++)
+        await table.merge(lake.select(rows(i, i + 2, 'd')), { keys: ['id', 'site'], txn: { appId: 'stream/readings/1', version: 10 + i } })
     },
   },
   {
     name: 'a checkpoint at every commit',
     travels: true,
     async make(table, lake) {
-      await table.create({ fields: [field('p', 'string'), field('dec', 'decimal(38,10)'), field('st', { type: 'struct', fields: [field('a', 'integer')] })], partitionBy: ['p'], configuration: { 'delta.checkpointInterval': '1', 'delta.appendOnly': 'true' } })
-      for (let i = 0; i < 4; i++) await table.append(lake.select(`select '${['a b', 'ü', '%', "'"][i]?.replaceAll("'", "''")}' as p, ${i}.5::decimal(38,10) as "dec", {a: ${i}::integer} as st`))
+      await table.create({
+        fields: [field('p', 'string'), field('dec', 'decimal(38,10)'), field('st', { type: 'struct', fields: [field('a', 'integer')] })],
+        partitionBy: ['p'],
+        configuration: { 'delta.checkpointInterval': '1', 'delta.appendOnly': 'true' },
+      })
+      for (let i = 0; i < 4; i++)
+        await table.append(
+          lake.select(`select '${['a b', 'ü', '%', "'"][i]?.replaceAll("'", "''")}' as p, ${i}.5::decimal(38,10) as "dec", {a: ${i}::integer} as st`),
+        )
     },
   },
 ]
@@ -245,7 +371,13 @@ export async function makeOurTables(lake: Lake): Promise<OurTable[]> {
     const table = lake.table(root)
     await kind.make(table, lake)
     const newest = kind.travels ? ((await table.snapshot())?.version ?? 0) : 0
-    made.push({ name: kind.name, table, path: join(lake.folder, root), versions: Array.from({ length: newest }, (_, version) => version), conditions: kind.conditions ?? [] })
+    made.push({
+      name: kind.name,
+      table,
+      path: join(lake.folder, root),
+      versions: Array.from({ length: newest }, (_, version) => version),
+      conditions: kind.conditions ?? [],
+    })
   }
   return made
 }

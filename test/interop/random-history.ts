@@ -46,7 +46,11 @@ export function keepsRandomHistories(lake: Lake, engine: Engine, operations: num
         const choices: readonly (readonly [string, Row[], () => Promise<unknown>])[] = [
           ['our append', [...model, ...rows], () => table.append(lake.select(sqlOf(rows)))],
           ['our merge', merged(), () => table.merge(lake.select(sqlOf(rows)), { keys: ['id'] })],
-          [`our overwrite where ${where}`, [...model.filter((row) => !inside(row)), ...replacing], () => table.overwrite(lake.select(sqlOf(replacing)), { where })],
+          [
+            `our overwrite where ${where}`,
+            [...model.filter((row) => !inside(row)), ...replacing],
+            () => table.overwrite(lake.select(sqlOf(replacing)), { where }),
+          ],
           ['append', [...model, ...rows], () => engine.write(path, rowsOf(rows))],
           ['merge', merged(), () => engine.merge(path, ['id'], rowsOf(rows))],
           [`delete ${where}`, model.filter((row) => !inside(row)), () => engine.delete(path, where)],

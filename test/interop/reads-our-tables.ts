@@ -16,7 +16,10 @@ export function readsOurTables(lake: Lake, engine: Engine, tables: readonly OurT
       })
       if (versions.length > 0) {
         test(`${name}, each version`, async () => {
-          for (const version of versions) expect(comparable(await engine.read(path, { version })), `version ${version}`).toEqual(comparable(await readByUs(lake.connection, table, { version })))
+          for (const version of versions)
+            expect(comparable(await engine.read(path, { version })), `version ${version}`).toEqual(
+              comparable(await readByUs(lake.connection, table, { version })),
+            )
         })
       }
       for (const where of conditions) {

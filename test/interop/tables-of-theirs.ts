@@ -35,8 +35,16 @@ export function readsTheirTables(lake: Lake, engine: Engine, tables: readonly Ou
 
     test('twelve appends in many files, with its own checkpoint, at each version', async () => {
       const { root, path } = fresh()
-      const fields = [field('id', 'long'), field('p', 'string'), field('dec', 'decimal(38,10)'), field('m', { type: 'map', keyType: 'string', valueType: 'integer', valueContainsNull: true })]
-      const rowsOf = (i: number): Rows => ({ fields, rows: [0, 1, 2].map((k): Cell[] => [String(10 * i + k), k === 0 ? null : `p ${k}%`, `${i}.0000000001`, [['k', String(i)]]]) })
+      const fields = [
+        field('id', 'long'),
+        field('p', 'string'),
+        field('dec', 'decimal(38,10)'),
+        field('m', { type: 'map', keyType: 'string', valueType: 'integer', valueContainsNull: true }),
+      ]
+      const rowsOf = (i: number): Rows => ({
+        fields,
+        rows: [0, 1, 2].map((k): Cell[] => [String(10 * i + k), k === 0 ? null : `p ${k}%`, `${i}.0000000001`, [['k', String(i)]]]),
+      })
       for (let i = 0; i < 12; i++) await engine.write(path, { ...rowsOf(i), partitionBy: ['p'] })
       await engine.checkpoint(path)
       await engine.write(path, rowsOf(12))
@@ -71,7 +79,10 @@ export function knowsFeatures(lake: Lake, engine: Engine, features: readonly Fea
         expect(comparable(await engine.read(path))).toEqual(ours)
       } else {
         const before = await engine.history(path)
-        await expect(table.append(lake.select(insert ?? 'select 77::bigint as id'))).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringContaining(writing) as string })
+        await expect(table.append(lake.select(insert ?? 'select 77::bigint as id'))).rejects.toMatchObject({
+          kind: 'unsupported',
+          message: expect.stringContaining(writing) as string,
+        })
         expect(await engine.history(path)).toEqual(before)
       }
     })
