@@ -76,7 +76,9 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
   }
 
   async function pass(): Promise<void> {
-    for (const name of await queuesInOutbox(records)) {
+    const names = await queuesInOutbox(records)
+    for (const name of failures.keys()) if (!names.includes(name)) failures.delete(name)
+    for (const name of names) {
       const failed = failures.get(name)
       if (stop.signal.aborted || (failed && failed.retryAt > clock.now())) continue
       try {
@@ -105,7 +107,8 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         wait = backoff(troubles++)
         options.log.warn('alerts.outbox_failed', { retryInMs: Math.round(wait), error: toLagoaError(error) })
       }
-      const nextRetry = Math.min(...[...failures.values()].map(({ retryAt }) => retryAt - clock.now()))
+      // A retry that is due cannot be made while the database is away: only its own back-off counts then.
+      const nextRetry = troubles > 0 ? wait : Math.min(...[...failures.values()].map(({ retryAt }) => retryAt - clock.now()))
       await rest(Math.max(1, Math.min(wait, nextRetry)), troubles > 0)
     }
   }

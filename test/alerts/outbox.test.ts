@@ -78,6 +78,27 @@ describe('the relay', () => {
     await inner.close()
   })
 
+  it('rests between its looks while the database is away, also when a queue had failed before', async () => {
+    await fill('a', 0, 3)
+    let gone = false
+    let looks = 0
+    const flaky: Records = {
+      ...records,
+      query: (...args: Parameters<Records['query']>) => {
+        if (gone) looks++
+        return gone ? Promise.reject(unavailable('test.gone', 'The database is away')) : records.query(...args)
+      },
+      transaction: (body) => (gone ? Promise.reject(unavailable('test.gone', 'The database is away')) : records.transaction(body)),
+    } as Records
+    const relay = startRelay(flaky, elsewhere(openPostgresQueue(records), () => 'before'), { log: silentLog })
+    await new Promise((done) => setTimeout(done, 150))
+    gone = true
+    await new Promise((done) => setTimeout(done, 1000))
+    await relay.close()
+    expect(looks).toBeGreaterThan(0)
+    expect(looks).toBeLessThan(20)
+  })
+
   it('publishes with the same ids again when the confirm was lost', async () => {
     let lost = 2
     const inner = openPostgresQueue(records)

@@ -24,6 +24,9 @@ export function binaryClient(Base: typeof Client): typeof Client {
   return class extends Base {
     constructor(config?: string | ClientConfig) {
       super(config)
+      // A connection that breaks between two owners (the pool has let go, the borrower does not listen yet) must not end the process;
+      // whoever uses it next is told by the query that fails.
+      this.on('error', () => undefined)
       const { connection } = this
       const attach = connection.attachListeners.bind(connection)
       connection.attachListeners = (stream) => attach(withoutRows(stream, (row) => connection.emit('dataRow', row)))

@@ -104,6 +104,38 @@ describe('incremental refreshes', () => {
     expect(await project.refresh('gold.hourly')).toMatchObject({ outcome: 'changed', rows: 1 })
     expect(await project.select('select n, total from gold.hourly order by hour')).toEqual([['4', 10], ['3', 3]])
   })
+  test('groups that HAVING takes away are told from windows that nothing new is in', async () => {
+    const pairs = table('gold.pairs', { window: { column: 'hour', source: 'at', size: '1h' }, sql: `select date_trunc('hour', "at") as hour, count(*) as n from silver.clean group by all having count(*) between 2 and 3 order by 1 limit 9` })
+    const project = await (await openPlace()).open(raw, clean, pairs)
+    const counts: unknown[] = []
+    for (const minute of [1, 2, 3, 4]) {
+      await project.feed(raw, [{ id: 'a', minute, value: 1 }])
+      for (const name of ['silver.clean', 'gold.pairs']) await project.refresh(name)
+      counts.push(await project.select('select n from gold.pairs'))
+    }
+    expect(counts).toEqual([[], [['2']], [['3']], []])
+  })
+  test('rows held by a refresh that crashed are held once, though the next one covers more', async () => {
+    const project = await (await openPlace()).open(raw, clean)
+    await project.feed(raw, [{ id: 'a', minute: 0, value: 500 }])
+    await project.refresh('silver.clean')
+    await project.feed(raw, [{ id: 'b', minute: 0, value: 500 }])
+    await expect(project.refreshCrashing('silver.clean', (moment, name) => { if (moment === 'before' && name === 'silver.clean') throw new Error('crash') })).rejects.toThrow('crash')
+    expect(await project.select('select count(*) from silver.clean_quarantine')).toEqual([['2']])
+    await project.feed(raw, [{ id: 'c', minute: 0, value: 500 }, { id: 'd', minute: 0, value: 5 }])
+    expect(await project.refresh('silver.clean')).toMatchObject({ held: 2, rows: 1 })
+    expect(await project.select('select id from silver.clean_quarantine order by 1')).toEqual([['a'], ['b'], ['c']])
+  })
+  test('rows without a time, and windows that are null, are counted like others', async () => {
+    const project = await (await openPlace()).open(raw, clean, daily)
+    for (const minute of [null, 5, null]) {
+      await project.feed(raw, [{ id: `${minute}`.slice(0, 2), minute, value: 1 }])
+      for (const name of ['silver.clean', 'gold.daily']) await project.refresh(name)
+    }
+    await project.feed(raw, [{ id: 'x', minute: null, value: 1 }])
+    for (const name of ['silver.clean', 'gold.daily']) await project.refresh(name)
+    expect(await project.select('select "day", n from gold.daily order by 1 nulls last')).toEqual([['2023-12-31', '1'], [null, '2']])
+  })
   test('a row that moves to another window leaves the old one', async () => {
     const latest = table('silver.latest', { merge: ['id'], sql: CLEAN })
     const counts = table('gold.counts', { window: { column: 'hour', source: 'at', size: '1h' }, sql: `select date_trunc('hour', "at") as hour, count(*) as n from silver.latest group by all` })
