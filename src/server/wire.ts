@@ -75,6 +75,14 @@ export const RecordShape = z.object({
 })
 export const RecordList = page(RecordShape)
 
+export const GroupShape = z.object({
+  group: z.string(),
+  partitions: z.array(
+    z.object({ partition: z.number(), offset: z.number().describe('The next offset to read'), lag: z.number().describe('Records in the log from there on') }),
+  ),
+})
+export const GroupList = page(GroupShape)
+
 export const ProduceAnswer = z.object({
   accepted: z.number(),
   rejected: z.number(),

@@ -14,3 +14,4 @@ export { parseBody, produce, type Incoming, type ProduceResult } from './produce
 export { csv, type CsvOptions } from './sources/csv.ts'
 export { simulate, type ReadingContext, type SimulationOptions } from './sources/simulate.ts'
 export type { SimulationSettings, Source, SourceBatch, SourceContext } from './sources/source.ts'
+export { commitGroup, groupOffset, listGroups } from './groups.ts'

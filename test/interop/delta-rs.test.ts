@@ -6,7 +6,7 @@ import { startEngine } from './engine.ts'
 import { DELTA_RS_FEATURES } from './features.ts'
 import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
-import { readsOurTables } from './reads-our-tables.ts'
+import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
 
 const lake = await openLake()
@@ -23,3 +23,4 @@ readsTheirTables(lake, engine, tables, {
 })
 knowsFeatures(lake, engine, DELTA_RS_FEATURES)
 keepsRandomHistories(lake, engine, 60)
+cleansOurTables(lake, engine, tables)

@@ -41,6 +41,8 @@ export interface Engine {
   optimize(path: string): Promise<void>
   checkpoint(path: string): Promise<void>
   restore(path: string, version: number): Promise<void>
+  /** Deletes every file that the newest version does not name. */
+  vacuum(path: string): Promise<void>
   /** Newest first. */
   history(path: string): Promise<string[]>
   addConstraint(path: string, name: string, check: string): Promise<void>
@@ -135,6 +137,7 @@ export async function startEngine(name: EngineName): Promise<Engine> {
     optimize: async (path) => void (await ask({ op: 'optimize', path })),
     checkpoint: async (path) => void (await ask({ op: 'checkpoint', path })),
     restore: async (path, version) => void (await ask({ op: 'restore', path, version })),
+    vacuum: async (path) => void (await ask({ op: 'vacuum', path })),
     history: async (path) => {
       const operations = await ask({ op: 'history', path })
       return Array.isArray(operations) ? operations.map(String) : []

@@ -181,7 +181,6 @@ export const SPARK_FEATURES: readonly Feature[] = [
 /** What came with Delta 4. */
 export const SPARK_4_FEATURES: readonly Feature[] = [
   bySql('variantType', 'variantType', 'variantType', { columns: 'id bigint, v variant', rows: 'select 1, parse_json(\'{"a": 1}\')' }),
-  bySql('catalog of collations', 'equal', 'collations', { columns: 'id bigint, name string collate UTF8_LCASE' }),
 ]
 
 export const DELTA_RS_FEATURES: readonly Feature[] = [

@@ -6,7 +6,7 @@ import { startEngine } from './engine.ts'
 import { SPARK_FEATURES } from './features.ts'
 import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
-import { readsOurTables } from './reads-our-tables.ts'
+import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
 
 const lake = await openLake()
@@ -19,3 +19,4 @@ changesOurTables(lake, engine)
 readsTheirTables(lake, engine, tables)
 knowsFeatures(lake, engine, SPARK_FEATURES)
 keepsRandomHistories(lake, engine, 12)
+cleansOurTables(lake, engine, tables)

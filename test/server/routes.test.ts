@@ -28,6 +28,9 @@ beforeAll(async () => {
   await once(['--data', path], { home })
   server = await serve('start', ['--project', EXAMPLE, '--data', path], { home })
   await server.post('/api/v1/streams/sensor_raw/records', [{ sensor: 'Monza', at: new Date().toISOString(), co: 12, no2: 100 }])
+  await server.post('/api/v1/streams/sensor_raw/groups/readers/offsets', { offset: 7 })
+  const ofGroup = await server.get<{ items: { offset: number }[] }>('/api/v1/streams/sensor_raw/records?group=readers&limit=2')
+  expect(ofGroup.items.map(({ offset }) => offset)).toEqual([7, 8])
   await eventually('the reading is live', async () => (await server.get<{ items: unknown[] }>('/api/v1/streams/sensor_raw/latest')).items.length > 0)
 }, 60_000)
 afterAll(async () => {
@@ -37,6 +40,7 @@ afterAll(async () => {
 const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/streams/{name}': 'sensor_raw',
   '/api/v1/streams/{name}/records': 'sensor_raw',
+  '/api/v1/streams/{name}/groups': 'sensor_raw',
   '/api/v1/streams/{name}/latest': 'sensor_raw',
   '/api/v1/streams/{name}/series': 'sensor_raw',
   '/api/v1/tables/{name}': 'silver.readings',
@@ -53,6 +57,7 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/streams': wire.StreamList,
   '/api/v1/streams/{name}': wire.StreamShape,
   '/api/v1/streams/{name}/records': wire.RecordList,
+  '/api/v1/streams/{name}/groups': wire.GroupList,
   '/api/v1/streams/{name}/latest': wire.LatestList,
   '/api/v1/streams/{name}/series': wire.SeriesShape,
   '/api/v1/tables': wire.TableList,

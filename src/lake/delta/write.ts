@@ -3,14 +3,14 @@
  * the add actions to commit. Until a commit names them the files are nobody's; `discard` removes them.
  */
 import { randomUUID } from 'node:crypto'
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises'
+import { copyFile, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { errno, invalid, unavailable, type LagoaError } from '../../base/index.ts'
 import type { StagedObject } from '../../storage/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { AddFile, PartitionValues } from './actions.ts'
 import { dataPath, encodePath, partitionFolder } from './paths.ts'
 import { duckType } from './schema.ts'
-import { identifier, literal, query } from './sql.ts'
+import { fileList, identifier, literal, query } from './sql.ts'
 import { fileStats, type LeafStats } from './stats.ts'
 import { textOf } from './json.ts'
 import type { DeltaField, Metadata, Place } from './types.ts'
@@ -24,8 +24,8 @@ export interface Written {
 
 export const NOTHING_WRITTEN: Written = { adds: [], rows: 0, discard: () => Promise.resolve() }
 
-/** A new file is begun past this size, so that a later merge rewrites a part and not everything. */
-const FILE_SIZE = '128MB'
+/** About the size of a file: a later merge rewrites parts and not everything. One that is half as large again is split. */
+const FILE_BYTES = 128 * 1024 * 1024
 
 /** Spark 3 refuses dates before 1582 and instants before 1900 of files that do not say that they count days as Spark itself does since 3.0. */
 const CALENDAR = "kv_metadata {'org.apache.spark.version': '3.0.0'}"
@@ -35,7 +35,6 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
   const partitioned = only ? [] : metadata.partitionColumns
   const data = metadata.fields.filter((field) => !metadata.partitionColumns.includes(field.name))
   const columns = [...data.map((field) => `${valueSql(root, field)} as ${identifier(field.name)}`), ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`)]
-  const split = partitioned.length > 0 ? `partition_by (${partitioned.map(identifier).join(', ')})` : `file_size_bytes '${FILE_SIZE}'`
   const staged: StagedObject[] = []
   const published: string[] = []
   const discard = async (): Promise<void> => {
@@ -46,10 +45,11 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
   const folder = `${first.file}.parts`
   try {
     await mkdir(folder, { recursive: true })
-    const reader = await query(connection, `copy (select ${columns.join(', ')} from (${sql}\n)) to ${literal(folder)} (format parquet, compression snappy, return_stats, overwrite_or_ignore, ${CALENDAR}, ${split})`, signal)
+    const input = `select ${columns.join(', ')} from (${sql}\n)`
+    const files = partitioned.length > 0 ? await copy(connection, input, folder, [`partition_by (${partitioned.map(identifier).join(', ')})`, 'overwrite_or_ignore'], signal) : await copyInOrder(connection, input, folder, signal)
     const adds: AddFile[] = []
     let rows = 0
-    for (const one of reader.getRowObjectsJson().map(writtenFile)) {
+    for (const one of files) {
       if (one.rows === 0) continue
       const written = only ? { ...one, partitionValues: only } : one
       checkNulls(root, metadata, written)
@@ -73,6 +73,30 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
     await rm(folder, { recursive: true, force: true })
     await first.discard()
   }
+}
+
+async function copy(connection: DuckDBConnection, sql: string, to: string, options: readonly string[], signal: AbortSignal | undefined): Promise<WrittenFile[]> {
+  const reader = await query(connection, `copy (${sql}) to ${literal(to)} (${['format parquet, compression snappy, return_stats', CALENDAR, ...options].join(', ')})`, signal)
+  return reader.getRowObjectsJson().map(writtenFile)
+}
+
+/**
+ * The order of rows carries meaning: the last row of a key wins. DuckDB keeps it in a single file only, not when it splits by size
+ * while it writes, so a file that became too large is cut afterwards.
+ */
+async function copyInOrder(connection: DuckDBConnection, sql: string, folder: string, signal: AbortSignal | undefined): Promise<WrittenFile[]> {
+  const [whole] = await copy(connection, sql, `${folder}/whole.parquet`, [], signal)
+  if (!whole) return []
+  const { size } = await stat(whole.file)
+  if (size <= 1.5 * FILE_BYTES) return [whole]
+  const parts = Math.ceil(size / FILE_BYTES)
+  const rows = Math.ceil(whole.rows / parts)
+  const files: WrittenFile[] = []
+  for (let part = 0; part < parts; part++) {
+    const cut = `select * exclude (file_row_number) from read_parquet(${fileList([whole.file])}, file_row_number = true) where file_row_number >= ${part * rows} and file_row_number < ${(part + 1) * rows}`
+    files.push(...(await copy(connection, cut, `${folder}/part-${part}.parquet`, [], signal)))
+  }
+  return files
 }
 
 /** Statistics tell of nulls in plain columns only; a nested one that takes none is checked row by row. */

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { closest, invalid, missing, overLimit, parseDuration, type Field } from '../../base/index.ts'
 import type { Platform } from '../../platform/index.ts'
-import { deadLetterTopic, parseBody, planLive, produce, recordsOf, type DeadLetter, type StreamRuntime } from '../../streams/index.ts'
+import { commitGroup, deadLetterTopic, groupOffset, listGroups, parseBody, planLive, produce, recordsOf, type DeadLetter, type StreamRuntime } from '../../streams/index.ts'
 import { check, jsonRoute, limitParam, type Route } from '../route.ts'
 import { readSeries } from '../series.ts'
-import { LatestList, ProduceAnswer, RecordList, SeriesShape, StreamList, StreamShape, type FieldShape, type RecordShape } from '../wire.ts'
+import { GroupList, LatestList, ProduceAnswer, RecordList, SeriesShape, StreamList, StreamShape, type FieldShape, type RecordShape } from '../wire.ts'
 
 const Name = z.object({ name: z.string() })
 /** Epoch milliseconds of a time that every engine can hold: the years 1 to 9999. */
@@ -66,17 +66,43 @@ export function streamRoutes(platform: Platform): Route[] {
       method: 'get',
       path: '/api/v1/streams/{name}/records',
       access: { action: 'read', resource: 'streams' },
-      summary: 'Records of one partition: the newest, or from an offset or a time. `<name>.dlq` has the dead letters',
+      summary: 'Records of one partition: the newest, or from an offset, a time, or where a consumer group stands. `<name>.dlq` has the dead letters',
       params: Name,
       query: z.object({
         partition: z.coerce.number().int().min(0).default(0),
         offset: z.coerce.number().int().min(0).optional(),
         time: Instant.optional(),
+        group: z.string().optional(),
         limit: limitParam(1000, 100),
         cursor: z.coerce.number().int().min(0).optional(),
       }),
       answer: RecordList,
       handle: ({ params, query }) => readRecords(platform, params.name, query),
+    }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/streams/{name}/groups',
+      access: { action: 'read', resource: 'streams' },
+      summary: 'The consumer groups of a stream and how far each has come',
+      params: Name,
+      answer: GroupList,
+      async handle({ params }) {
+        const groups = await listGroups(platform.engines.records, platform.engines.eventLog, topicOf(platform, params.name))
+        return { items: groups.map(({ group, partitions }) => ({ group, partitions: partitions.map((offset) => ({ ...offset })) })) }
+      },
+    }),
+    jsonRoute({
+      method: 'post',
+      path: '/api/v1/streams/{name}/groups/{group}/offsets',
+      access: { action: 'write', resource: 'streams' },
+      summary: 'Commit for a consumer group: everything before the offset was dealt with. With `from`, only if the group still stands there',
+      params: Name.extend({ group: z.string() }),
+      body: z.object({ partition: z.number().int().min(0).default(0), offset: z.number().int().min(0), from: z.number().int().min(0).optional() }),
+      answer: z.object({ partition: z.number(), offset: z.number() }),
+      async handle({ params, body }) {
+        await commitGroup(platform.engines.records, platform.engines.eventLog, topicOf(platform, params.name), params.group, body)
+        return { partition: body.partition, offset: body.offset }
+      },
     }),
     jsonRoute({
       method: 'get',
@@ -171,10 +197,17 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
   }
 }
 
+/** The name of a stream, or of its dead letters. */
+function topicOf(platform: Platform, name: string): string {
+  streamOf(platform, name.endsWith('.dlq') ? name.slice(0, -'.dlq'.length) : name)
+  return name
+}
+
 interface RecordsQuery {
   readonly partition: number
   readonly offset?: number | undefined
   readonly time?: number | undefined
+  readonly group?: string | undefined
   readonly limit: number
   readonly cursor?: number | undefined
 }
@@ -182,15 +215,18 @@ interface RecordsQuery {
 async function readRecords(
   platform: Platform,
   name: string,
-  { partition, offset, time, limit, cursor }: RecordsQuery,
+  { partition, offset, time, group, limit, cursor }: RecordsQuery,
 ): Promise<{ items: RecordShape[]; cursor?: string }> {
-  const dead = name.endsWith('.dlq')
-  if (dead) streamOf(platform, name.slice(0, -'.dlq'.length))
-  else streamOf(platform, name)
+  const dead = topicOf(platform, name).endsWith('.dlq')
   const log = platform.engines.eventLog
   const end = (await log.ends(name))[partition]
   if (end === undefined) throw missing('streams.no_partition', `Stream ${name} has no partition ${partition}`, { hint: 'Partitions count from 0.' })
-  let from = cursor ?? offset ?? (time === undefined ? Math.max(0, end - limit) : await log.offsetAt(name, partition, time))
+  const start = async (): Promise<number> => {
+    // A group that never committed begins at the beginning.
+    if (group !== undefined) return (await groupOffset(platform.engines.records, name, group, partition)) ?? 0
+    return time === undefined ? Math.max(0, end - limit) : log.offsetAt(name, partition, time)
+  }
+  let from = cursor ?? offset ?? (await start())
   const items: RecordShape[] = []
   while (items.length < limit && from < end) {
     const batches = await log.read(name, partition, from, { maxRecords: limit })

@@ -50,6 +50,7 @@ operations = {
     "restore": lambda request: DeltaTable(request["path"]).restore(request["version"]),
     "history": lambda request: [str(entry.get("operation")) for entry in DeltaTable(request["path"]).history()],
     "addConstraint": lambda request: DeltaTable(request["path"]).alter.add_constraint(request["constraint"]),
+    "vacuum": lambda request: DeltaTable(request["path"]).vacuum(0, dry_run=False, enforce_retention_duration=False, full=True),
     "forget": lambda request: None,
     "versions": lambda request: {"deltalake": __import__("deltalake").__version__},
 }

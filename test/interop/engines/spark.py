@@ -125,6 +125,12 @@ def create_generated(request):
     builders.create(spark._jsparkSession).location(request["path"]).addColumn("id", "bigint").addColumn(column.build()).execute()
 
 
+def vacuum(request):
+    """Deletes every file that the newest version does not name."""
+    spark.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
+    spark.sql(f"vacuum {at(request['path'])} retain 0 hours").collect()
+
+
 def sql(request):
     """The rows of the last statement come back."""
     for key, value in (request.get("settings") or {}).items():
@@ -149,6 +155,7 @@ operations = {
     "history": lambda request: [row["operation"] for row in spark.sql(f"describe history {at(request['path'])}").collect()],
     "addConstraint": lambda request: [spark.sql(f"alter table {at(request['path'])} add constraint {name} check ({check})") for name, check in request["constraint"].items()] and None,
     "forget": lambda request: spark._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache(),
+    "vacuum": vacuum,
     "createGenerated": create_generated,
     "sql": sql,
     "versions": lambda request: {"spark": spark.version},

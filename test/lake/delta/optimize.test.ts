@@ -66,6 +66,25 @@ describe('optimizing', () => {
     expect((await table.history(2))[1]).toMatchObject({ operation: 'OPTIMIZE', metrics: { numRemovedFiles: 6 } })
     expect(await table.optimize({ atLeast: 3 })).toMatchObject({ skipped: true })
   })
+  test('rows stand in their file in the order of the input, however many threads write', { timeout: 60_000 }, async () => {
+    const table = lake.table(fresh())
+    await table.create({ fields: [field('id', 'long')] })
+    await lake.connection.run('create or replace temp table numbers as select i as id from range(1000000) r(i)')
+    for (let i = 0; i < 3; i++) {
+      await table.overwrite(lake.select('select id from numbers'))
+      const sql = await table.scan((await table.snapshot())!)
+      expect(await lake.rows(`select count(*) from (select id, lag(id) over () as before from (${sql})) where id < before`)).toEqual([['0']])
+    }
+  })
+  test('a file that became too large is cut into several, in order', { timeout: 120_000 }, async () => {
+    const root = fresh()
+    const table = lake.table(root)
+    await table.create({ fields: [field('id', 'long'), field('noise', 'string')] })
+    await table.append(lake.select('select i as id, gen_random_uuid()::varchar as noise from range(6000000) r(i)'))
+    const snapshot = (await table.snapshot())!
+    expect([snapshot.fileCount, snapshot.rowCount]).toEqual([2, 6_000_000])
+    expect(await lake.rows(`select count(*) from (select id, lag(id) over () as before from (${await table.scan(snapshot)})) where id <> before + 1`)).toEqual([['0']])
+  })
   test('the order of rows survives a tail that is packed before the head, a checkpoint and a new handle', async () => {
     const root = fresh()
     const table = lake.table(root)
