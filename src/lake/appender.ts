@@ -71,7 +71,7 @@ export function streamAppender(declared: Table, target: DeltaTable, duck: Duck):
 const TAKES: Readonly<Record<string, readonly string[]>> = { long: ['integer'], double: ['integer'] }
 
 /** What to ask of the table so that it takes the stream's records; null when it does already. A field that the stream lost becomes nullable. */
-export function fieldsFor(table: string, stream: string, known: readonly DeltaField[], wanted: readonly DeltaField[]): DeltaField[] | null {
+function fieldsFor(table: string, stream: string, known: readonly DeltaField[], wanted: readonly DeltaField[]): DeltaField[] | null {
   const byName = new Map(wanted.map((field) => [field.name.toLowerCase(), field]))
   let moved = false
   const fields = known.map((column): DeltaField => {

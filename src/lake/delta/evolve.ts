@@ -35,7 +35,7 @@ export async function evolve(table: Table, fields: readonly DeltaField[], option
 }
 
 /** The columns that take both what is there and what is wanted; null when they do already. */
-export function evolvedFields(root: string, known: readonly DeltaField[], wanted: readonly DeltaField[]): readonly DeltaField[] | null {
+function evolvedFields(root: string, known: readonly DeltaField[], wanted: readonly DeltaField[]): readonly DeltaField[] | null {
   const byName = new Map(wanted.map((field) => [field.name.toLowerCase(), field]))
   const evolved = known.map((field) => {
     const want = byName.get(field.name.toLowerCase())
