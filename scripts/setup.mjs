@@ -12,7 +12,8 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const stamps = join(root, 'node_modules', '.lagoa')
 const purpose = process.argv[2] ?? 'start'
 
-if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node ${process.versions.node} is too old.`, 'Install Node 20 or newer; Lagoa brings the Node it runs on itself.')
+if (Number(process.versions.node.split('.')[0]) < 20)
+  fail(`Node ${process.versions.node} is too old.`, 'Install Node 20 or newer; Lagoa brings the Node it runs on itself.')
 
 step('packages', hashOf(['package-lock.json']), 'Installing packages (about half a minute the first time)', () =>
   // Not `npm ci`: it refuses a lockfile without the optional packages of other platforms, which not every registry has.
@@ -36,7 +37,12 @@ function systemPackages(wanted) {
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) fail(`The tests need: ${absent.join(', ')}.`, `Run: sudo sh -c '${line}'`)
   say(`Installing ${absent.join(', ')}`)
   const environment = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  run('sh', ['-c', `(apt-get -qq update && apt-get -qq -y install --no-install-recommends ${absent.join(' ')}) > /dev/null`], `Run by hand: ${line}`, environment)
+  run(
+    'sh',
+    ['-c', `(apt-get -qq update && apt-get -qq -y install --no-install-recommends ${absent.join(' ')}) > /dev/null`],
+    `Run by hand: ${line}`,
+    environment,
+  )
 }
 
 function step(name, input, title, work) {
@@ -65,7 +71,7 @@ function filesBelow(folder, except) {
   return readdirSync(join(root, folder), { withFileTypes: true })
     .filter(({ name }) => !except.includes(name))
     .flatMap((entry) => (entry.isDirectory() ? filesBelow(join(folder, entry.name), except) : [join(folder, entry.name)]))
-    .sort()
+    .sort((a, b) => (a < b ? -1 : 1))
 }
 
 function say(text) {

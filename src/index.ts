@@ -1,6 +1,18 @@
 /** What a project imports from 'lagoa'. */
 export { t, type Field, type FieldType, type RecordOf, type Schema } from './base/index.ts'
-export { stream, csv, simulate, type CsvOptions, type SimulationOptions, type SimulationSettings, type Source, type SourceBatch, type SourceContext, type Stream, type StreamOptions } from './streams/index.ts'
+export {
+  stream,
+  csv,
+  simulate,
+  type CsvOptions,
+  type SimulationOptions,
+  type SimulationSettings,
+  type Source,
+  type SourceBatch,
+  type SourceContext,
+  type Stream,
+  type StreamOptions,
+} from './streams/index.ts'
 export { table, sql, warn, quarantine, fail, type Expectation, type Sql, type Table, type TableOptions } from './lake/index.ts'
 export { alert, cel, queue, type Alert, type AlertOptions } from './alerts/index.ts'
 export { defineConfig, type ConfigInput } from './platform/define.ts'

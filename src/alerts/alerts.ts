@@ -5,7 +5,19 @@ import type { Sink } from '../streams/index.ts'
 import type { CompiledRule } from './compile.ts'
 import { startRelay } from './outbox.ts'
 import type { Queue } from './queue/port.ts'
-import { alertTotals, findAlert, firedSince, firingCounts, listAlerts, listRules, type AlertFilter, type AlertPage, type AlertTotals, type AlertView, type RuleView } from './reads.ts'
+import {
+  alertTotals,
+  findAlert,
+  firedSince,
+  firingCounts,
+  listAlerts,
+  listRules,
+  type AlertFilter,
+  type AlertPage,
+  type AlertTotals,
+  type AlertView,
+  type RuleView,
+} from './reads.ts'
 import { createAlertSink, type AlertCommit } from './sink.ts'
 import { syncRules, trimAlerts } from './store.ts'
 

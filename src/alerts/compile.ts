@@ -38,9 +38,12 @@ const OPTIONS = z.strictObject({
   mode: z.enum(['episode', 'each']).optional(),
   by: text.optional(),
   severity: z.enum(['info', 'warning', 'critical']).optional(),
-  to: z.array(z.strictObject({ kind: z.literal('queue'), name: text.regex(/^[^\s\0]{1,200}$/, 'must be 1 to 200 characters without spaces'), durable: z.boolean() }), {
-    error: "must be a list of routes, as in to: [queue('sensor_alert')]",
-  }),
+  to: z.array(
+    z.strictObject({ kind: z.literal('queue'), name: text.regex(/^[^\s\0]{1,200}$/, 'must be 1 to 200 characters without spaces'), durable: z.boolean() }),
+    {
+      error: "must be a list of routes, as in to: [queue('sensor_alert')]",
+    },
+  ),
   message: text.max(2_000).optional(),
   description: text.max(10_000).optional(),
 })
@@ -60,18 +63,26 @@ export function compileRule(alert: Alert): CompiledRule {
   const shape = OPTIONS.safeParse(options)
   if (!shape.success) {
     const [issue] = shape.error.issues
-    throw invalid('alerts.bad_rule', `Rule "${name}": ${issue ? `\`${issue.path.join('.') || 'options'}\` ${lowerFirst(issue.message)}` : 'its options are wrong'}`, {
-      hint: "A rule looks like alert('high_co', { on: readings, when: cel`${readings.c.co} > 10`, to: [queue('sensor_alert')] }).",
-    })
+    throw invalid(
+      'alerts.bad_rule',
+      `Rule "${name}": ${issue ? `\`${issue.path.join('.') || 'options'}\` ${lowerFirst(issue.message)}` : 'its options are wrong'}`,
+      {
+        hint: "A rule looks like alert('high_co', { on: readings, when: cel`${readings.c.co} > 10`, to: [queue('sensor_alert')] }).",
+      },
+    )
   }
   const { schema } = options.on
   const when = condition(name, 'when', options.when, options.on)
   const clear = options.clear === undefined ? null : condition(name, 'clear', options.clear, options.on)
   const mode = options.mode ?? 'episode'
   if (mode === 'each' && (clear !== null || options.for !== undefined)) {
-    throw invalid('alerts.bad_rule', `Rule "${name}": mode 'each' alerts on every matching reading, so \`${clear === null ? 'for' : 'clear'}\` has no meaning`, {
-      hint: `Leave it out, or use mode: 'episode'.`,
-    })
+    throw invalid(
+      'alerts.bad_rule',
+      `Rule "${name}": mode 'each' alerts on every matching reading, so \`${clear === null ? 'for' : 'clear'}\` has no meaning`,
+      {
+        hint: `Leave it out, or use mode: 'episode'.`,
+      },
+    )
   }
   const by = options.by ?? options.on.options.key ?? null
   if (by !== null) knownField(name, 'by', by, schema)
@@ -112,7 +123,9 @@ export function compileRules(alerts: readonly Alert[]): CompiledRule[] {
 
 function condition(rule: string, part: 'when' | 'clear', given: Condition, on: RuleStream): { readonly text: string; readonly expression: Expression } {
   if (typeof given !== 'string' && given?.kind !== 'cel') {
-    throw invalid('alerts.bad_rule', `Rule "${rule}": \`${part}\` is no condition`, { hint: `Write ${part}: 'co > 10', or the same as cel\`...\` with columns.` })
+    throw invalid('alerts.bad_rule', `Rule "${rule}": \`${part}\` is no condition`, {
+      hint: `Write ${part}: 'co > 10', or the same as cel\`...\` with columns.`,
+    })
   }
   if (typeof given === 'string') return { text: given, expression: checkCondition({ rule, part, text: given }, on.schema) }
   for (const column of given.columns) {
@@ -154,7 +167,8 @@ function template(rule: string, given: string, schema: Schema): Message {
 function plainMessage(rule: string, when: Expression, schema: Schema): Message {
   const fields = fieldsOf(when)
   const units = new Map(fields.map((name) => [name, schema[name]?.unitText === undefined ? '' : ` ${schema[name].unitText}`]))
-  return (key, values) => `${rule}${key === '' ? '' : ` at ${key}`}: ${fields.map((name) => `${name} = ${shown(values[name])}${values[name] === null ? '' : units.get(name)}`).join(', ')}`
+  return (key, values) =>
+    `${rule}${key === '' ? '' : ` at ${key}`}: ${fields.map((name) => `${name} = ${shown(values[name])}${values[name] === null ? '' : units.get(name)}`).join(', ')}`
 }
 
 function shown(value: JsonScalar | undefined): string {

@@ -168,7 +168,9 @@ async function peekOutbox(db: Queryable, queue: string): Promise<{ durable: bool
 
 /** A second node waits here for the first one's transaction and then sees what is left, so that the order stays. */
 async function lockOutbox(tx: Queryable, queue: string, limit: number): Promise<OutboxRow[]> {
-  return tx.query<OutboxRow>('select seq, alert, body from alert_outbox where queue = $1 order by seq limit $2 for update', [queue, limit], { name: 'alerts_outbox_lock' })
+  return tx.query<OutboxRow>('select seq, alert, body from alert_outbox where queue = $1 order by seq limit $2 for update', [queue, limit], {
+    name: 'alerts_outbox_lock',
+  })
 }
 
 async function remove(tx: Queryable, rows: readonly OutboxRow[]): Promise<void> {

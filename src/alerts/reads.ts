@@ -54,7 +54,10 @@ export interface AlertTotals {
 
 /** The rules in the given order, with their totals. */
 export async function listRules(records: Records, rules: readonly CompiledRule[]): Promise<RuleView[]> {
-  const rows = await records.query<{ name: string; matched: number; fired: number; queued: number }>('select name, matched, fired, queued from alert_rules where name = any($1)', [rules.map(({ name }) => name)])
+  const rows = await records.query<{ name: string; matched: number; fired: number; queued: number }>(
+    'select name, matched, fired, queued from alert_rules where name = any($1)',
+    [rules.map(({ name }) => name)],
+  )
   const totals = new Map(rows.map((row) => [row.name, row]))
   const firing = await firingCounts(records)
   return rules.map((rule) => ({
@@ -93,7 +96,9 @@ export async function alertTotals(records: Records): Promise<AlertTotals> {
 
 /** Alerts recorded at or after this time (epoch milliseconds): "today" on a screen. */
 export async function firedSince(records: Records, since: number): Promise<number> {
-  const [row] = await records.query<{ count: number }>('select count(*) as count from alerts where recorded_at >= to_timestamp($1::double precision / 1000)', [since])
+  const [row] = await records.query<{ count: number }>('select count(*) as count from alerts where recorded_at >= to_timestamp($1::double precision / 1000)', [
+    since,
+  ])
   return row?.count ?? 0
 }
 
@@ -136,5 +141,7 @@ function readCursor(cursor: string): { readonly startedAt: number; readonly id: 
   } catch {
     // Falls through: text that is no cursor is told as one thing, however it is broken.
   }
-  throw invalid('alerts.bad_cursor', 'The cursor is not one of this list', { hint: 'Pass the `cursor` of the page before, unchanged, or leave it out to start at the newest.' })
+  throw invalid('alerts.bad_cursor', 'The cursor is not one of this list', {
+    hint: 'Pass the `cursor` of the page before, unchanged, or leave it out to start at the newest.',
+  })
 }

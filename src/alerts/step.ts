@@ -269,7 +269,16 @@ class OutcomeBuilder {
     this.#fired[rule] = (this.#fired[rule] ?? 0) + 1
     const values = stretch.values(i)
     const message = storable(compiled.message(opened.key, values))
-    const record: AlertRecord = { ...opened, rule: compiled.name, mode: compiled.mode, severity: compiled.severity, resolvedAt: null, endedBy: null, values, message }
+    const record: AlertRecord = {
+      ...opened,
+      rule: compiled.name,
+      mode: compiled.mode,
+      severity: compiled.severity,
+      resolvedAt: null,
+      endedBy: null,
+      values,
+      message,
+    }
     const body = compiled.routes.length === 0 ? '' : messageBody(record, stretch.time(i))
     const outbox = compiled.routes.map((route) => ({ alert: record.id, rule: compiled.name, queue: route.name, durable: route.durable, body }))
     this.#opened.set(record.id, { order: stretch.offset(i), rule, record, outbox })
@@ -278,7 +287,8 @@ class OutcomeBuilder {
   changed(change: AlertChange): void {
     const opened = this.#opened.get(change.id)
     if (opened === undefined) this.#changed.set(change.id, change)
-    else opened.record = { ...opened.record, matched: change.matched, ...(change.resolvedAt === null ? {} : { state: 'resolved', resolvedAt: change.resolvedAt }) }
+    else
+      opened.record = { ...opened.record, matched: change.matched, ...(change.resolvedAt === null ? {} : { state: 'resolved', resolvedAt: change.resolvedAt }) }
   }
 
   finish(states: RuleStates): Outcome {

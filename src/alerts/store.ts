@@ -170,7 +170,9 @@ function* parts(rows: readonly object[]): Generator<string> {
 export async function syncRules(records: Records, rules: readonly CompiledRule[], now: number): Promise<AlertRecord[]> {
   const wanted = rules.map((rule) => ({ name: rule.name, stream: rule.stream.name, signature: signatureOf(rule) }))
   return records.transaction(async (tx) => {
-    const known = await tx.query<{ name: string; signature: string; removed: boolean }>('select name, signature, removed from alert_rules order by name for update')
+    const known = await tx.query<{ name: string; signature: string; removed: boolean }>(
+      'select name, signature, removed from alert_rules order by name for update',
+    )
     const signatures = new Map(wanted.map(({ name, signature }) => [name, signature]))
     const gone = known.filter(({ name, removed }) => !removed && !signatures.has(name)).map(({ name }) => name)
     const changed = known.filter(({ name, signature }) => signatures.has(name) && signatures.get(name) !== signature).map(({ name }) => name)
@@ -186,7 +188,12 @@ export async function ensureRules(db: Queryable, rules: readonly CompiledRule[])
   const names = rules.map(({ name }) => name)
   const known = new Set((await db.query<{ name: string }>('select name from alert_rules where name = any($1)', [names])).map(({ name }) => name))
   const unknown = rules.filter(({ name }) => !known.has(name))
-  if (unknown.length > 0) await insertRules(db, unknown.map((rule) => ({ name: rule.name, stream: rule.stream.name, signature: signatureOf(rule) })), 'do nothing')
+  if (unknown.length > 0)
+    await insertRules(
+      db,
+      unknown.map((rule) => ({ name: rule.name, stream: rule.stream.name, signature: signatureOf(rule) })),
+      'do nothing',
+    )
 }
 
 async function insertRules(

@@ -14,7 +14,10 @@ export function valuesOf(rows: Rows, row: number): Record<string, JsonScalar> {
 
 function valueOf(column: RowColumn, row: number): JsonScalar {
   if (isMissing(column, row)) return null
-  const beyondDates = column.kind === 'number' && (column.field.type === 'timestamp' || column.field.type === 'date') && instantOf((column.values[row] ?? 0) * (column.field.type === 'date' ? 86_400_000 : 1)) === null
+  const beyondDates =
+    column.kind === 'number' &&
+    (column.field.type === 'timestamp' || column.field.type === 'date') &&
+    instantOf((column.values[row] ?? 0) * (column.field.type === 'date' ? 86_400_000 : 1)) === null
   if (beyondDates) return null
   const value = jsonValue(column, row)
   return typeof value === 'string' ? storable(value) : value

@@ -38,7 +38,10 @@ export class LagoaError extends Error {
 }
 
 type Thrower = (code: string, message: string, options?: ErrorOptions) => LagoaError
-const of = (kind: ErrorKind): Thrower => (code, message, options) => new LagoaError(kind, code, message, options)
+const of =
+  (kind: ErrorKind): Thrower =>
+  (code, message, options) =>
+    new LagoaError(kind, code, message, options)
 
 export const invalid: Thrower = of('invalid')
 export const denied: Thrower = of('denied')

@@ -77,7 +77,11 @@ function fieldsFor(table: string, stream: string, known: readonly DeltaField[], 
   const fields = known.map((column): DeltaField => {
     const field = byName.get(column.name.toLowerCase())
     byName.delete(column.name.toLowerCase())
-    if (field && field.type !== column.type && !(typeof column.type === 'string' && typeof field.type === 'string' && TAKES[column.type]?.includes(field.type))) {
+    if (
+      field &&
+      field.type !== column.type &&
+      !(typeof column.type === 'string' && typeof field.type === 'string' && TAKES[column.type]?.includes(field.type))
+    ) {
       throw invalid('lake.stream_type', `Stream ${stream} now has ${column.name} as ${String(field.type)}, table ${table} keeps it as ${String(column.type)}`, {
         hint: `Give the field another name (the table gets a new column), or give the table another name (it begins anew). Records wait in the stream until then.`,
       })
@@ -108,5 +112,7 @@ function withPlace({ rows, offsets, appendedAt }: AppendBatch, partition: number
 }
 
 function from(column: RowColumn, start: number): RowColumn {
-  return column.kind === 'number' ? { ...column, values: column.values.subarray(start), valid: column.valid.subarray(start) } : { ...column, values: column.values.slice(start) }
+  return column.kind === 'number'
+    ? { ...column, values: column.values.subarray(start), valid: column.valid.subarray(start) }
+    : { ...column, values: column.values.slice(start) }
 }

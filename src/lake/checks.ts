@@ -7,7 +7,9 @@ import { quoteColumns } from './sql.ts'
 
 export function checkName({ name }: Table): void {
   if (!/^[a-z][a-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_]*$/.test(name) || tableRoot(name).length > 200) {
-    throw invalid('lake.table_name', `"${name}" cannot be a table name`, { hint: 'Write layer.name, such as silver.readings: a small letter first, then letters, digits and underscores.' })
+    throw invalid('lake.table_name', `"${name}" cannot be a table name`, {
+      hint: 'Write layer.name, such as silver.readings: a small letter first, then letters, digits and underscores.',
+    })
   }
 }
 
@@ -16,7 +18,9 @@ export function checkColumn(column: ColumnRef, known: ReadonlyMap<string, Table>
   const columns = owner && declaredColumns(owner)
   if (!columns || Object.hasOwn(columns, column.name)) return
   const near = closest(column.name, Object.keys(columns))
-  throw invalid('lake.unknown_column', `The SQL of ${user} uses ${column.asset}.${column.name}, which does not exist`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are: ${Object.keys(columns).join(', ')}.` })
+  throw invalid('lake.unknown_column', `The SQL of ${user} uses ${column.asset}.${column.name}, which does not exist`, {
+    hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are: ${Object.keys(columns).join(', ')}.`,
+  })
 }
 
 export function durationOf(value: string | number, what: string): number {
@@ -27,25 +31,33 @@ export function durationOf(value: string | number, what: string): number {
 
 /** What only a SELECT can keep is refused where rows come straight from a stream, instead of being forgotten. */
 export function checkStreamTable({ name, options }: Table): void {
-  if (options.from?.kind !== 'stream') throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, { hint: 'Give it from: a stream, or sql: a SELECT over other tables.' })
+  if (options.from?.kind !== 'stream')
+    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, { hint: 'Give it from: a stream, or sql: a SELECT over other tables.' })
   const without = (['merge', 'window', 'columns', 'expect'] as const).filter((option) => options[option] !== undefined)
-  if (without.length > 0) throw invalid('lake.stream_table', `Table ${name} takes the records of ${options.from.name} as they are, so ${without.join(' and ')} cannot apply`, { hint: 'Put it on a table with sql: that reads this one.' })
+  if (without.length > 0)
+    throw invalid('lake.stream_table', `Table ${name} takes the records of ${options.from.name} as they are, so ${without.join(' and ')} cannot apply`, {
+      hint: 'Put it on a table with sql: that reads this one.',
+    })
   durationOf(options.every ?? 0, `Table ${name}: every`)
-  for (const column of options.partitionBy ?? []) checkOwnColumn(name, declaredColumns({ kind: 'table', name, options, c: {} }) ?? undefined, column, 'partitionBy')
+  for (const column of options.partitionBy ?? [])
+    checkOwnColumn(name, declaredColumns({ kind: 'table', name, options, c: {} }) ?? undefined, column, 'partitionBy')
 }
 
 /** An option names a column of a table whose columns are known. */
 export function checkOwnColumn(table: string, columns: Readonly<Record<string, unknown>> | undefined, column: string, option: string): void {
   if (columns === undefined || Object.hasOwn(columns, column)) return
   const near = closest(column, Object.keys(columns))
-  throw invalid('lake.unknown_column', `${option} names ${table}.${column}, which does not exist`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are: ${Object.keys(columns).join(', ')}.` })
+  throw invalid('lake.unknown_column', `${option} names ${table}.${column}, which does not exist`, {
+    hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Its columns are: ${Object.keys(columns).join(', ')}.`,
+  })
 }
 
 /** Where the columns are promised, a condition that cannot be read is found when the project is loaded. */
 export async function checkExpectations({ name, options }: Table, connection: DuckDBConnection): Promise<void> {
   const columns = Object.keys(options.columns ?? {})
   if (columns.length === 0) return
-  for (const [rule, { condition }] of Object.entries(options.expect ?? {})) await readCondition(connection, condition, columns, `Expectation ${rule} of ${name}`)
+  for (const [rule, { condition }] of Object.entries(options.expect ?? {}))
+    await readCondition(connection, condition, columns, `Expectation ${rule} of ${name}`)
 }
 
 /** The condition as DuckDB reads it: as it stands, or with the columns quoted when a bare name is a word of SQL. */
@@ -56,6 +68,9 @@ export async function readCondition(connection: DuckDBConnection, condition: str
     (found) => [condition, found] as const,
     async () => [quoted, await parse(quoted)] as const,
   )
-  if (parsed.tables.length > 0) throw invalid('lake.expectation_sql', `${what} reads ${parsed.tables.join(', ')}`, { hint: 'Its condition is about the columns of one row; compare with other tables in the SQL.' })
+  if (parsed.tables.length > 0)
+    throw invalid('lake.expectation_sql', `${what} reads ${parsed.tables.join(', ')}`, {
+      hint: 'Its condition is about the columns of one row; compare with other tables in the SQL.',
+    })
   return text
 }

@@ -6,7 +6,16 @@ import { fieldsOfRelation } from './delta/index.ts'
 import type { Model } from './model.ts'
 import { quoteName } from './sql.ts'
 
-const DUCK_TYPES = { string: 'varchar', json: 'varchar', int: 'integer', long: 'bigint', double: 'double', boolean: 'boolean', timestamp: 'timestamptz', date: 'date' } as const
+const DUCK_TYPES = {
+  string: 'varchar',
+  json: 'varchar',
+  int: 'integer',
+  long: 'bigint',
+  double: 'double',
+  boolean: 'boolean',
+  timestamp: 'timestamptz',
+  date: 'date',
+} as const
 
 /** `text` (the model's SQL, or its probe) with the columns that the table promises; as it is when it promises none. The inputs must be bound. */
 export async function contract(connection: DuckDBConnection, model: Model, text: string = model.text): Promise<string> {
@@ -17,9 +26,13 @@ export async function contract(connection: DuckDBConnection, model: Model, text:
   const absent = wanted.filter((name) => !given.includes(name))
   const extra = given.filter((name) => !wanted.includes(name))
   if (absent.length + extra.length > 0) {
-    throw invalid('lake.contract_broken', `The SQL of ${model.name} does not give the columns that the table promises: ${[...absent.map((name) => `no ${name}`), ...extra.map((name) => `${name} is not promised`)].join(', ')}`, {
-      hint: 'Make the SELECT list and columns: agree.',
-    })
+    throw invalid(
+      'lake.contract_broken',
+      `The SQL of ${model.name} does not give the columns that the table promises: ${[...absent.map((name) => `no ${name}`), ...extra.map((name) => `${name} is not promised`)].join(', ')}`,
+      {
+        hint: 'Make the SELECT list and columns: agree.',
+      },
+    )
   }
   return `select ${wanted.map((name) => `cast(${quoteName(name)} as ${typeOf(model, name)}) as ${quoteName(name)}`).join(', ')} from (${text}\n)`
 }
@@ -40,9 +53,15 @@ export async function withInputs<T>(connection: DuckDBConnection, model: Model, 
 
 async function explained(connection: DuckDBConnection, model: Model, error: unknown): Promise<unknown> {
   if (error instanceof LagoaError && error.code !== 'lake.input_failed') return error
-  const found = /(?:^|: )((?:Conversion|Binder|Parser|Catalog|Invalid Input|Out of Range|Out of Memory|Not implemented) Error: [^\n]*)/.exec(error instanceof Error ? error.message : '')?.[1]
+  const found = /(?:^|: )((?:Conversion|Binder|Parser|Catalog|Invalid Input|Out of Range|Out of Memory|Not implemented) Error: [^\n]*)/.exec(
+    error instanceof Error ? error.message : '',
+  )?.[1]
   if (found === undefined) return error
-  if (found.startsWith('Out of Memory')) return overLimit('lake.refresh_memory', `The refresh of ${model.name} needs more memory than the lake may use`, { hint: 'Raise lake.memory in lagoa.config.ts, or make the table incremental with merge or window.', cause: error })
+  if (found.startsWith('Out of Memory'))
+    return overLimit('lake.refresh_memory', `The refresh of ${model.name} needs more memory than the lake may use`, {
+      hint: 'Raise lake.memory in lagoa.config.ts, or make the table incremental with merge or window.',
+      cause: error,
+    })
   const culprit = /^(Conversion|Invalid Input|Out of Range)/.test(found) ? await failingCast(connection, model) : null
   if (culprit) {
     return invalid('lake.contract_cast', `${culprit.count} values of ${culprit.column} in ${model.name} are no ${culprit.type}, such as ${culprit.example}`, {
@@ -50,7 +69,10 @@ async function explained(connection: DuckDBConnection, model: Model, error: unkn
       cause: error,
     })
   }
-  return invalid('lake.refresh_sql', `The SQL of ${model.name} failed: ${found}`, { hint: 'Correct the SQL; the table stays at its last version until then.', cause: error })
+  return invalid('lake.refresh_sql', `The SQL of ${model.name} failed: ${found}`, {
+    hint: 'Correct the SQL; the table stays at its last version until then.',
+    cause: error,
+  })
 }
 
 /** The first promised column that some row's value cannot be cast to. */
@@ -59,11 +81,15 @@ async function failingCast(connection: DuckDBConnection, model: Model): Promise<
   if (columns.length === 0) return null
   const fails = (column: string): string => `${quoteName(column)} is not null and try_cast(${quoteName(column)} as ${typeOf(model, column)}) is null`
   try {
-    const measures = columns.map((column) => `count(*) filter (where ${fails(column)}), any_value(${quoteName(column)}::varchar) filter (where ${fails(column)})`)
+    const measures = columns.map(
+      (column) => `count(*) filter (where ${fails(column)}), any_value(${quoteName(column)}::varchar) filter (where ${fails(column)})`,
+    )
     const row = (await connection.runAndReadAll(`select ${measures.join(', ')} from (${model.text}\n)`)).getRows()[0] ?? []
     const index = columns.findIndex((_, i) => Number(row[2 * i]) > 0)
     const column = columns[index]
-    return column === undefined ? null : { column, type: typeOf(model, column), count: Number(row[2 * index]), example: `'${String(row[2 * index + 1]).slice(0, 60)}'` }
+    return column === undefined
+      ? null
+      : { column, type: typeOf(model, column), count: Number(row[2 * index]), example: `'${String(row[2 * index + 1]).slice(0, 60)}'` }
   } catch {
     // The SQL itself fails, not a cast of its result.
     return null

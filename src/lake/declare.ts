@@ -68,7 +68,10 @@ export const BRONZE_FIELDS = {
 } satisfies Schema
 
 export function table<const S extends Schema>(name: string, options: TableOptions<S> & { readonly columns: S }): Table<S>
-export function table<const S extends Schema>(name: string, options: Omit<TableOptions, 'sql' | 'columns'> & { readonly from: StreamRef<S>; readonly sql?: never }): Table<S & typeof BRONZE_FIELDS>
+export function table<const S extends Schema>(
+  name: string,
+  options: Omit<TableOptions, 'sql' | 'columns'> & { readonly from: StreamRef<S>; readonly sql?: never },
+): Table<S & typeof BRONZE_FIELDS>
 export function table(name: string, options: TableOptions): Table
 export function table(name: string, options: TableOptions): Table {
   const known = options.columns ?? (options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : undefined)

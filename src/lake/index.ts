@@ -1,5 +1,20 @@
 /** The lake: Delta tables on the objects port, declared by name and kept fresh. */
-export { table, warn, quarantine, fail, tierOf, declaredColumns, quarantineName, tableRoot, BRONZE_FIELDS, type Expectation, type StreamRef, type Table, type TableOptions, type TimeWindow } from './declare.ts'
+export {
+  table,
+  warn,
+  quarantine,
+  fail,
+  tierOf,
+  declaredColumns,
+  quarantineName,
+  tableRoot,
+  BRONZE_FIELDS,
+  type Expectation,
+  type StreamRef,
+  type Table,
+  type TableOptions,
+  type TimeWindow,
+} from './declare.ts'
 export { sql, renderSql, quoteName, quoteText, quoteTable, type Sql } from './sql.ts'
 export { parseSelect } from './parse.ts'
 export { isNode, rewrite, type SqlNode } from './tree.ts'

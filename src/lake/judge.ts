@@ -34,9 +34,13 @@ export async function judge(connection: DuckDBConnection, model: Model, rows: st
   const failed = rules.find(({ name, severity }) => severity === 'fail' && (checks[name]?.violations ?? 0) > 0)
   if (failed) {
     const violations = checks[failed.name]?.violations ?? 0
-    throw invalid('lake.expectation_failed', `${model.name}: ${violations} ${violations === 1 ? 'row breaks' : 'rows break'} ${failed.name} (${failed.condition})`, {
-      hint: 'The table stays at its last version. Mend the SQL or the source, or make the expectation quarantine(...).',
-    })
+    throw invalid(
+      'lake.expectation_failed',
+      `${model.name}: ${violations} ${violations === 1 ? 'row breaks' : 'rows break'} ${failed.name} (${failed.condition})`,
+      {
+        hint: 'The table stays at its last version. Mend the SQL or the source, or make the expectation quarantine(...).',
+      },
+    )
   }
   if (holding.length === 0) return { checks, good: { connection, sql: rows }, bad: null, held: 0 }
   const reasons = holding.map(({ name, broken }) => `case when ${broken} then ${quoteText(name)} end`).join(', ')
@@ -45,7 +49,10 @@ export async function judge(connection: DuckDBConnection, model: Model, rows: st
   return {
     checks,
     good: { connection, sql: `select * from (${rows}) where not (${bad})` },
-    bad: { connection, sql: `select ${own.join(', ')}, concat_ws(', ', ${reasons}) as _failed, ${version}::bigint as _input_version from (${rows}) where ${bad}` },
+    bad: {
+      connection,
+      sql: `select ${own.join(', ')}, concat_ws(', ', ${reasons}) as _failed, ${version}::bigint as _input_version from (${rows}) where ${bad}`,
+    },
     held: counts.at(-1) ?? 0,
   }
 }
@@ -55,7 +62,11 @@ async function count(connection: DuckDBConnection, model: Model, rows: string, c
     const reader = await connection.runAndReadAll(`select ${conditions.map((condition) => `count(*) filter (where ${condition})`).join(', ')} from (${rows})`)
     return (reader.getRows()[0] ?? []).map(Number)
   } catch (error) {
-    throw invalid('lake.expectation_sql', `An expectation of ${model.name} cannot be computed: ${(error instanceof Error ? error.message : String(error)).split('\n')[0]}`, { hint: 'Its condition is SQL over the columns of the table, true or false for each row.', cause: error })
+    throw invalid(
+      'lake.expectation_sql',
+      `An expectation of ${model.name} cannot be computed: ${(error instanceof Error ? error.message : String(error)).split('\n')[0]}`,
+      { hint: 'Its condition is SQL over the columns of the table, true or false for each row.', cause: error },
+    )
   }
 }
 
@@ -63,7 +74,14 @@ async function count(connection: DuckDBConnection, model: Model, rows: string, c
 export type HeldScope = 'all' | { readonly where: string } | { readonly after: number }
 
 /** Stores the held rows before the table itself is committed; doing it again replaces what the first time stored. */
-export async function hold(quarantine: DeltaTable, model: Model, { bad, held }: Verdict, scope: HeldScope, shape: Pick<CreateOptions, 'configuration'>, commit: CommitOptions): Promise<void> {
+export async function hold(
+  quarantine: DeltaTable,
+  model: Model,
+  { bad, held }: Verdict,
+  scope: HeldScope,
+  shape: Pick<CreateOptions, 'configuration'>,
+  commit: CommitOptions,
+): Promise<void> {
   if (bad === null) return
   const exists = (await quarantine.snapshot()) !== null
   if (!exists && held === 0) return

@@ -23,7 +23,12 @@ export interface Lake {
 /** In the background a table is packed when it has this many files below the size that `optimize` calls small, this much at a time. */
 const PACK = { atLeast: 64, mostBytes: 128 * 1024 * 1024 }
 
-export async function openLake(options: { readonly objects: Objects; readonly duck: Duck; readonly tables: readonly Table[]; readonly logger: Log }): Promise<Lake> {
+export async function openLake(options: {
+  readonly objects: Objects
+  readonly duck: Duck
+  readonly tables: readonly Table[]
+  readonly logger: Log
+}): Promise<Lake> {
   const { objects, duck, logger } = options
   const connection = await duck.connect()
   let plan: TablePlan
@@ -41,7 +46,14 @@ export async function openLake(options: { readonly objects: Objects; readonly du
     if (!plan.tables.has(name) && !quarantines.has(name)) {
       const names = [...plan.tables.keys(), ...quarantines]
       const near = closest(name, names)
-      throw missing('lake.no_table', `There is no table ${name}`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : names.length > 0 ? `There are: ${names.join(', ')}.` : 'Declare one with table(...) in tables/.' })
+      throw missing('lake.no_table', `There is no table ${name}`, {
+        hint:
+          near.length > 0
+            ? `Did you mean ${near.join(' or ')}?`
+            : names.length > 0
+              ? `There are: ${names.join(', ')}.`
+              : 'Declare one with table(...) in tables/.',
+      })
     }
     const made = openTable({ objects, duck }, tableRoot(name))
     opened.set(name, made)
@@ -63,7 +75,9 @@ export async function openLake(options: { readonly objects: Objects; readonly du
       const model = models.get(name)
       if (!model) {
         table(name)
-        throw missing('lake.no_model', `Table ${name} is filled by a stream; there is nothing to refresh`, { hint: `Refresh one of: ${[...models.keys()].join(', ')}.` })
+        throw missing('lake.no_model', `Table ${name} is filled by a stream; there is nothing to refresh`, {
+          hint: `Refresh one of: ${[...models.keys()].join(', ')}.`,
+        })
       }
       return refreshModel({ duck, logger, table }, model, signal)
     },

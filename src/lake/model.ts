@@ -46,7 +46,12 @@ export async function planTables(tables: readonly Table[], connection: DuckDBCon
     for (const name of holdsRows(table) ? [table.name, quarantineName(table.name)] : [table.name]) {
       // DuckDB tells names apart without regard to case.
       const other = taken.get(name.toLowerCase())
-      if (other !== undefined) throw invalid('lake.table_twice', other === table.name ? `Table ${table.name} is declared twice` : `Tables ${other} and ${table.name} would both need the name ${name}`, { hint: 'Give one of them another name.' })
+      if (other !== undefined)
+        throw invalid(
+          'lake.table_twice',
+          other === table.name ? `Table ${table.name} is declared twice` : `Tables ${other} and ${table.name} would both need the name ${name}`,
+          { hint: 'Give one of them another name.' },
+        )
       taken.set(name.toLowerCase(), table.name)
     }
     byName.set(table.name, table)
@@ -87,25 +92,38 @@ function checkInputs(name: string, { tables, reads }: ParsedSelect, known: Reado
   for (const input of tables) {
     if (names.includes(input)) continue
     const near = closest(input, names)
-    throw invalid('lake.unknown_table', `The SQL of ${name} reads ${input}, which no table is called`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Declared are: ${names.join(', ')}.` })
+    throw invalid('lake.unknown_table', `The SQL of ${name} reads ${input}, which no table is called`, {
+      hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `Declared are: ${names.join(', ')}.`,
+    })
   }
   if (tables.includes(name)) throw invalid('lake.table_cycle', `The SQL of ${name} reads ${name} itself`, { hint: 'Read the tables it is made from instead.' })
-  if (reads.some(({ at }) => at !== null)) throw invalid('lake.sql_at', `The SQL of ${name} reads a fixed version (at ...)`, { hint: 'A table is made from what its inputs hold now; leave the clause out.' })
+  if (reads.some(({ at }) => at !== null))
+    throw invalid('lake.sql_at', `The SQL of ${name} reads a fixed version (at ...)`, {
+      hint: 'A table is made from what its inputs hold now; leave the clause out.',
+    })
 }
 
 function modeOf({ name, options }: Table, { tables: inputs, reads }: ParsedSelect, known: ReadonlyMap<string, Table>): RefreshMode {
   for (const column of options.partitionBy ?? []) checkOwnColumn(name, options.columns, column, 'partitionBy')
   if (!options.merge && !options.window) return { kind: 'full' }
-  if (options.merge && options.window) throw invalid('lake.two_modes', `Table ${name} has both merge and window`, { hint: 'Keep merge for rows with a key, window for aggregates by time.' })
+  if (options.merge && options.window)
+    throw invalid('lake.two_modes', `Table ${name} has both merge and window`, { hint: 'Keep merge for rows with a key, window for aggregates by time.' })
   const driver = options.from?.kind === 'table' ? options.from.name : inputs.length === 1 ? inputs[0] : undefined
   if (driver === undefined || !inputs.includes(driver)) {
-    throw invalid('lake.no_driver', `Table ${name} is incremental but reads ${inputs.length} tables, so the one that drives it is unclear`, { hint: 'Name it with from: the table whose new rows cause a refresh.' })
+    throw invalid('lake.no_driver', `Table ${name} is incremental but reads ${inputs.length} tables, so the one that drives it is unclear`, {
+      hint: 'Name it with from: the table whose new rows cause a refresh.',
+    })
   }
   if (reads.filter((read) => read.name === driver).length > 1) {
-    throw invalid('lake.driver_twice', `Table ${name} is incremental, but its SQL reads ${driver} more than once: new rows would be seen without the others they belong to`, { hint: 'Read it once, or leave out merge and window: the table is then computed whole.' })
+    throw invalid(
+      'lake.driver_twice',
+      `Table ${name} is incremental, but its SQL reads ${driver} more than once: new rows would be seen without the others they belong to`,
+      { hint: 'Read it once, or leave out merge and window: the table is then computed whole.' },
+    )
   }
   if (options.merge) {
-    if (options.merge.length === 0) throw invalid('lake.merge_keys', `Table ${name}: merge names no column`, { hint: "Write merge: ['id'], the columns that identify a row." })
+    if (options.merge.length === 0)
+      throw invalid('lake.merge_keys', `Table ${name}: merge names no column`, { hint: "Write merge: ['id'], the columns that identify a row." })
     for (const column of options.merge) checkOwnColumn(name, options.columns, column, 'merge')
     return { kind: 'merge', driver, keys: options.merge }
   }
@@ -121,7 +139,9 @@ function modeOf({ name, options }: Table, { tables: inputs, reads }: ParsedSelec
 /** HAVING, QUALIFY and LIMIT take whole groups away, and a group of a few rows is not the group. */
 function withoutGroupFilters(node: SqlNode): SqlNode {
   if (node.type !== 'SELECT_NODE') return node
-  const modifiers = Array.isArray(node.modifiers) ? node.modifiers.filter((modifier: unknown) => !isNode(modifier) || !String(modifier.type).startsWith('LIMIT')) : []
+  const modifiers = Array.isArray(node.modifiers)
+    ? node.modifiers.filter((modifier: unknown) => !isNode(modifier) || !String(modifier.type).startsWith('LIMIT'))
+    : []
   return { ...node, having: null, qualify: null, modifiers }
 }
 
@@ -133,7 +153,9 @@ function inOrder(models: readonly Model[]): Model[] {
   const visit = (model: Model, path: readonly string[]): void => {
     if (done.has(model.name)) return
     if (path.includes(model.name)) {
-      throw invalid('lake.table_cycle', `Tables are made from each other in a circle: ${[...path.slice(path.indexOf(model.name)), model.name].join(' -> ')}`, { hint: 'Break the circle: one of them must read something else.' })
+      throw invalid('lake.table_cycle', `Tables are made from each other in a circle: ${[...path.slice(path.indexOf(model.name)), model.name].join(' -> ')}`, {
+        hint: 'Break the circle: one of them must read something else.',
+      })
     }
     for (const input of model.inputs) {
       const upstream = byName.get(input) ?? models.find(({ name }) => quarantineName(name) === input)

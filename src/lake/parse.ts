@@ -20,17 +20,27 @@ export interface TableRead {
 const HARMLESS_FUNCTIONS: ReadonlySet<string> = new Set(['range', 'generate_series', 'unnest', 'repeat', 'repeat_row'])
 
 /** Functions of the engine that tell about itself or its settings, or write: file paths of the lake would show. */
-const TELLTALE_FUNCTIONS = /^(pg_get_\w+|duckdb_\w+|pragma_\w+|read_\w+|write_\w+|current_setting|getenv|getvariable|set_config|which_secret|query|query_table|format_type)$/
+const TELLTALE_FUNCTIONS =
+  /^(pg_get_\w+|duckdb_\w+|pragma_\w+|read_\w+|write_\w+|current_setting|getenv|getvariable|set_config|which_secret|query|query_table|format_type)$/
 
 /** Refuses everything but one SELECT over tables: no files, no settings, no writing. `columns` gives column names for a better hint when the text does not parse. */
-export async function parseSelect(connection: DuckDBConnection, text: string, what: string = 'The query', columns: () => Iterable<string> | Promise<Iterable<string>> = () => []): Promise<ParsedSelect> {
+export async function parseSelect(
+  connection: DuckDBConnection,
+  text: string,
+  what: string = 'The query',
+  columns: () => Iterable<string> | Promise<Iterable<string>> = () => [],
+): Promise<ParsedSelect> {
   const tree = await readTree(connection, text)
   if (tree.error === true) {
-    if (tree.error_type === 'not implemented') throw denied('lake.sql_select_only', `${what} is not a SELECT`, { hint: 'Only SELECT is allowed here; tables change through streams, flows and refreshes.' })
+    if (tree.error_type === 'not implemented')
+      throw denied('lake.sql_select_only', `${what} is not a SELECT`, {
+        hint: 'Only SELECT is allowed here; tables change through streams, flows and refreshes.',
+      })
     const before = textBefore(text, Number(tree.position ?? Number.NaN))
     const word = before === null ? undefined : columnAt(text, before.length, await columns())
     throw invalid('lake.sql_syntax', `${what}: ${String(tree.error_message)}${before === null ? '' : place(before)}`, {
-      hint: word === undefined ? 'The SQL dialect is that of DuckDB.' : `${word} is a column here and a word of SQL; put the column in double quotes: "${word}".`,
+      hint:
+        word === undefined ? 'The SQL dialect is that of DuckDB.' : `${word} is a column here and a word of SQL; put the column in double quotes: "${word}".`,
     })
   }
   const statements = Array.isArray(tree.statements) ? tree.statements : []
@@ -74,7 +84,10 @@ function tableRead(node: SqlNode, known: ReadonlySet<string>, what: string): Tab
   const schema = String(node.schema_name ?? '')
   const name = String(node.table_name ?? '')
   const catalog = String(node.catalog_name ?? '')
-  if (catalog !== '') throw denied('lake.sql_catalog', `${what} names another database: ${catalog}.${schema}.${name}`, { hint: 'Write tables as layer.name, such as gold.air_hourly.' })
+  if (catalog !== '')
+    throw denied('lake.sql_catalog', `${what} names another database: ${catalog}.${schema}.${name}`, {
+      hint: 'Write tables as layer.name, such as gold.air_hourly.',
+    })
   if (schema === '' && known.has(name.toLowerCase())) return null
   return { name: schema === '' ? name : `${schema}.${name}`, at: isNode(node.at_clause) ? node.at_clause : null }
 }
@@ -83,14 +96,18 @@ function check(node: SqlNode, what: string): void {
   if (node.type === 'TABLE_FUNCTION' && isNode(node.function)) {
     const name = String(node.function.function_name).toLowerCase()
     if (!HARMLESS_FUNCTIONS.has(name)) {
-      throw denied('lake.sql_function', `${what} may not call ${name}() in FROM`, { hint: `Allowed there are tables, subqueries and ${[...HARMLESS_FUNCTIONS].join(', ')}.` })
+      throw denied('lake.sql_function', `${what} may not call ${name}() in FROM`, {
+        hint: `Allowed there are tables, subqueries and ${[...HARMLESS_FUNCTIONS].join(', ')}.`,
+      })
     }
   }
   if (node.class === 'FUNCTION') {
     const name = String(node.function_name).toLowerCase()
-    if (TELLTALE_FUNCTIONS.test(name)) throw denied('lake.sql_function', `${what} may not call ${name}()`, { hint: 'Queries see tables and values, not the engine and its settings.' })
+    if (TELLTALE_FUNCTIONS.test(name))
+      throw denied('lake.sql_function', `${what} may not call ${name}()`, { hint: 'Queries see tables and values, not the engine and its settings.' })
   }
-  if (node.type === 'SHOW_REF') throw denied('lake.sql_select_only', `${what} may not use DESCRIBE or SHOW`, { hint: 'Use `lagoa tables NAME` or the Schema tab.' })
+  if (node.type === 'SHOW_REF')
+    throw denied('lake.sql_select_only', `${what} may not use DESCRIBE or SHOW`, { hint: 'Use `lagoa tables NAME` or the Schema tab.' })
 }
 
 /** The text before a position, which DuckDB counts in characters, not in UTF-16; null when it names none. */

@@ -7,7 +7,17 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import { LagoaError, idFrom, newId, type Log } from '../base/index.ts'
 import { contract, withInputs } from './contract.ts'
 import { quarantineName } from './declare.ts'
-import { fieldsOfRelation, type Changes, type CommitOptions, type CreateOptions, type DeltaField, type DeltaTable, type Duck, type Relation, type Snapshot } from './delta/index.ts'
+import {
+  fieldsOfRelation,
+  type Changes,
+  type CommitOptions,
+  type CreateOptions,
+  type DeltaField,
+  type DeltaTable,
+  type Duck,
+  type Relation,
+  type Snapshot,
+} from './delta/index.ts'
 import { interruptible } from './interrupt.ts'
 import { hold, judge, type CheckResult, type HeldScope, type Verdict } from './judge.ts'
 import type { Model } from './model.ts'
@@ -42,7 +52,16 @@ const GENERATION = 'lagoa.generation'
 
 export async function refreshModel(context: RefreshContext, model: Model, signal?: AbortSignal): Promise<RefreshResult> {
   const began = performance.now()
-  const result = (done: Partial<RefreshResult>): RefreshResult => ({ table: model.name, outcome: 'nothing', version: null, rows: 0, held: 0, checks: {}, ...done, ms: performance.now() - began })
+  const result = (done: Partial<RefreshResult>): RefreshResult => ({
+    table: model.name,
+    outcome: 'nothing',
+    version: null,
+    rows: 0,
+    held: 0,
+    checks: {},
+    ...done,
+    ms: performance.now() - began,
+  })
   const snapshots = new Map<string, Snapshot>()
   for (const input of model.inputs) {
     const snapshot = await context.table(input).snapshot()
@@ -162,7 +181,10 @@ interface Step {
 }
 
 /** Null when merging would not give what a rebuild gives. */
-async function mergeChanges({ run, inputs, changes, after, upTo, generation }: Step, { driver, keys }: Extract<Model['mode'], { kind: 'merge' }>): Promise<Done | null> {
+async function mergeChanges(
+  { run, inputs, changes, after, upTo, generation }: Step,
+  { driver, keys }: Extract<Model['mode'], { kind: 'merge' }>,
+): Promise<Done | null> {
   const { model, connection } = run
   const list = keys.map(quoteName).join(', ')
   const lost = `temp.lagoa_lost_keys`
@@ -198,7 +220,10 @@ async function replaceWindows({ run, inputs, changes, upTo, generation }: Step, 
   const moved = changes.appendOnly ? changes.sql : `${changes.sql}\nunion all ${await changes.gone()}`
   const touched = await withInputs(connection, model, new Map(inputs).set(mode.driver, moved), () => touchedWindows(connection, model, mode, moved))
   if (touched === null) return null
-  const pruned = new Map(inputs).set(mode.driver, `select * from (${await context.table(mode.driver).scan(driver, { where: touched.near })}) where ${touched.near}`)
+  const pruned = new Map(inputs).set(
+    mode.driver,
+    `select * from (${await context.table(mode.driver).scan(driver, { where: touched.near })}) where ${touched.near}`,
+  )
   return withInputs(connection, model, pruned, async () => {
     const rows = await contract(connection, model)
     if (!(await fits(run, rows))) return null
@@ -230,8 +255,14 @@ async function judged(run: Run, rows: string, upTo: number, store: (verdict: Ver
   }
 }
 
-async function holdRows({ quarantine, model, before, signal }: Run, verdict: Verdict, scope: HeldScope, shape: Pick<CreateOptions, 'configuration'>): Promise<void> {
-  if (quarantine) await hold(quarantine, model, verdict, scope, { configuration: shape.configuration ?? before?.metadata.configuration ?? {} }, signal ? { signal } : {})
+async function holdRows(
+  { quarantine, model, before, signal }: Run,
+  verdict: Verdict,
+  scope: HeldScope,
+  shape: Pick<CreateOptions, 'configuration'>,
+): Promise<void> {
+  if (quarantine)
+    await hold(quarantine, model, verdict, scope, { configuration: shape.configuration ?? before?.metadata.configuration ?? {} }, signal ? { signal } : {})
 }
 
 function commitOf({ model, signal }: Run, upTo: number, generation: string, { checks }: Verdict): CommitOptions {
@@ -245,5 +276,8 @@ function commitOf({ model, signal }: Run, upTo: number, generation: string, { ch
 /** A rebuild of a merged table keeps the last row of each key, as merging them one after the other would. */
 function newestPerKey({ connection, sql }: Relation, keys: readonly string[]): Relation {
   const columns = keys.map(quoteName).join(', ')
-  return { connection, sql: `select * exclude (_lagoa_order) from (select *, row_number() over () as _lagoa_order from (${sql}\n)) qualify row_number() over (partition by ${columns} order by _lagoa_order desc) = 1` }
+  return {
+    connection,
+    sql: `select * exclude (_lagoa_order) from (select *, row_number() over () as _lagoa_order from (${sql}\n)) qualify row_number() over (partition by ${columns} order by _lagoa_order desc) = 1`,
+  }
 }

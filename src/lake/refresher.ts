@@ -57,7 +57,20 @@ interface ModelState {
 export function createRefresher({ lake, logger, clock = systemClock, onRefreshed }: RefresherOptions): Refresher {
   const { models, tables } = lake.plan
   const states = new Map<string, ModelState>(
-    models.map(({ name }) => [name, { dirty: true, running: false, seen: null, lastMs: null, refreshedAt: null, startedAt: Number.NEGATIVE_INFINITY, error: undefined, failures: 0, retryAt: 0 }]),
+    models.map(({ name }) => [
+      name,
+      {
+        dirty: true,
+        running: false,
+        seen: null,
+        lastMs: null,
+        refreshedAt: null,
+        startedAt: Number.NEGATIVE_INFINITY,
+        error: undefined,
+        failures: 0,
+        retryAt: 0,
+      },
+    ]),
   )
   /** Tables that may have many small files, with the time before which they are left alone. */
   const packable = new Map<string, number>([...tables.keys()].map((name) => [name, 0]))
@@ -218,7 +231,12 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
     status(table) {
       const state = states.get(table)
       if (!state) return { state: 'idle', lastMs: null, refreshedAt: null, error: undefined }
-      return { state: state.running ? 'running' : state.error ? 'failed' : state.refreshedAt === null ? 'waiting' : 'idle', lastMs: state.lastMs, refreshedAt: state.refreshedAt, error: state.error }
+      return {
+        state: state.running ? 'running' : state.error ? 'failed' : state.refreshedAt === null ? 'waiting' : 'idle',
+        lastMs: state.lastMs,
+        refreshedAt: state.refreshedAt,
+        error: state.error,
+      }
     },
   }
 }

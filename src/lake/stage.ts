@@ -40,7 +40,10 @@ export function deltaFieldsOf(schema: Schema): DeltaField[] {
  */
 export async function stageRows(connection: DuckDBConnection, batches: readonly Rows[], extra: Readonly<Record<string, string>> = {}): Promise<Staged> {
   const first = batches[0]
-  if (!first || first.columns.length === 0) throw invalid('lake.nothing_to_stage', 'There are no columns to stage', { hint: 'Pass at least one batch, made with emptyRows(schema, 0) when it has no rows.' })
+  if (!first || first.columns.length === 0)
+    throw invalid('lake.nothing_to_stage', 'There are no columns to stage', {
+      hint: 'Pass at least one batch, made with emptyRows(schema, 0) when it has no rows.',
+    })
   for (const batch of batches) sameColumns(first, batch)
   const name = `lagoa_stage_${++staged}`
   const columns = first.columns.map((column) => `${quoted(column.name)} ${TYPES[column.field.type].duck.toString()}`)
@@ -152,12 +155,19 @@ function memoryOf(vector: DuckDBVector): ArrayBufferView<ArrayBuffer> {
     const memory: unknown = Reflect.get(vector, field)
     if (ArrayBuffer.isView(memory) && memory.buffer instanceof ArrayBuffer) return new Uint8Array(memory.buffer, memory.byteOffset, memory.byteLength)
   }
-  throw bug('lake.stage_vector', `This version of @duckdb/node-api keeps the values of ${vector.type.toString()} vectors elsewhere`, { hint: 'Install the version of @duckdb/node-api that package.json names.' })
+  throw bug('lake.stage_vector', `This version of @duckdb/node-api keeps the values of ${vector.type.toString()} vectors elsewhere`, {
+    hint: 'Install the version of @duckdb/node-api that package.json names.',
+  })
 }
 
 function sameColumns(first: Rows, batch: Rows): void {
-  const same = batch.columns.length === first.columns.length && batch.columns.every((column, i) => column.name === first.columns[i]?.name && column.field.type === first.columns[i]?.field.type)
-  if (!same) throw invalid('lake.stage_columns', `Batches to stage together differ in their columns: ${names(first)} and ${names(batch)}`, { hint: 'Stage them one by one.' })
+  const same =
+    batch.columns.length === first.columns.length &&
+    batch.columns.every((column, i) => column.name === first.columns[i]?.name && column.field.type === first.columns[i]?.field.type)
+  if (!same)
+    throw invalid('lake.stage_columns', `Batches to stage together differ in their columns: ${names(first)} and ${names(batch)}`, {
+      hint: 'Stage them one by one.',
+    })
 }
 
 function names(rows: Rows): string {

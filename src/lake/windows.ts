@@ -18,10 +18,20 @@ const MOST_WINDOWS = 2000
  * Null when a rebuild is called for: too many windows, or rows without a time or a window, whose company could be anywhere. The windows
  * are what the model itself says about the rows, so any expression works, time zones included. `moved` must be bound as the driver.
  */
-export async function touchedWindows(connection: DuckDBConnection, model: Model, mode: Extract<Model['mode'], { kind: 'window' }>, moved: string): Promise<TouchedWindows | null> {
+export async function touchedWindows(
+  connection: DuckDBConnection,
+  model: Model,
+  mode: Extract<Model['mode'], { kind: 'window' }>,
+  moved: string,
+): Promise<TouchedWindows | null> {
   const column = quoteName(mode.column)
   const source = quoteName(mode.source)
-  const span = (await connection.runAndReadAll(`select epoch_ms(min(${source})), epoch_ms(max(${source})), count(*) filter (where ${source} is null or not isfinite(${source})) from (${moved}\n)`)).getRows()[0] ?? []
+  const span =
+    (
+      await connection.runAndReadAll(
+        `select epoch_ms(min(${source})), epoch_ms(max(${source})), count(*) filter (where ${source} is null or not isfinite(${source})) from (${moved}\n)`,
+      )
+    ).getRows()[0] ?? []
   const [from, until, timeless] = span.map((value) => (value === null ? null : Number(value)))
   const probe = await contract(connection, model, model.probe)
   const found = await connection.runAndReadAll(`select distinct ${column}::varchar, typeof(${column}) from (${probe}\n) limit ${MOST_WINDOWS + 1}`)

@@ -38,8 +38,18 @@ const DEFAULT_LIMIT = 1000
 const LARGEST_LIMIT = 100_000
 const DEFAULT_TIMEOUT_MS = 60_000
 
-export async function openQuery(options: { readonly lake: () => Lake; readonly allowedFolder: string; readonly memoryLimit: string; readonly threads: number; readonly tempFolder: string }): Promise<Query> {
-  const instance = await DuckDBInstance.create(':memory:', { threads: String(options.threads), memory_limit: options.memoryLimit, temp_directory: options.tempFolder })
+export async function openQuery(options: {
+  readonly lake: () => Lake
+  readonly allowedFolder: string
+  readonly memoryLimit: string
+  readonly threads: number
+  readonly tempFolder: string
+}): Promise<Query> {
+  const instance = await DuckDBInstance.create(':memory:', {
+    threads: String(options.threads),
+    memory_limit: options.memoryLimit,
+    temp_directory: options.tempFolder,
+  })
   const control = await instance.connect()
   for (const setting of [
     "set global TimeZone = 'UTC'",
@@ -55,7 +65,8 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
   const running = new Set<Promise<unknown>>()
 
   const run = async (text: string, stop: AbortSignal, { limit = DEFAULT_LIMIT, versions, prune }: QueryOptions): Promise<QueryAnswer> => {
-    if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT) throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
+    if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT)
+      throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
     const began = performance.now()
     const connection = await instance.connect()
     try {
@@ -89,7 +100,10 @@ export async function openQuery(options: { readonly lake: () => Lake; readonly a
         return await notMuchLater(work, stop)
       } catch (error) {
         signal?.throwIfAborted()
-        if (late.aborted) throw overLimit('query.timeout', `The query ran longer than ${timeoutMs / 1000} s and was stopped`, { hint: 'Narrow it with WHERE, or aggregate in a gold table.' })
+        if (late.aborted)
+          throw overLimit('query.timeout', `The query ran longer than ${timeoutMs / 1000} s and was stopped`, {
+            hint: 'Narrow it with WHERE, or aggregate in a gold table.',
+          })
         throw queryError(error)
       }
     },
@@ -128,7 +142,8 @@ async function notMuchLater<T>(work: Promise<T>, stop: AbortSignal): Promise<T> 
 async function scanOf(lake: Lake, { name, at }: ReadAt, version: number | undefined, where: string | undefined): Promise<string> {
   const table = lake.table(name)
   const snapshot = await table.snapshot(at ?? (version === undefined ? undefined : { version }))
-  if (!snapshot) throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
+  if (!snapshot)
+    throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
   return table.scan(snapshot, where === undefined ? {} : { where })
 }
 
@@ -150,7 +165,15 @@ async function columnNames(lake: Lake): Promise<string[]> {
   const names: string[] = []
   for (const [name, table] of lake.plan.tables) {
     const declared = declaredColumns(table)
-    const known = declared ? Object.keys(declared) : await lake.table(name).snapshot().then((snapshot) => (snapshot?.metadata.fields ?? []).map((field) => field.name), () => [])
+    const known = declared
+      ? Object.keys(declared)
+      : await lake
+          .table(name)
+          .snapshot()
+          .then(
+            (snapshot) => (snapshot?.metadata.fields ?? []).map((field) => field.name),
+            () => [],
+          )
     names.push(...known)
   }
   return names
@@ -159,7 +182,11 @@ async function columnNames(lake: Lake): Promise<string[]> {
 function queryError(error: unknown): LagoaError {
   if (error instanceof LagoaError) return error
   const message = error instanceof Error ? error.message : String(error)
-  if (/^Out of Memory/i.test(message)) return overLimit('query.memory', 'The query needs more memory than queries may use', { hint: 'Read fewer columns or rows, or raise query.memory in lagoa.config.ts.', cause: error })
+  if (/^Out of Memory/i.test(message))
+    return overLimit('query.memory', 'The query needs more memory than queries may use', {
+      hint: 'Read fewer columns or rows, or raise query.memory in lagoa.config.ts.',
+      cause: error,
+    })
   if (/^(Binder|Parser|Catalog|Conversion|Invalid Input|Out of Range|Syntax|Constraint|Not implemented|Permission|Parameter)/i.test(message)) {
     return invalid('query.failed', message.split('\n\nLINE')[0]?.trim() ?? message, { hint: 'The SQL dialect is that of DuckDB.', cause: error })
   }

@@ -13,7 +13,11 @@ export interface ReadAt {
 }
 
 /** The text with each table at a version under a name of its own; as it was when there is none. */
-export async function pinVersions(connection: DuckDBConnection, text: string, { reads, tree }: ParsedSelect): Promise<{ readonly text: string; readonly reads: readonly ReadAt[] }> {
+export async function pinVersions(
+  connection: DuckDBConnection,
+  text: string,
+  { reads, tree }: ParsedSelect,
+): Promise<{ readonly text: string; readonly reads: readonly ReadAt[] }> {
   const found = new Map<string, ReadAt>()
   for (const { name, at } of reads) {
     const alias = at ? aliasOf(name, at) : name
@@ -34,8 +38,18 @@ function aliasOf(name: string, at: SqlNode): string {
 function pointOf(name: string, at: SqlNode): NonNullable<ReadAt['at']> {
   const value = constantOf(at.expr)
   if (at.unit === 'VERSION' && value !== null && /^\d{1,15}$/.test(value)) return { version: Number(value) }
-  const timestamp = at.unit === 'TIMESTAMP' && value !== null ? Date.parse(/(?:Z|[+-]\d\d(?::?\d\d)?)$/i.test(value.slice(10)) ? value : `${value.length <= 10 ? value : value.replace(' ', 'T')}${value.length <= 10 ? '' : 'Z'}`) : Number.NaN
-  if (Number.isNaN(timestamp)) throw invalid('query.bad_version', `The version of ${name} to read cannot be understood`, { hint: "Write at (version => 3) or at (timestamp => '2026-01-31 10:00:00')." })
+  const timestamp =
+    at.unit === 'TIMESTAMP' && value !== null
+      ? Date.parse(
+          /(?:Z|[+-]\d\d(?::?\d\d)?)$/i.test(value.slice(10))
+            ? value
+            : `${value.length <= 10 ? value : value.replace(' ', 'T')}${value.length <= 10 ? '' : 'Z'}`,
+        )
+      : Number.NaN
+  if (Number.isNaN(timestamp))
+    throw invalid('query.bad_version', `The version of ${name} to read cannot be understood`, {
+      hint: "Write at (version => 3) or at (timestamp => '2026-01-31 10:00:00').",
+    })
   return { timestamp }
 }
 
@@ -43,5 +57,7 @@ function pointOf(name: string, at: SqlNode): NonNullable<ReadAt['at']> {
 function constantOf(node: unknown): string | null {
   if (!isNode(node)) return null
   if (node.class === 'CAST') return constantOf(node.child)
-  return node.class === 'CONSTANT' && isNode(node.value) && (typeof node.value.value === 'string' || typeof node.value.value === 'number') ? String(node.value.value) : null
+  return node.class === 'CONSTANT' && isNode(node.value) && (typeof node.value.value === 'string' || typeof node.value.value === 'number')
+    ? String(node.value.value)
+    : null
 }

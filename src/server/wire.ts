@@ -38,7 +38,7 @@ export const System = z.object({
     .describe('What is wrong with the project as loaded'),
 })
 
-export const SinkShape = z.object({
+const SinkShape = z.object({
   name: z.string(),
   kind: z.enum(['alerts', 'live', 'table', 'dead_letters']),
   position: z.number().describe('The next offset it will take, summed over partitions'),
@@ -75,7 +75,7 @@ export const RecordShape = z.object({
 })
 export const RecordList = page(RecordShape)
 
-export const GroupShape = z.object({
+const GroupShape = z.object({
   group: z.string(),
   partitions: z.array(
     z.object({ partition: z.number(), offset: z.number().describe('The next offset to read'), lag: z.number().describe('Records in the log from there on') }),

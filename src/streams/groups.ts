@@ -73,6 +73,8 @@ export async function commitGroup(
 
 function sinkOf(group: string): string {
   if (!/^[A-Za-z0-9._-]{1,100}$/.test(group))
-    throw invalid('streams.group_name', `"${group}" cannot be the name of a consumer group`, { hint: 'Use letters, digits, dot, underscore and hyphen, at most 100.' })
+    throw invalid('streams.group_name', `"${group}" cannot be the name of a consumer group`, {
+      hint: 'Use letters, digits, dot, underscore and hyphen, at most 100.',
+    })
   return PREFIX + group
 }

@@ -12,11 +12,19 @@ const schema = { sensor: t.string(), at: t.timestamp(), co: t.double().missing(-
 const readings: RuleStream<typeof schema> = { kind: 'stream', name: 'readings', schema, options: { key: 'sensor', eventTime: 'at' } }
 
 function readFile(): Row[] {
-  const lines = readFileSync(FILE, 'utf8').split('\r\n').slice(1).filter((line) => /^\d/.test(line))
+  const lines = readFileSync(FILE, 'utf8')
+    .split('\r\n')
+    .slice(1)
+    .filter((line) => /^\d/.test(line))
   return lines.map((line) => {
     const [date = '', time = '', co = '', , , , , , , no2 = ''] = line.split(';')
     const [day, month, year] = date.split('/')
-    return { sensor: 'roma', at: Date.parse(`${year}-${month}-${day}T${time.replaceAll('.', ':')}+01:00`), co: Number(co.replace(',', '.')), no2: Number(no2.replace(',', '.')) }
+    return {
+      sensor: 'roma',
+      at: Date.parse(`${year}-${month}-${day}T${time.replaceAll('.', ':')}+01:00`),
+      co: Number(co.replace(',', '.')),
+      no2: Number(no2.replace(',', '.')),
+    }
   })
 }
 

@@ -87,9 +87,12 @@ describe('a condition that is refused', () => {
     if (pattern.length < 200) expect(line.slice(marks.indexOf('^')).startsWith(place)).toBe(true)
   })
 
-  it.each(['^A[0-9]+$', '(abc)+', '(?:ab)?c', 'a{2,5}', 'a|b', '[(|)]+', '\\(x\\)', 'x.*y.*z', '(?<name>a)b', '(a+)+', '(a|b)*', '(?i)abc', '\\x{1F600}'])('the pattern %s is run', (pattern) => {
-    expect(checkCondition({ rule: 'r', part: 'when', text: `sensor.matches(${JSON.stringify(pattern)})` }, schema).op).toBe('matches')
-  })
+  it.each(['^A[0-9]+$', '(abc)+', '(?:ab)?c', 'a{2,5}', 'a|b', '[(|)]+', '\\(x\\)', 'x.*y.*z', '(?<name>a)b', '(a+)+', '(a|b)*', '(?i)abc', '\\x{1F600}'])(
+    'the pattern %s is run',
+    (pattern) => {
+      expect(checkCondition({ rule: 'r', part: 'when', text: `sensor.matches(${JSON.stringify(pattern)})` }, schema).op).toBe('matches')
+    },
+  )
 
   it('is refused when it is too large, before it can cost anything', () => {
     expect(of(`${'('.repeat(500)}ok${')'.repeat(500)}`).code).toBe('alerts.cel_syntax')

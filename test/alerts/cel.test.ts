@@ -55,7 +55,9 @@ const { truth: conditionText } = fc.letrec<{ truth: string; number: string; text
       fc.tuple(tie('number'), equal, fc.constant('null')).map((parts) => parts.join(' ')),
       fc.tuple(tie('text'), compare, tie('text')).map((parts) => parts.join(' ')),
       fc.tuple(fc.constantFrom('s', 'ok', 'at', 'day', 'co'), equal).map(([field, sign]) => `${field} ${sign} null`),
-      fc.tuple(fc.constantFrom('at', "timestamp('2001-09-09T01:46:40Z')"), compare, fc.constant("timestamp('2001-09-09T03:46:40+02:00')")).map((parts) => parts.join(' ')),
+      fc
+        .tuple(fc.constantFrom('at', "timestamp('2001-09-09T01:46:40Z')"), compare, fc.constant("timestamp('2001-09-09T03:46:40+02:00')"))
+        .map((parts) => parts.join(' ')),
       fc.tuple(compare).map(([sign]) => `day ${sign} '2022-01-08'`),
       fc.tuple(tie('truth'), equal, tie('truth')).map(([a, sign, b]) => `(${a}) ${sign} (${b})`),
       fc.tuple(tie('number'), fc.array(fc.constantFrom('1', '2.0', '-7', '200'))).map(([a, list]) => `${a} in [${list.join(', ')}]`),
@@ -103,12 +105,22 @@ describe('a condition', () => {
 
   it('takes a declared missing value for unknown, which no limit is compared with', () => {
     expect(results('co < 5', [{ co: -200 }, { co: 1 }, { co: null }])).toEqual([2, 1, 2])
-    expect(results('co > 10 || no2 > 200', [{ co: -200, no2: 300 }, { co: -200, no2: 1 }])).toEqual([1, 2])
+    expect(
+      results('co > 10 || no2 > 200', [
+        { co: -200, no2: 300 },
+        { co: -200, no2: 1 },
+      ]),
+    ).toEqual([1, 2])
     expect(results('co == null', [{ co: -200 }, { co: null }, { co: 1 }])).toEqual([1, 1, 0])
   })
 
   it('takes a division by zero for unknown', () => {
-    expect(results('co / n > 1 || co % n == 1', [{ co: 5, n: 0 }, { co: 5, n: 2 }])).toEqual([2, 1])
+    expect(
+      results('co / n > 1 || co % n == 1', [
+        { co: 5, n: 0 },
+        { co: 5, n: 2 },
+      ]),
+    ).toEqual([2, 1])
   })
 
   it('divides whole numbers towards zero', () => {
@@ -138,7 +150,9 @@ describe('the cel template', () => {
 
   it('refuses a column of another stream when the rule is loaded', () => {
     const elsewhere = { kind: 'column', asset: 'stations', name: 'co' } as const
-    expect(() => compileRule(alert('high', { on: readings, when: cel`${elsewhere} > 1`, to: [] }))).toThrow('Rule "high": its `when` uses stations.co, but the rule is on the stream readings')
+    expect(() => compileRule(alert('high', { on: readings, when: cel`${elsewhere} > 1`, to: [] }))).toThrow(
+      'Rule "high": its `when` uses stations.co, but the rule is on the stream readings',
+    )
   })
 
   it('refuses a number that has no literal', () => {

@@ -35,7 +35,9 @@ function wholeHistory(rule: EpisodeRule, readings: readonly Reading[]): Found[] 
     const startedAt = readings[first]?.at ?? 0
     const broken = readings.findIndex((r, i) => i > first && r.when === FALSE)
     const run = broken < 0 ? readings.length : broken
-    const fires = readings.findIndex((r, i) => i >= first && i < run && r.when === TRUE && r.at - startedAt >= rule.holdMs && matches(readings, first, i) >= rule.readings)
+    const fires = readings.findIndex(
+      (r, i) => i >= first && i < run && r.when === TRUE && r.at - startedAt >= rule.holdMs && matches(readings, first, i) >= rule.readings,
+    )
     if (fires < 0) {
       from = run
       continue
@@ -87,7 +89,9 @@ describe('an episode', () => {
   it('neither fires, ends nor starts over by unknown readings', () => {
     const rule: EpisodeRule = { readings: 2, holdMs: 0, hasClear: false }
     const at = (when: number, time: number): Reading => ({ when, clear: UNKNOWN, at: time })
-    expect(run(rule, [at(TRUE, 1), at(UNKNOWN, 2), at(TRUE, 3), at(UNKNOWN, 4), at(TRUE, 5), at(FALSE, 6)]).found).toEqual([{ startedAt: 1, firedAt: 3, endedAt: 6, matched: 3 }])
+    expect(run(rule, [at(TRUE, 1), at(UNKNOWN, 2), at(TRUE, 3), at(UNKNOWN, 4), at(TRUE, 5), at(FALSE, 6)]).found).toEqual([
+      { startedAt: 1, firedAt: 3, endedAt: 6, matched: 3 },
+    ])
   })
 
   it('counts a duration in event time, from the first matching reading', () => {

@@ -17,7 +17,10 @@ beforeEach(async () => {
 })
 
 async function fill(queue: string, from: number, to: number): Promise<void> {
-  await records.query("insert into alert_outbox (alert, rule, queue, durable, body) select 'id-' || n, 'r', $1, false, 'body ' || n from generate_series($2::int, $3::int) n order by n", [queue, from, to - 1])
+  await records.query(
+    "insert into alert_outbox (alert, rule, queue, durable, body) select 'id-' || n, 'r', $1, false, 'body ' || n from generate_series($2::int, $3::int) n order by n",
+    [queue, from, to - 1],
+  )
 }
 
 async function bodiesIn(queue: Queue, name: string): Promise<string[]> {
@@ -64,7 +67,11 @@ describe('the relay', () => {
     let away = true
     const inner = openPostgresQueue(records)
     const lines: string[] = []
-    const relay = startRelay(records, elsewhere(inner, (name) => (away && name === 'a' ? 'before' : null)), { log: createLog({ write: (line) => lines.push(line) }) })
+    const relay = startRelay(
+      records,
+      elsewhere(inner, (name) => (away && name === 'a' ? 'before' : null)),
+      { log: createLog({ write: (line) => lines.push(line) }) },
+    )
     await fill('a', 0, 5)
     await fill('b', 0, 5)
     relay.wake()
@@ -90,7 +97,11 @@ describe('the relay', () => {
       },
       transaction: (body) => (gone ? Promise.reject(unavailable('test.gone', 'The database is away')) : records.transaction(body)),
     } as Records
-    const relay = startRelay(flaky, elsewhere(openPostgresQueue(records), () => 'before'), { log: silentLog })
+    const relay = startRelay(
+      flaky,
+      elsewhere(openPostgresQueue(records), () => 'before'),
+      { log: silentLog },
+    )
     await new Promise((done) => setTimeout(done, 150))
     gone = true
     await new Promise((done) => setTimeout(done, 1000))
@@ -102,7 +113,11 @@ describe('the relay', () => {
   it('publishes with the same ids again when the confirm was lost', async () => {
     let lost = 2
     const inner = openPostgresQueue(records)
-    const relay = startRelay(records, elsewhere(inner, () => (lost-- > 0 ? 'after' : null)), { log: silentLog })
+    const relay = startRelay(
+      records,
+      elsewhere(inner, () => (lost-- > 0 ? 'after' : null)),
+      { log: silentLog },
+    )
     await fill('a', 0, 5)
     relay.wake()
     await expect.poll(queued, { timeout: 3_000 }).toEqual({ queued: 5 })

@@ -8,7 +8,16 @@ const schema = { s: t.string() }
 
 function matches(pattern: string, texts: readonly string[]): boolean[] {
   const condition = checkCondition({ rule: 'r', part: 'when', text: `s.matches(${JSON.stringify(pattern)})` }, schema)
-  return [...evaluate(schema, condition, rowsOf(schema, texts.map((s) => ({ s }))))].map((result) => result === 1)
+  return [
+    ...evaluate(
+      schema,
+      condition,
+      rowsOf(
+        schema,
+        texts.map((s) => ({ s })),
+      ),
+    ),
+  ].map((result) => result === 1)
 }
 
 const { pattern: anyPattern } = fc.letrec<{ pattern: string }>((tie) => ({
@@ -38,11 +47,14 @@ describe('a pattern', () => {
     expect(matches('(?i)^roma [A-C]$', ['ROMA b', 'Roma C', 'rom b', 'roma d'])).toEqual([true, true, false, false])
   })
 
-  it.each(['(a+)+b', '(a|a)*b', `${'a?'.repeat(40)}${'a'.repeat(40)}b`, 'a*a*a*a*b', '(a{0,10}){10}b', '(.*)(.*)(.*)(.*)x'])('%s takes linear time on a text made to be slow', (pattern) => {
-    const began = performance.now()
-    expect(matches(pattern, ['a'.repeat(100_000)])).toEqual([false])
-    expect(performance.now() - began).toBeLessThan(2_000)
-  })
+  it.each(['(a+)+b', '(a|a)*b', `${'a?'.repeat(40)}${'a'.repeat(40)}b`, 'a*a*a*a*b', '(a{0,10}){10}b', '(.*)(.*)(.*)(.*)x'])(
+    '%s takes linear time on a text made to be slow',
+    (pattern) => {
+      const began = performance.now()
+      expect(matches(pattern, ['a'.repeat(100_000)])).toEqual([false])
+      expect(performance.now() - began).toBeLessThan(2_000)
+    },
+  )
 
   it('keeps its memory bounded on texts with many different characters', () => {
     const text = Array.from({ length: 50_000 }, (_, i) => String.fromCodePoint(0x4e00 + (i % 20_000))).join('')

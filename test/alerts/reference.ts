@@ -3,7 +3,10 @@ import { Environment, type ASTNode } from '@marcbachmann/cel-js'
 import { emptyRows, type Rows, type Schema } from '../../src/base/index.ts'
 
 /** null is unknown. A number is whole when its type in the schema or its literal is. */
-type Value = { readonly type: 'bool'; readonly value: boolean } | { readonly type: 'int' | 'double' | 'time' | 'date'; readonly value: number } | { readonly type: 'string'; readonly value: string }
+type Value =
+  | { readonly type: 'bool'; readonly value: boolean }
+  | { readonly type: 'int' | 'double' | 'time' | 'date'; readonly value: number }
+  | { readonly type: 'string'; readonly value: string }
 type Known = Value | null
 
 export type Row = Readonly<Record<string, number | string | boolean | null>>

@@ -3,7 +3,21 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { silentLog, t } from '../../src/base/index.ts'
 import { migrate, type Queryable, type Records } from '../../src/storage/index.ts'
 import type { Sink } from '../../src/streams/index.ts'
-import { alert, alertMigrations, compileRules, createAlertSink, openAlerts, openPostgresQueue, queue, syncRules, trimAlerts, type Alert, type AlertCommit, type Alerts, type RuleStream } from '../../src/alerts/index.ts'
+import {
+  alert,
+  alertMigrations,
+  compileRules,
+  createAlertSink,
+  openAlerts,
+  openPostgresQueue,
+  queue,
+  syncRules,
+  trimAlerts,
+  type Alert,
+  type AlertCommit,
+  type Alerts,
+  type RuleStream,
+} from '../../src/alerts/index.ts'
 import { testRecords } from '../helpers/postgres.ts'
 import { batchesOf, batchOf, deliveryOf, OFFSET_TABLE } from './deliveries.ts'
 import type { Row } from './reference.ts'
@@ -11,7 +25,14 @@ import type { Row } from './reference.ts'
 const schema = { sensor: t.string().nullable(), at: t.timestamp(), co: t.double().nullable().missing(-200).unit('mg/m3') }
 const readings: RuleStream<typeof schema> = { kind: 'stream', name: 'readings', schema, options: { key: 'sensor', eventTime: 'at' } }
 
-const each = alert('each', { on: readings, when: 'co > 10', mode: 'each', severity: 'critical', to: [queue('sensor_alert'), queue('second')], message: 'CO {co} at {sensor}' })
+const each = alert('each', {
+  on: readings,
+  when: 'co > 10',
+  mode: 'each',
+  severity: 'critical',
+  to: [queue('sensor_alert'), queue('second')],
+  message: 'CO {co} at {sensor}',
+})
 const episode = alert('episode', { on: readings, when: 'co > 10', clear: 'co < 5', to: [queue('sensor_alert')] })
 const held = alert('held', { on: readings, when: 'co > 8', for: { readings: 2 }, to: [] })
 const lasting = alert('lasting', { on: readings, when: 'co > 8', for: '3s', by: 'co', to: [queue('second')] })
@@ -47,7 +68,11 @@ async function everything(): Promise<unknown> {
   return { alerts, states, outbox, totals }
 }
 
-const anyRow: fc.Arbitrary<Row> = fc.record({ sensor: fc.constantFrom('a', 'b', null), co: fc.constantFrom(-200, null, 1, 6, 9, 11, 12), at: fc.integer({ min: 0, max: 20_000 }) })
+const anyRow: fc.Arbitrary<Row> = fc.record({
+  sensor: fc.constantFrom('a', 'b', null),
+  co: fc.constantFrom(-200, null, 1, 6, 9, 11, 12),
+  at: fc.integer({ min: 0, max: 20_000 }),
+})
 
 describe('the alert sink', () => {
   it('gives one history, outbox and totals, however deliveries are cut, fail and come again', async () => {
@@ -147,7 +172,12 @@ describe('the alert sink', () => {
   })
 
   it('does not let one reading from the far future silence a sensor', async () => {
-    const rows: Row[] = [{ sensor: 'a', co: 12, at: APPENDED + 9e12 }, { sensor: 'a', co: 1, at: APPENDED + 9e12 }, { sensor: 'a', co: 12, at: APPENDED + 1 }, { sensor: 'a', co: 1, at: APPENDED + 2 }]
+    const rows: Row[] = [
+      { sensor: 'a', co: 12, at: APPENDED + 9e12 },
+      { sensor: 'a', co: 1, at: APPENDED + 9e12 },
+      { sensor: 'a', co: 12, at: APPENDED + 1 },
+      { sensor: 'a', co: 1, at: APPENDED + 2 },
+    ]
     await newSink().deliver(deliveryOf('readings', 0, [batchOf(schema, rows, 0, APPENDED)]), signal)
     expect(await records.query("select state from alerts where rule = 'episode'")).toEqual([{ state: 'resolved' }, { state: 'resolved' }])
   })
@@ -207,7 +237,18 @@ describe('alerts as a whole', () => {
       await sink.deliver(deliveryOf('readings', 0, [batchOf(schema, rows, 0, APPENDED)]), signal)
       await alerts.drain()
       expect(await alerts.listRules()).toMatchObject([
-        { name: 'each', on: 'readings', mode: 'each', severity: 'critical', matched: 3, fired: 3, queued: 6, firing: 0, to: ['sensor_alert', 'second'], limits: [{ field: 'co', op: '>', value: 10 }] },
+        {
+          name: 'each',
+          on: 'readings',
+          mode: 'each',
+          severity: 'critical',
+          matched: 3,
+          fired: 3,
+          queued: 6,
+          firing: 0,
+          to: ['sensor_alert', 'second'],
+          limits: [{ field: 'co', op: '>', value: 10 }],
+        },
         { name: 'episode', clear: 'co < 5', matched: 3, fired: 2, queued: 2, firing: 1 },
         { name: 'held', for: '2 readings', matched: 4, fired: 2, queued: 0, firing: 1 },
         { name: 'lasting', for: '3s', matched: 4, fired: 1, queued: 1, firing: 1 },
@@ -216,7 +257,7 @@ describe('alerts as a whole', () => {
       expect(Object.fromEntries(await alerts.firingCounts())).toEqual({ episode: 1, held: 1, lasting: 1 })
       expect((await alerts.listAlerts({ state: 'pending' })).items).toMatchObject([{ rule: 'lasting', key: '9', state: 'pending', startedAt: 4_000 }])
       const starts: number[] = []
-      for (let cursor: string | undefined; ; ) {
+      for (let cursor: string | undefined; ;) {
         const page = await alerts.listAlerts({ limit: 3, ...(cursor === undefined ? {} : { cursor }) })
         starts.push(...page.items.map(({ startedAt }) => startedAt))
         if (page.cursor === undefined) break
@@ -277,7 +318,8 @@ function failingRecords(inner: Records): Records {
         await body(tx)
         throw new Error('the database went away')
       }),
-    query: (text, values, options) => (text.startsWith('select') || text.includes('alert_rules') ? inner.query(text, values, options) : Promise.reject(new Error('the database went away'))),
+    query: (text, values, options) =>
+      text.startsWith('select') || text.includes('alert_rules') ? inner.query(text, values, options) : Promise.reject(new Error('the database went away')),
   }
 }
 

@@ -42,13 +42,20 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
 
     test('getMany answers in the order asked, null where there is none, twice where asked twice', async () => {
       const [a, b, none] = [unique(), unique(), unique()]
-      await keys.put([{ key: a, fields: { v: 'a' } }, { key: b, fields: { v: 'b' } }])
+      await keys.put([
+        { key: a, fields: { v: 'a' } },
+        { key: b, fields: { v: 'b' } },
+      ])
       expect((await keys.getMany([b, none, a, b])).map((entry) => entry?.fields['v'] ?? null)).toEqual(['b', null, 'a', 'b'])
     })
 
     test('within one call the later write to a key wins', async () => {
       const key = unique()
-      await keys.put([{ key, fields: { v: '1' } }, { key, fields: { v: '2' } }, { key, fields: { v: '3' } }])
+      await keys.put([
+        { key, fields: { v: '1' } },
+        { key, fields: { v: '2' } },
+        { key, fields: { v: '3' } },
+      ])
       expect((await keys.get(key))?.fields).toEqual({ v: '3' })
     })
 
@@ -82,7 +89,11 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
 
     test('replaying a stream any number of times ends in the same state', async () => {
       const names = [unique(), unique(), unique()]
-      const stream = Array.from({ length: 60 }, (_, offset) => ({ key: names[offset % 3] ?? '', fields: { n: String(offset) }, order: { source: 'r', offset } }))
+      const stream = Array.from({ length: 60 }, (_, offset) => ({
+        key: names[offset % 3] ?? '',
+        fields: { n: String(offset) },
+        order: { source: 'r', offset },
+      }))
       await keys.put(stream)
       const before = await keys.getMany(names)
       for (const from of [0, 10, 59]) for (let i = from; i < stream.length; i += 7) await keys.put(stream.slice(i, i + 7))
@@ -92,7 +103,10 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
 
     test('an entry is not returned once its time to live is over, and a new write starts it anew', async () => {
       const [short, long] = [unique(), unique()]
-      await keys.put([{ key: short, fields: { v: '1' }, ttlMs: 60 }, { key: long, fields: { v: '1' }, ttlMs: 60_000 }])
+      await keys.put([
+        { key: short, fields: { v: '1' }, ttlMs: 60 },
+        { key: long, fields: { v: '1' }, ttlMs: 60_000 },
+      ])
       expect((await keys.get(long))?.expiresAt ?? 0).toBeGreaterThan(Date.now() + 30_000)
       await sleep(120)
       expect(await keys.get(short)).toBeNull()
@@ -115,7 +129,10 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       const prefix = `${unique()}:`
       const names = Array.from({ length: 25 }, (_, i) => `${prefix}${['é', 'z', 'A', '\u{1F600}', '%_'][i % 5]}${i}`)
       await keys.put(names.map((key) => ({ key, fields: { v: key } })))
-      await keys.put([{ key: prefix.slice(0, -1), fields: { v: 'outside' } }, { key: `${prefix.slice(0, -1)};`, fields: { v: 'outside' } }])
+      await keys.put([
+        { key: prefix.slice(0, -1), fields: { v: 'outside' } },
+        { key: `${prefix.slice(0, -1)};`, fields: { v: 'outside' } },
+      ])
       const found = (await all(keys, prefix, 7)).map((entry) => entry.key)
       const expected = [...names].sort(compareUtf8)
       if (keys.capabilities.orderedScan) expect(found).toEqual(expected)
@@ -125,7 +142,10 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
 
     test('delete answers how many were there', async () => {
       const [a, b, none] = [unique(), unique(), unique()]
-      await keys.put([{ key: a, fields: { v: '1' } }, { key: b, fields: { v: '1' } }])
+      await keys.put([
+        { key: a, fields: { v: '1' } },
+        { key: b, fields: { v: '1' } },
+      ])
       expect(await keys.delete([a, b, none])).toBe(2)
       expect(await keys.delete([a])).toBe(0)
       expect(await keys.delete([])).toBe(0)
@@ -134,7 +154,8 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
 
     test('concurrent batches over the same keys all come through', async () => {
       const names = Array.from({ length: 50 }, unique)
-      const batch = (source: number): Promise<void> => keys.put((source % 2 ? [...names].reverse() : names).map((key) => ({ key, fields: { from: String(source) } })))
+      const batch = (source: number): Promise<void> =>
+        keys.put((source % 2 ? [...names].reverse() : names).map((key) => ({ key, fields: { from: String(source) } })))
       await Promise.all(Array.from({ length: 12 }, (_, i) => batch(i)))
       expect((await keys.getMany(names)).every((entry) => entry !== null)).toBe(true)
     })

@@ -9,28 +9,62 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
     let records: Records
     beforeAll(async () => {
       records = await open()
-      await records.script('create table item (id int primary key, v text); create table counter (id int primary key, n int not null); insert into counter values (1, 0), (2, 0)')
+      await records.script(
+        'create table item (id int primary key, v text); create table counter (id int primary key, n int not null); insert into counter values (1, 0), (2, 0)',
+      )
     })
     afterAll(async () => {
       await records.close()
     })
 
     test('every type comes back as the port says', async () => {
-      const [row] = await records.query(`select true as bool, 7::int2 as int2, -8::int4 as int4, 9007199254740991 as int8, -9007199254740991 as low, 1.5::float4 as float4,
+      const [row] =
+        await records.query(`select true as bool, 7::int2 as int2, -8::int4 as int4, 9007199254740991 as int8, -9007199254740991 as low, 1.5::float4 as float4,
         'NaN'::float8 as nan, '-Infinity'::float8 as inf, 123.456 as numeric, -0.00012::numeric as small, 1e20::numeric as large, 'olá'::text as text, 'x'::varchar(3) as varchar, 'ab'::char(3) as bpchar, 'n'::name as name,
         '2026-11-21T01:02:03.456789Z'::timestamptz as at, '1960-01-01T00:00:00Z'::timestamptz as early, '2026-02-28'::date as date, '{"a":[1,null]}'::json as json, '[{"b":"c"}]'::jsonb as jsonb,
         'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid as uuid, null::text as nothing, '\\x00ff10'::bytea as bytea`)
       expect(row).toEqual({
-        bool: true, int2: 7, int4: -8, int8: 9007199254740991, low: -9007199254740991, float4: 1.5,
-        nan: NaN, inf: -Infinity, numeric: 123.456, small: -0.00012, large: 1e20, text: 'olá', varchar: 'x', bpchar: 'ab ', name: 'n',
-        at: Date.parse('2026-11-21T01:02:03.456Z'), early: Date.UTC(1960, 0, 1), date: '2026-02-28', json: { a: [1, null] }, jsonb: [{ b: 'c' }],
-        uuid: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', nothing: null, bytea: Buffer.from([0, 255, 16]),
+        bool: true,
+        int2: 7,
+        int4: -8,
+        int8: 9007199254740991,
+        low: -9007199254740991,
+        float4: 1.5,
+        nan: NaN,
+        inf: -Infinity,
+        numeric: 123.456,
+        small: -0.00012,
+        large: 1e20,
+        text: 'olá',
+        varchar: 'x',
+        bpchar: 'ab ',
+        name: 'n',
+        at: Date.parse('2026-11-21T01:02:03.456Z'),
+        early: Date.UTC(1960, 0, 1),
+        date: '2026-02-28',
+        json: { a: [1, null] },
+        jsonb: [{ b: 'c' }],
+        uuid: 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+        nothing: null,
+        bytea: Buffer.from([0, 255, 16]),
       })
     })
 
     test('arrays come back as arrays, with nulls and nesting', async () => {
-      const [row] = await records.query(`select array[1,null,3] as ints, '{}'::text[] as empty, array['a,b','"q"',null,'{}'] as texts, array[[1,2],[3,4]]::int8[] as nested, array['\\x01'::bytea] as bytes, array[true,false] as bools`)
-      expect(row).toEqual({ ints: [1, null, 3], empty: [], texts: ['a,b', '"q"', null, '{}'], nested: [[1, 2], [3, 4]], bytes: [Buffer.from([1])], bools: [true, false] })
+      const [row] = await records.query(
+        `select array[1,null,3] as ints, '{}'::text[] as empty, array['a,b','"q"',null,'{}'] as texts, array[[1,2],[3,4]]::int8[] as nested, array['\\x01'::bytea] as bytes, array[true,false] as bools`,
+      )
+      expect(row).toEqual({
+        ints: [1, null, 3],
+        empty: [],
+        texts: ['a,b', '"q"', null, '{}'],
+        nested: [
+          [1, 2],
+          [3, 4],
+        ],
+        bytes: [Buffer.from([1])],
+        bools: [true, false],
+      })
     })
 
     test('an enum comes back as text, an unreadable type is refused by name', async () => {
@@ -49,11 +83,36 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
       const at = new Date('2026-11-21T01:02:03.456Z')
       const [row] = await records.query(
         `select $1::text as text, $2::int8 as int8, $3::float8 as float8, $4::bool as bool, $5::bytea as bytea, $6::timestamptz as at, $7::jsonb as json, $8::text[] as texts, $9::int8[] as ints, $10::bytea[] as byteas, $11::text as nothing, $12::numeric as big, $13::text[] as none`,
-        ['olá "\\ \u{1F600}', 42, 0.1, false, Uint8Array.of(0, 255), at, { a: [1] }, ['a"b\\', null, '', 'NULL'], [1, null, 3], [Uint8Array.of(255), null], null, 12345678901234567890n, []],
+        [
+          'olá "\\ \u{1F600}',
+          42,
+          0.1,
+          false,
+          Uint8Array.of(0, 255),
+          at,
+          { a: [1] },
+          ['a"b\\', null, '', 'NULL'],
+          [1, null, 3],
+          [Uint8Array.of(255), null],
+          null,
+          12345678901234567890n,
+          [],
+        ],
       )
       expect(row).toEqual({
-        text: 'olá "\\ \u{1F600}', int8: 42, float8: 0.1, bool: false, bytea: Buffer.from([0, 255]), at: at.getTime(), json: { a: [1] }, texts: ['a"b\\', null, '', 'NULL'],
-        ints: [1, null, 3], byteas: [Buffer.from([255]), null], nothing: null, big: 12345678901234567000, none: [],
+        text: 'olá "\\ \u{1F600}',
+        int8: 42,
+        float8: 0.1,
+        bool: false,
+        bytea: Buffer.from([0, 255]),
+        at: at.getTime(),
+        json: { a: [1] },
+        texts: ['a"b\\', null, '', 'NULL'],
+        ints: [1, null, 3],
+        byteas: [Buffer.from([255]), null],
+        nothing: null,
+        big: 12345678901234567000,
+        none: [],
       })
     })
 
@@ -68,14 +127,18 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
     })
 
     test('many small rows arrive in order and complete', async () => {
-      const rows = await records.query<{ i: number; s: string | null }>(`select i, case when i % 3 = 0 then null else repeat('x', i % 200) end as s from generate_series(1, 30000) i`)
+      const rows = await records.query<{ i: number; s: string | null }>(
+        `select i, case when i % 3 = 0 then null else repeat('x', i % 200) end as s from generate_series(1, 30000) i`,
+      )
       expect(rows).toHaveLength(30_000)
       expect(rows.every((row, at) => row.i === at + 1 && (row.i % 3 === 0 ? row.s === null : row.s?.length === row.i % 200))).toBe(true)
     })
 
     test('a named statement is prepared once and used again with other values', async () => {
       for (let i = 0; i < 5; i++) expect(await records.query('select $1::int + 1 as n', [i], { name: 'contract_named' })).toEqual([{ n: i + 1 }])
-      expect(await Promise.all(Array.from({ length: 30 }, (_, i) => records.query('select $1::int + 1 as n', [i], { name: 'contract_named' })))).toEqual(Array.from({ length: 30 }, (_, i) => [{ n: i + 1 }]))
+      expect(await Promise.all(Array.from({ length: 30 }, (_, i) => records.query('select $1::int + 1 as n', [i], { name: 'contract_named' })))).toEqual(
+        Array.from({ length: 30 }, (_, i) => [{ n: i + 1 }]),
+      )
     })
 
     test('a failed statement does not spoil the next one', async () => {
@@ -220,7 +283,9 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
     test('when the connection breaks, listen comes back by itself and calls once', async () => {
       const heard: string[] = []
       const stop = await records.listen('returning', (payload) => heard.push(payload))
-      await records.query(`select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %' and datname = current_database() and pid <> pg_backend_pid()`)
+      await records.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen %' and datname = current_database() and pid <> pg_backend_pid()`,
+      )
       await until(() => heard.length === 1)
       expect(heard).toEqual([''])
       await records.query(`select pg_notify('returning', 'again')`)
@@ -232,7 +297,9 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
     test('a connection that breaks under a statement is unavailable, and the pool recovers', async () => {
       const slow = records.query('select pg_sleep(30)').catch((error: unknown) => error)
       await sleep(50)
-      await records.query(`select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep%' and datname = current_database() and pid <> pg_backend_pid()`)
+      await records.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity where query like 'select pg_sleep%' and datname = current_database() and pid <> pg_backend_pid()`,
+      )
       expect(await slow).toMatchObject({ kind: 'unavailable', code: 'storage.database_away', hint: expect.any(String) })
       expect(await records.query('select 1 as x')).toEqual([{ x: 1 }])
     })
@@ -257,7 +324,9 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
     })
 
     test('every connection calls itself lagoa', async () => {
-      expect(await records.query(`select current_setting('application_name') as name, current_setting('timezone') as zone`)).toEqual([{ name: 'lagoa', zone: 'UTC' }])
+      expect(await records.query(`select current_setting('application_name') as name, current_setting('timezone') as zone`)).toEqual([
+        { name: 'lagoa', zone: 'UTC' },
+      ])
     })
 
     test('migrations run once, in order, also when several nodes start at once', async () => {
@@ -278,7 +347,11 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
       const known = ['001_a', '002_b', '003_c'].map((step) => ({ name: step, sql: 'select 1' }))
       await expect(migrate(records, [...known, { name: '004_bad', sql: 'create table half (x int); select 1/0' }])).rejects.toMatchObject({ kind: 'invalid' })
       expect(await records.query(`select to_regclass('half')::text as half`)).toEqual([{ half: null }])
-      await expect(migrate(records, known.slice(0, 2))).rejects.toMatchObject({ kind: 'conflict', code: 'storage.newer_database', message: expect.stringContaining('003_c') })
+      await expect(migrate(records, known.slice(0, 2))).rejects.toMatchObject({
+        kind: 'conflict',
+        code: 'storage.newer_database',
+        message: expect.stringContaining('003_c'),
+      })
     })
 
     test('after close every call rejects', async () => {

@@ -28,7 +28,7 @@ let port: number
 let running: ChildProcess | null = null
 
 beforeAll(async () => {
-  folder = await tempFolder()
+  folder = tempFolder()
   port = await freePort()
   for (const { language, file, text } of blocksOf(english)) {
     if (language !== 'ts' || file === undefined) continue
@@ -49,7 +49,10 @@ test('the snippets are free of type errors, and a renamed column is one', async 
   symlinkSync(ROOT, join(folder, 'node_modules', 'lagoa'))
   symlinkSync(join(ROOT, 'node_modules', '@types'), join(folder, 'node_modules', '@types'))
   writeFileSync(join(folder, 'package.json'), '{"type": "module"}')
-  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ extends: join(ROOT, 'tsconfig.json'), compilerOptions: { noUnusedLocals: false }, include: ['greenhouse'], exclude: [] }))
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ extends: join(ROOT, 'tsconfig.json'), compilerOptions: { noUnusedLocals: false }, include: ['greenhouse'], exclude: [] }),
+  )
   const tsc = join(ROOT, 'node_modules', '.bin', 'tsc')
   expect(await run(`${tsc} -p ${folder}`)).toMatchObject({ code: 0, output: '' })
 
@@ -59,7 +62,7 @@ test('the snippets are free of type errors, and a renamed column is one', async 
   const renamed = await run(`${tsc} -p ${folder}`)
   writeFileSync(stream, before)
   expect(renamed.code).not.toBe(0)
-  expect(renamed.output).toContain("alerts/heat.ts")
+  expect(renamed.output).toContain('alerts/heat.ts')
 })
 
 test('every command works in the order of the page', async () => {
@@ -68,7 +71,10 @@ test('every command works in the order of the page', async () => {
     .flatMap(({ text }) => text.split('\n').filter((line) => line !== ''))
   expect(commands.length).toBeGreaterThan(8)
   for (const command of commands) {
-    const here = command.replaceAll('8080', String(port)).replace('--project greenhouse', `--project ${join(folder, 'greenhouse')}`).replace('AirQualityUCI.csv', join(folder, 'AirQualityUCI.csv'))
+    const here = command
+      .replaceAll('8080', String(port))
+      .replace('--project greenhouse', `--project ${join(folder, 'greenhouse')}`)
+      .replace('AirQualityUCI.csv', join(folder, 'AirQualityUCI.csv'))
     if (command.startsWith('npm start') && !command.includes('--once')) {
       await stop()
       await start(here)
@@ -88,7 +94,12 @@ function environment(): NodeJS.ProcessEnv {
 
 async function start(command: string): Promise<void> {
   // Each project keeps its own state, as it would below its own folder.
-  const child = spawn('bash', ['-c', `exec ${command}`], { cwd: ROOT, env: { ...environment(), LAGOA_HOME: join(folder, command.includes('greenhouse') ? 'home-greenhouse' : 'home') }, stdio: ['ignore', 'ignore', 'pipe'], detached: true })
+  const child = spawn('bash', ['-c', `exec ${command}`], {
+    cwd: ROOT,
+    env: { ...environment(), LAGOA_HOME: join(folder, command.includes('greenhouse') ? 'home-greenhouse' : 'home') },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    detached: true,
+  })
   running = child
   let errors = ''
   child.stderr?.on('data', (text: Buffer) => (errors += text.toString()))
@@ -135,6 +146,10 @@ function freePort(): Promise<number> {
 /** A small file in the format of the Air Quality data set. */
 function airQualityFile(): string {
   const header = 'Date;Time;CO(GT);PT08.S1(CO);NMHC(GT);C6H6(GT);PT08.S2(NMHC);NOx(GT);PT08.S3(NOx);NO2(GT);PT08.S4(NO2);PT08.S5(O3);T;RH;AH;;'
-  const rows = Array.from({ length: 48 }, (_, i) => `${String(10 + Math.floor(i / 24)).padStart(2, '0')}/03/2004;${String(i % 24).padStart(2, '0')}.00.00;${i % 7},5;1360;150;11,9;1046;166;1056;${i * 5};1692;1268;13,6;48,9;0,7578;;`)
+  const rows = Array.from(
+    { length: 48 },
+    (_, i) =>
+      `${String(10 + Math.floor(i / 24)).padStart(2, '0')}/03/2004;${String(i % 24).padStart(2, '0')}.00.00;${i % 7},5;1360;150;11,9;1046;166;1056;${i * 5};1692;1268;13,6;48,9;0,7578;;`,
+  )
   return [header, ...rows, ';;;;;;;;;;;;;;;;', ''].join('\r\n')
 }

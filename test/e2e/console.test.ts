@@ -6,7 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { EXAMPLE, eventually, newHome, start, type Started } from '../helpers/cli.ts'
 
 const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => exists(path))
-const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 let lagoa: Started
@@ -19,7 +28,11 @@ beforeAll(async () => {
   if (CHROMIUM === undefined) throw new Error('There is no Chromium; run: apt-get install -y chromium')
   browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
   // The screens are looked at once gold has rows.
-  await eventually('gold has rows', async () => (((await (await fetch(`${url}/api/v1/tables/gold.air_hourly`)).json()) as { rows: number | null }).rows ?? 0) > 0, 30_000)
+  await eventually(
+    'gold has rows',
+    async () => (((await (await fetch(`${url}/api/v1/tables/gold.air_hourly`)).json()) as { rows: number | null }).rows ?? 0) > 0,
+    30_000,
+  )
 })
 
 afterAll(async () => {
@@ -27,9 +40,23 @@ afterAll(async () => {
   await lagoa?.kill('SIGTERM')
 })
 
-const SCREENS = ['/', '/live', '/lake', '/lake/silver.readings', '/lake/silver.readings?tab=schema', '/lake/silver.readings?tab=history', '/lake/silver.readings?tab=quality', '/alerts', '/sql', '/nowhere']
+const SCREENS = [
+  '/',
+  '/live',
+  '/lake',
+  '/lake/silver.readings',
+  '/lake/silver.readings?tab=schema',
+  '/lake/silver.readings?tab=history',
+  '/lake/silver.readings?tab=quality',
+  '/alerts',
+  '/sql',
+  '/nowhere',
+]
 
-async function open(path: string, options: { dark?: boolean; narrow?: boolean; language?: string } = {}): Promise<{ page: Page; faults: string[]; close: () => Promise<void> }> {
+async function open(
+  path: string,
+  options: { dark?: boolean; narrow?: boolean; language?: string } = {},
+): Promise<{ page: Page; faults: string[]; close: () => Promise<void> }> {
   const context = await browser.newContext({
     viewport: options.narrow ? { width: 390, height: 844 } : { width: 1440, height: 900 },
     colorScheme: options.dark ? 'dark' : 'light',
@@ -98,9 +125,15 @@ test('the table page refreshes on demand and travels in time', async () => {
   const { page, close } = await open('/lake/silver.readings')
   try {
     await page.getByRole('button', { name: 'Refresh now' }).click()
-    await page.getByText(/up to date|new rows|refreshed/i).first().waitFor({ timeout: 10_000 })
+    await page
+      .getByText(/up to date|new rows|refreshed/i)
+      .first()
+      .waitFor({ timeout: 10_000 })
     await page.goto(`${url}/lake/silver.readings?version=1`)
-    await page.getByText(/version 1\b/i).first().waitFor({ timeout: 10_000 })
+    await page
+      .getByText(/version 1\b/i)
+      .first()
+      .waitFor({ timeout: 10_000 })
   } finally {
     await close()
   }
@@ -110,12 +143,15 @@ test('a query is answered, and a faulty one is explained', async () => {
   const { page, close } = await open('/sql')
   try {
     const editor = page.getByRole('textbox').first()
-    await editor.fill('select count(*) as n from silver.readings where sensor = \'Mooca\'')
+    await editor.fill("select count(*) as n from silver.readings where sensor = 'Mooca'")
     await editor.press('Control+Enter')
     await page.getByRole('columnheader', { name: /n/ }).first().waitFor({ timeout: 10_000 })
     await editor.fill('select * from silver.raedings')
     await editor.press('Control+Enter')
-    await page.getByText(/silver\.readings/).last().waitFor({ timeout: 10_000 })
+    await page
+      .getByText(/silver\.readings/)
+      .last()
+      .waitFor({ timeout: 10_000 })
     await page.getByText(/no table silver\.raedings/i).waitFor({ timeout: 10_000 })
   } finally {
     await close()

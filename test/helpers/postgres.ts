@@ -75,7 +75,11 @@ function madeFolder(path: string): boolean {
 /** Tells a process from an earlier one with the same pid. */
 function startTime(pid: number): string {
   try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[19] ?? '0'
+    return (
+      readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ')[19] ?? '0'
+    )
   } catch {
     return '0'
   }

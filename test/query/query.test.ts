@@ -12,8 +12,15 @@ process.env.TZ = 'America/Sao_Paulo'
 
 const raw = table('bronze.raw', { from: readings })
 const place = await openPlace()
-const project = await place.open(raw, table('silver.clean', { merge: ['id'], sql: 'select id, "at", value from bronze.raw' }), table('gold.empty', { sql: 'select id from silver.clean' }))
-await project.feed(raw, [1, 2, 3].map((n) => ({ id: `r${n}`, minute: n, value: n })))
+const project = await place.open(
+  raw,
+  table('silver.clean', { merge: ['id'], sql: 'select id, "at", value from bronze.raw' }),
+  table('gold.empty', { sql: 'select id from silver.clean' }),
+)
+await project.feed(
+  raw,
+  [1, 2, 3].map((n) => ({ id: `r${n}`, minute: n, value: n })),
+)
 await project.refresh('silver.clean')
 await project.feed(raw, [{ id: 'r4', minute: 4, value: 4 }])
 await project.refresh('silver.clean')
@@ -29,7 +36,11 @@ const cell = async (sql: string): Promise<unknown> => (await ask(`select ${sql} 
 describe('answers', () => {
   test('come from tables by their names, with the names and types of the columns', async () => {
     expect(await query.run('select id, value, "at" from silver.clean order by id;')).toEqual({
-      columns: [{ name: 'id', type: 'varchar' }, { name: 'value', type: 'double' }, { name: 'at', type: 'timestamp with time zone' }],
+      columns: [
+        { name: 'id', type: 'varchar' },
+        { name: 'value', type: 'double' },
+        { name: 'at', type: 'timestamp with time zone' },
+      ],
       rows: [1, 2, 3, 4].map((n) => [`r${n}`, n, `2024-01-01T00:0${n}:00.000Z`]),
       truncated: false,
       elapsedMs: expect.any(Number) as number,
@@ -41,7 +52,12 @@ describe('answers', () => {
     expect(await ask('select hour("at"), "at"::varchar from silver.clean limit 1')).toEqual([[0, '2024-01-01 00:01:00+00']])
   })
   test('are cut at the limit, which says so', async () => {
-    for (const [rows, limit, truncated] of [[9, 10, false], [10, 10, false], [11, 10, true], [100_000, 5000, true]] as const) {
+    for (const [rows, limit, truncated] of [
+      [9, 10, false],
+      [10, 10, false],
+      [11, 10, true],
+      [100_000, 5000, true],
+    ] as const) {
       const answer = await query.run(`select * from range(${rows})`, { limit })
       expect(answer).toMatchObject({ truncated })
       expect(answer.rows).toHaveLength(Math.min(rows, limit))
@@ -50,13 +66,14 @@ describe('answers', () => {
   })
   test('can be of an older version, asked for in SQL or beside it', async () => {
     const [, first] = (await project.table('silver.clean').history()).map(({ timestamp }) => timestamp)
-    const count = async (from: string, versions?: ReadonlyMap<string, number>): Promise<unknown> => (await query.run(`select count(*) from ${from}`, versions ? { versions } : {})).rows[0]?.[0]
+    const count = async (from: string, versions?: ReadonlyMap<string, number>): Promise<unknown> =>
+      (await query.run(`select count(*) from ${from}`, versions ? { versions } : {})).rows[0]?.[0]
     expect(await count('silver.clean', new Map([['silver.clean', 1]]))).toBe(3)
     expect(await count('silver.clean at (version => 1)')).toBe(3)
     expect(await count('silver.clean at (version => 2)')).toBe(4)
     expect(await count(`silver.clean at (timestamp => '${new Date(first ?? 0).toISOString().replace('T', ' ').replace('Z', '')}')`)).toBe(3)
     expect(await ask('select now.id from silver.clean now anti join silver.clean at (version => 1) using (id)')).toEqual([['r4']])
-    expect(await ask('select clean.id, 9007199254740993 from silver.clean at (version => 1) where clean.id = \'r1\'')).toEqual([['r1', '9007199254740993']])
+    expect(await ask("select clean.id, 9007199254740993 from silver.clean at (version => 1) where clean.id = 'r1'")).toEqual([['r1', '9007199254740993']])
     await expect(ask('select 1 from silver.clean at (version => 9)')).rejects.toMatchObject({ code: 'lake.version_missing' })
     await expect(ask("select 1 from silver.clean at (version => 'x')")).rejects.toMatchObject({ code: 'query.bad_version' })
   })
@@ -94,13 +111,13 @@ describe('cells', () => {
     ["time '10:00:00.5'", '10:00:00.5'],
     ["interval '1 day 2 hours'", '1 day 02:00:00'],
     ["'a\\x00\\xFF'::blob", 'YQD/'],
-    ["[1, null, 3]", [1, null, 3]],
+    ['[1, null, 3]', [1, null, 3]],
     ["{a: 1, b: [date '2024-01-01']}", { a: 1, b: ['2024-01-01'] }],
     ["map {'k': 1.5::double}", [{ key: 'k', value: 1.5 }]],
     ["'b'::enum('a', 'b')", 'b'],
     ["'00000000-0000-0000-0000-000000000001'::uuid", '00000000-0000-0000-0000-000000000001'],
-    ["union_value(n := 7)", 7],
-    ["'{\"a\": 1}'::json", '{"a": 1}'],
+    ['union_value(n := 7)', 7],
+    ['\'{"a": 1}\'::json', '{"a": 1}'],
   ])('%s', async (sql, expected) => {
     const found = await cell(sql)
     expect(found).toEqual(expected)
@@ -117,11 +134,14 @@ describe('limits', () => {
     "select count(*) from range(100000000) where regexp_matches(repeat(range::varchar, 20), '(1+)+2$')",
   ])('a query that is too long is interrupted: %s', async (text) => {
     const began = performance.now()
-    await expect(query.run(text, { timeoutMs: 300 })).rejects.toMatchObject({ kind: 'limit', code: expect.stringMatching(/^query\.(timeout|memory)$/) as string })
+    await expect(query.run(text, { timeoutMs: 300 })).rejects.toMatchObject({
+      kind: 'limit',
+      code: expect.stringMatching(/^query\.(timeout|memory)$/) as string,
+    })
     expect(performance.now() - began).toBeLessThan(700)
     expect(await cell('1')).toBe(1)
   })
-  test('one that its caller gives up ends at once with the caller\'s reason', async () => {
+  test("one that its caller gives up ends at once with the caller's reason", async () => {
     const giveUp = new AbortController()
     setTimeout(() => giveUp.abort(new Error('left')), 100)
     const began = performance.now()
@@ -130,7 +150,10 @@ describe('limits', () => {
     await expect(query.run('select 1', { signal: giveUp.signal })).rejects.toThrow('left')
   })
   test('one that needs too much memory is told so', { timeout: 60_000 }, async () => {
-    await expect(query.run('select array_agg(repeat(range::varchar, 100)) from range(10000000)', { timeoutMs: 50_000 })).rejects.toMatchObject({ code: 'query.memory', kind: 'limit' })
+    await expect(query.run('select array_agg(repeat(range::varchar, 100)) from range(10000000)', { timeoutMs: 50_000 })).rejects.toMatchObject({
+      code: 'query.memory',
+      kind: 'limit',
+    })
     expect(await cell('1')).toBe(1)
   })
   test('twenty at once answer as one does', async () => {
@@ -140,7 +163,16 @@ describe('limits', () => {
   test('thousands of queries, failing ones too, leave nothing behind', { timeout: 120_000 }, async () => {
     const some = async (count: number): Promise<number> => {
       for (let i = 0; i < count; i += 10) {
-        await Promise.allSettled(Array.from({ length: 10 }, (_, n) => query.run(['select count(*) from silver.clean', 'select nowhere from silver.clean', "select error('x') from silver.clean", 'select * from range(5000)'][n % 4] ?? '', { limit: 1 })))
+        await Promise.allSettled(
+          Array.from({ length: 10 }, (_, n) =>
+            query.run(
+              ['select count(*) from silver.clean', 'select nowhere from silver.clean', "select error('x') from silver.clean", 'select * from range(5000)'][
+                n % 4
+              ] ?? '',
+              { limit: 1 },
+            ),
+          ),
+        )
       }
       global.gc?.()
       return process.memoryUsage().rss
@@ -220,11 +252,19 @@ describe('the cage', () => {
     "select getenv('HOME')",
     "select write_log('x')",
   ])('%s', async (text) => {
-    await expect(ask(text)).rejects.toMatchObject({ kind: expect.stringMatching(/^(denied|missing|invalid|unsupported)$/) as string, message: expect.not.stringContaining(place.folder) as string })
+    await expect(ask(text)).rejects.toMatchObject({
+      kind: expect.stringMatching(/^(denied|missing|invalid|unsupported)$/) as string,
+      message: expect.not.stringContaining(place.folder) as string,
+    })
     expect(await ask('select count(*) from silver.clean')).toEqual([[4]])
   })
   test('errors do not tell where files lie', async () => {
-    for (const text of ['select value::date from silver.clean', 'select nowhere from silver.clean', 'select error(id) from silver.clean', 'select sum(id) from silver.clean']) {
+    for (const text of [
+      'select value::date from silver.clean',
+      'select nowhere from silver.clean',
+      'select error(id) from silver.clean',
+      'select sum(id) from silver.clean',
+    ]) {
       const error = await ask(text).catch((thrown: unknown) => thrown)
       expect(String(error)).toMatch(/LagoaError/)
       expect(JSON.stringify([String(error)])).not.toContain(place.folder)

@@ -38,8 +38,17 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     const server = await start(home)
     expect(server.adopted).toBe(false)
     const records = await open(server)
-    const rows = await records.query<{ name: string; setting: string }>(`select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'synchronous_commit', 'data_checksums', 'listen_addresses', 'server_encoding')`)
-    expect(Object.fromEntries(rows.map((row) => [row.name, row.setting]))).toEqual({ fsync: 'on', full_page_writes: 'on', synchronous_commit: 'on', data_checksums: 'on', listen_addresses: '', server_encoding: 'UTF8' })
+    const rows = await records.query<{ name: string; setting: string }>(
+      `select name, setting from pg_settings where name in ('fsync', 'full_page_writes', 'synchronous_commit', 'data_checksums', 'listen_addresses', 'server_encoding')`,
+    )
+    expect(Object.fromEntries(rows.map((row) => [row.name, row.setting]))).toEqual({
+      fsync: 'on',
+      full_page_writes: 'on',
+      synchronous_commit: 'on',
+      data_checksums: 'on',
+      listen_addresses: '',
+      server_encoding: 'UTF8',
+    })
     expect(statSync(server.connection.host).mode & 0o777).toBe(0o700)
     expect(readdirSync(join(home, 'pg')).filter((name) => name.startsWith('unfinished'))).toEqual([])
   })
@@ -205,7 +214,12 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     const home = tempFolder()
     mkdirSync(join(home, 'pg/data'), { recursive: true })
     writeFileSync(join(home, 'pg/data/PG_VERSION'), '15\n')
-    await expect(startEmbeddedPostgres({ home, log })).rejects.toMatchObject({ kind: 'unsupported', code: 'storage.other_major', message: expect.stringContaining('15'), hint: expect.stringContaining('lagoa backup') })
+    await expect(startEmbeddedPostgres({ home, log })).rejects.toMatchObject({
+      kind: 'unsupported',
+      code: 'storage.other_major',
+      message: expect.stringContaining('15'),
+      hint: expect.stringContaining('lagoa backup'),
+    })
   })
 
   test('a data folder that holds something else is refused and left alone', async () => {
@@ -220,7 +234,12 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     const home = tempFolder()
     await (await start(home)).stop()
     writeFileSync(join(home, 'pg/custom.conf'), 'shared_buffers = nonsense\n')
-    await expect(startEmbeddedPostgres({ home, log })).rejects.toMatchObject({ kind: 'unavailable', code: 'storage.database_failed', message: expect.stringContaining('shared_buffers'), hint: expect.stringContaining('postgres.log') })
+    await expect(startEmbeddedPostgres({ home, log })).rejects.toMatchObject({
+      kind: 'unavailable',
+      code: 'storage.database_failed',
+      message: expect.stringContaining('shared_buffers'),
+      hint: expect.stringContaining('postgres.log'),
+    })
   })
 
   test('the log is rotated by size', async () => {
@@ -273,7 +292,7 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     expect(await (await open(await start(home))).query('select 1 as x')).toEqual([{ x: 1 }])
   })
 
-  test.skipIf(!root)("data of another user is refused for one who may not become that user", async () => {
+  test.skipIf(!root)('data of another user is refused for one who may not become that user', async () => {
     const home = tempFolder()
     await (await start(home)).stop()
     chmodSync(home, 0o755)
@@ -288,7 +307,16 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     ['read-only', 'size=8m,ro', 'storage.read_only'],
   ])('a %s disk is told as such', async (_, options, code) => {
     const home = tempFolder()
-    const child = runner(home, '', {}, ['unshare', '--user', '--map-root-user', '--mount', 'sh', '-c', `mount -t tmpfs -o ${options} tmpfs "$0" && exec "$@"`, home])
+    const child = runner(home, '', {}, [
+      'unshare',
+      '--user',
+      '--map-root-user',
+      '--mount',
+      'sh',
+      '-c',
+      `mount -t tmpfs -o ${options} tmpfs "$0" && exec "$@"`,
+      home,
+    ])
     expect(await child.line).toBe(code)
     await child.exited
   })
@@ -313,7 +341,10 @@ describe('the claim on a home', { timeout: 30_000 }, () => {
 
   test('the claim of a killed server is free soon', async () => {
     const home = tempFolder()
-    const child = runner(home, `const { claimHome } = await import(${JSON.stringify(door)}); await claimHome(records, { pid: process.pid, url: 'http://killed' })`)
+    const child = runner(
+      home,
+      `const { claimHome } = await import(${JSON.stringify(door)}); await claimHome(records, { pid: process.pid, url: 'http://killed' })`,
+    )
     await child.line
     const records = await open(await start(home))
     child.process.kill('SIGKILL')
@@ -369,7 +400,7 @@ function runner(home: string, body: string, as: { uid?: number; gid?: number } =
     } catch (error) {
       console.log(error.code ?? error)
     }`
-  const [program = '', ...args] = [...launcher, process.execPath, '--input-type=module', '-e', script]
+  const [program, ...args] = [...launcher, process.execPath, '--input-type=module', '-e', script]
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'], ...as })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   const line = new Promise<string>((resolve) => {
@@ -416,5 +447,9 @@ function isAlive(pid: number): boolean {
 }
 
 function writePidFile(home: string, pid: number): void {
-  writeFileSync(join(home, 'pg/data/postmaster.pid'), [pid, join(home, 'pg/data'), 1_700_000_000, 5432, join(home, 'pg/socket'), '', '  1234567         0', 'ready   ', ''].join('\n'), { mode: 0o600 })
+  writeFileSync(
+    join(home, 'pg/data/postmaster.pid'),
+    [pid, join(home, 'pg/data'), 1_700_000_000, 5432, join(home, 'pg/socket'), '', '  1234567         0', 'ready   ', ''].join('\n'),
+    { mode: 0o600 },
+  )
 }

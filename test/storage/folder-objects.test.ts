@@ -111,7 +111,11 @@ describe('objects in a folder', () => {
     mkdirSync(join(dir, 'b'))
     chmodSync(join(dir, 'b'), 0o500)
     const objects = await openFolderObjects(dir)
-    await expect(objects.put('b/x', bytes('x'))).rejects.toMatchObject({ kind: 'unavailable', code: 'storage.no_permission', message: expect.stringContaining('b/x') })
+    await expect(objects.put('b/x', bytes('x'))).rejects.toMatchObject({
+      kind: 'unavailable',
+      code: 'storage.no_permission',
+      message: expect.stringContaining('b/x'),
+    })
   })
 
   // Small and read-only disks are made in a mount namespace, which not every machine allows.
@@ -132,8 +136,30 @@ describe('objects in a folder', () => {
       execFileSync('mount', ['-o', 'remount,bind,ro', ${JSON.stringify(dir)}])
       console.log(await outcome(objects.putIfAbsent('b/other', Buffer.alloc(10))))
       console.log((await objects.get('b/small')).length)`
-    const run = spawnSync('unshare', ['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --input-type=module -e "$3"', 'sh', dir, process.execPath, script], { encoding: 'utf8' })
+    const run = spawnSync(
+      'unshare',
+      [
+        '--user',
+        '--map-root-user',
+        '--mount',
+        'sh',
+        '-c',
+        'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --input-type=module -e "$3"',
+        'sh',
+        dir,
+        process.execPath,
+        script,
+      ],
+      { encoding: 'utf8' },
+    )
     expect(run.stderr).toBe('')
-    expect(run.stdout.trim().split('\n')).toEqual(['done', 'unavailable storage.disk_full true', 'unavailable storage.disk_full true', 'small', 'unavailable storage.read_only true', '1000'])
+    expect(run.stdout.trim().split('\n')).toEqual([
+      'done',
+      'unavailable storage.disk_full true',
+      'unavailable storage.disk_full true',
+      'small',
+      'unavailable storage.read_only true',
+      '1000',
+    ])
   })
 })

@@ -12,17 +12,27 @@ beforeAll(async () => {
 recordsContract('embedded', () => openRecords({ connection, max: 8, log: silentLog }))
 
 test('a connection string works as well as its parts', async () => {
-  const records = await openRecords({ connection: `postgresql://${connection.user}@/${connection.database}?host=${encodeURIComponent(connection.host)}&port=${connection.port}`, log: silentLog })
+  const records = await openRecords({
+    connection: `postgresql://${connection.user}@/${connection.database}?host=${encodeURIComponent(connection.host)}&port=${connection.port}`,
+    log: silentLog,
+  })
   expect(await records.query('select current_database() as name')).toEqual([{ name: connection.database }])
   await records.close()
 })
 
 test('a server that is not there is unavailable, with a hint', async () => {
-  await expect(openRecords({ connection: 'postgresql://u@127.0.0.1:1/x', log: silentLog })).rejects.toMatchObject({ kind: 'unavailable', code: 'storage.database_away', hint: expect.any(String) })
+  await expect(openRecords({ connection: 'postgresql://u@127.0.0.1:1/x', log: silentLog })).rejects.toMatchObject({
+    kind: 'unavailable',
+    code: 'storage.database_away',
+    hint: expect.any(String),
+  })
 })
 
 test('a database that is not there is missing', async () => {
-  await expect(openRecords({ connection: { ...connection, database: 'nowhere' }, log: silentLog })).rejects.toMatchObject({ kind: 'missing', code: 'storage.no_database' })
+  await expect(openRecords({ connection: { ...connection, database: 'nowhere' }, log: silentLog })).rejects.toMatchObject({
+    kind: 'missing',
+    code: 'storage.no_database',
+  })
 })
 
 test('the name of a socket error is not taken for an SQLSTATE', () => {

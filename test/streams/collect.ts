@@ -15,7 +15,12 @@ export async function collect(source: Source, sizes: readonly number[], restarts
   let resume: { sequence: number; note: SourceBatch['note'] } | null = null
   for (let turn = 0; ; turn++) {
     let hasEnded = true
-    for await (const batch of source.read({ resume, batch: sizes[turn % sizes.length] ?? 1, rate: Number.POSITIVE_INFINITY, signal: new AbortController().signal })) {
+    for await (const batch of source.read({
+      resume,
+      batch: sizes[turn % sizes.length] ?? 1,
+      rate: Number.POSITIVE_INFINITY,
+      signal: new AbortController().signal,
+    })) {
       all.values.push(...batch.values)
       all.keys.push(...(batch.keys ?? batch.values.map(() => null)))
       for (const { line, reason, bytes } of batch.broken ?? [])

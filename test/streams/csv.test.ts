@@ -218,7 +218,12 @@ async function lastNote(
   path: string,
   resume: { sequence: number; note: Readonly<Record<string, unknown>> } | null = null,
 ): Promise<{ sequence: number; note: Readonly<Record<string, unknown>>; values: readonly string[]; blank: number | undefined }> {
-  for await (const { sequence, note, values, blank } of csv({ path }).read({ resume, batch: 1000, rate: Number.POSITIVE_INFINITY, signal: new AbortController().signal }))
+  for await (const { sequence, note, values, blank } of csv({ path }).read({
+    resume,
+    batch: 1000,
+    rate: Number.POSITIVE_INFINITY,
+    signal: new AbortController().signal,
+  }))
     return { sequence, note, values, blank }
   throw new Error('the source gave nothing')
 }

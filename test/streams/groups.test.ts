@@ -1,6 +1,15 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { migrate, type Records } from '../../src/storage/index.ts'
-import { commitGroup, encodeJson, eventLogMigrations, groupOffset, listGroups, offsetMigrations, openPostgresLog, type EventLog } from '../../src/streams/index.ts'
+import {
+  commitGroup,
+  encodeJson,
+  eventLogMigrations,
+  groupOffset,
+  listGroups,
+  offsetMigrations,
+  openPostgresLog,
+  type EventLog,
+} from '../../src/streams/index.ts'
 import { testRecords } from '../helpers/postgres.ts'
 
 let records: Records

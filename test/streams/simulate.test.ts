@@ -47,7 +47,10 @@ describe('a simulation', () => {
   it('follows the clock at its own rate, and has a clock of its own at another, which a resume keeps', async () => {
     const source = simulate({ devices: ['a', 'b'], everyMs: 500, reading: () => ({}) })
     expect(source.rate).toBe(4)
-    const first = async (rate: number, resume: Parameters<Source['read']>[0]['resume']): Promise<{ times: number[]; note: Readonly<Record<string, unknown>> }> => {
+    const first = async (
+      rate: number,
+      resume: Parameters<Source['read']>[0]['resume'],
+    ): Promise<{ times: number[]; note: Readonly<Record<string, unknown>> }> => {
       for await (const { values, note } of source.read({ resume, batch: 4, rate, signal: new AbortController().signal }))
         return { times: values.map((value) => Date.parse((JSON.parse(value) as { at: string }).at)), note }
       throw new Error('the simulation ended')
@@ -58,7 +61,12 @@ describe('a simulation', () => {
     const fast = await first(Number.POSITIVE_INFINITY, null)
     const [origin = 0] = fast.times
     expect(fast.times).toEqual([origin, origin, origin + 500, origin + 500])
-    expect((await first(Number.POSITIVE_INFINITY, { sequence: 4, note: fast.note })).times).toEqual([origin + 1000, origin + 1000, origin + 1500, origin + 1500])
+    expect((await first(Number.POSITIVE_INFINITY, { sequence: 4, note: fast.note })).times).toEqual([
+      origin + 1000,
+      origin + 1000,
+      origin + 1500,
+      origin + 1500,
+    ])
   })
 
   it('draws numbers that stay in their bounds and spread over them', async () => {

@@ -1,6 +1,19 @@
 import { simulate, type SimulationSettings } from 'lagoa'
 
-const names = ['Ibirapuera', 'Paulista', 'Marginal Tietê', 'Congonhas', 'Pinheiros', 'Santo Amaro', 'Mooca', 'Lapa', 'Interlagos', 'Osasco', 'Cubatão', 'Guarulhos']
+const names = [
+  'Ibirapuera',
+  'Paulista',
+  'Marginal Tietê',
+  'Congonhas',
+  'Pinheiros',
+  'Santo Amaro',
+  'Mooca',
+  'Lapa',
+  'Interlagos',
+  'Osasco',
+  'Cubatão',
+  'Guarulhos',
+]
 
 /** Twelve stations whose air drifts, with rush hours and now and then an episode above a limit. */
 export const stations = ({ stations = names.length, seed, count, start }: SimulationSettings) =>

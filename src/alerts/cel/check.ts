@@ -9,7 +9,13 @@ export function checkCondition(place: Place, schema: Schema): Expression {
   const ast = parseCondition(place)
   const expression = check(ast, { place, schema })
   if (expression.type !== 'bool') {
-    throw problem({ place, schema }, 'alerts.not_boolean', ast, `the expression is ${TYPE_NAMES[expression.type]}, not a condition`, 'Compare it with something, such as co > 10.')
+    throw problem(
+      { place, schema },
+      'alerts.not_boolean',
+      ast,
+      `the expression is ${TYPE_NAMES[expression.type]}, not a condition`,
+      'Compare it with something, such as co > 10.',
+    )
   }
   return expression
 }
@@ -102,11 +108,18 @@ function literal(node: ASTNode, value: unknown, scope: Scope): Expression {
   if (typeof value === 'number') return { op: 'literal', type: 'double', value }
   if (typeof value === 'bigint') {
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw problem(scope, 'alerts.cel_type', node, `${value} is beyond 2^53, where whole numbers stop being exact`, 'Write it with a decimal point to compare with the nearest double.')
+      throw problem(
+        scope,
+        'alerts.cel_type',
+        node,
+        `${value} is beyond 2^53, where whole numbers stop being exact`,
+        'Write it with a decimal point to compare with the nearest double.',
+      )
     }
     return { op: 'literal', type: 'int', value: Number(value) }
   }
-  if (value === null) throw problem(scope, 'alerts.cel_type', node, 'null can only be compared with == or !=', 'Write field == null to ask whether there is a reading.')
+  if (value === null)
+    throw problem(scope, 'alerts.cel_type', node, 'null can only be compared with == or !=', 'Write field == null to ask whether there is a reading.')
   if (value instanceof Uint8Array) throw unsupported(scope, node, 'bytes b"..." are not something rules can use', 'Write text without the b.')
   throw unsupported(scope, node, 'an unsigned number is not something rules can use', 'Leave out the u at its end.')
 }
@@ -130,7 +143,13 @@ function comparison(node: ASTNode, sign: CompareSign, [a, b]: readonly [ASTNode,
   const left = asDate(raw.left, raw.right, a, scope)
   const right = asDate(raw.right, raw.left, b, scope)
   if (left.type === 'json' || right.type === 'json') {
-    throw problem(scope, 'alerts.cel_type', left.type === 'json' ? a : b, 'a JSON field can only be compared with null', 'Declare what the rule needs as a field of its own in the stream.')
+    throw problem(
+      scope,
+      'alerts.cel_type',
+      left.type === 'json' ? a : b,
+      'a JSON field can only be compared with null',
+      'Declare what the rule needs as a field of its own in the stream.',
+    )
   }
   if (left.type !== right.type && !(isNumber(left.type) && isNumber(right.type))) {
     const time = left.type === 'timestamp' || right.type === 'timestamp'
@@ -170,7 +189,10 @@ function arithmetic(sign: ArithmeticSign, [a, b]: readonly [ASTNode, ASTNode], s
   const right = number(b, sign, scope)
   const type = left.type === 'int' && right.type === 'int' ? 'int' : 'double'
   // A limit that is calculated from literals, such as 5 * 60, is a plain limit to the evaluator and to charts.
-  const value = left.op === 'literal' && right.op === 'literal' && typeof left.value === 'number' && typeof right.value === 'number' ? calculated(sign, type === 'int', left.value, right.value) : Number.NaN
+  const value =
+    left.op === 'literal' && right.op === 'literal' && typeof left.value === 'number' && typeof right.value === 'number'
+      ? calculated(sign, type === 'int', left.value, right.value)
+      : Number.NaN
   return Number.isFinite(value) ? { op: 'literal', type, value } : { op: 'arithmetic', type, sign, left, right }
 }
 
@@ -189,13 +211,26 @@ function membership([a, b]: readonly [ASTNode, ASTNode], scope: Scope): Expressi
   if (b.op !== 'list') throw unsupported(scope, b, '`in` needs a list of literals to its right', "Write field in ['a', 'b'], or text.contains('part').")
   const operand = check(a, scope)
   if (operand.type === 'json' || operand.type === 'bool') {
-    throw problem(scope, 'alerts.cel_type', a, `${TYPE_NAMES[operand.type]} cannot be looked up in a list`, 'Use a field of text, numbers, dates or timestamps.')
+    throw problem(
+      scope,
+      'alerts.cel_type',
+      a,
+      `${TYPE_NAMES[operand.type]} cannot be looked up in a list`,
+      'Use a field of text, numbers, dates or timestamps.',
+    )
   }
   const list = b.args.map((item) => {
     const value = isNull(item) ? null : asDate(check(item, scope), operand, item, scope)
-    if (value === null || value.op !== 'literal') throw unsupported(scope, item, 'the list of `in` can hold only literals', 'Write each comparison out with ||.')
+    if (value === null || value.op !== 'literal')
+      throw unsupported(scope, item, 'the list of `in` can hold only literals', 'Write each comparison out with ||.')
     if (value.type !== operand.type && !(isNumber(value.type) && isNumber(operand.type))) {
-      throw problem(scope, 'alerts.cel_type', item, `${TYPE_NAMES[value.type]} is looked for among ${TYPE_NAMES[operand.type]}`, typeHint(value.type, operand.type))
+      throw problem(
+        scope,
+        'alerts.cel_type',
+        item,
+        `${TYPE_NAMES[value.type]} is looked for among ${TYPE_NAMES[operand.type]}`,
+        typeHint(value.type, operand.type),
+      )
     }
     return value.value
   })
@@ -208,9 +243,11 @@ function call(node: ASTNode, name: string, args: readonly ASTNode[], scope: Scop
   if (name === 'timestamp' && first && args.length === 1) return instant(first, scope)
   if (name === 'timestamp' || name === 'size') throw problem(scope, 'alerts.cel_type', node, `${name}(...) takes one argument`, SUPPORTED)
   if (METHODS.includes(name)) throw unsupported(scope, node, `${name} is called on a text`, `Write field.${name}('...').`)
-  if (name === 'int' || name === 'double' || name === 'dyn') throw unsupported(scope, node, `the function ${name}(...) is not something rules can use`, 'Whole numbers and doubles compare freely: leave it out.')
+  if (name === 'int' || name === 'double' || name === 'dyn')
+    throw unsupported(scope, node, `the function ${name}(...) is not something rules can use`, 'Whole numbers and doubles compare freely: leave it out.')
   if (name === 'has') throw unsupported(scope, node, 'the function has(...) is not something rules can use', 'Write field != null.')
-  if (name === 'duration') throw unsupported(scope, node, 'the function duration(...) is not something rules can use', "Give the rule `for: '5 min'` to ask for a time.")
+  if (name === 'duration')
+    throw unsupported(scope, node, 'the function duration(...) is not something rules can use', "Give the rule `for: '5 min'` to ask for a time.")
   throw unsupported(scope, node, `the function ${name}(...) is not something rules can use`, suggestion(name))
 }
 
@@ -226,11 +263,13 @@ function method(node: ASTNode, name: string, receiver: ASTNode, args: readonly A
   if (name === 'matches' && first && args.length === 1) {
     const subject = text(receiver, name, scope)
     const pattern = check(first, scope)
-    if (pattern.op !== 'literal' || typeof pattern.value !== 'string') throw unsupported(scope, first, 'the pattern of matches must be a literal', "Write field.matches('^A[0-9]+').")
+    if (pattern.op !== 'literal' || typeof pattern.value !== 'string')
+      throw unsupported(scope, first, 'the pattern of matches must be a literal', "Write field.matches('^A[0-9]+').")
     refuseBadPattern(pattern.value, first, scope)
     return { op: 'matches', type: 'bool', text: subject, pattern: pattern.value }
   }
-  if (METHODS.includes(name) || name === 'size') throw problem(scope, 'alerts.cel_type', node, `${name} takes ${name === 'size' ? 'no argument' : 'one argument'}`, SUPPORTED)
+  if (METHODS.includes(name) || name === 'size')
+    throw problem(scope, 'alerts.cel_type', node, `${name} takes ${name === 'size' ? 'no argument' : 'one argument'}`, SUPPORTED)
   throw unsupported(scope, node, `the method ${name}(...) is not something rules can use`, suggestion(name))
 }
 
@@ -241,7 +280,13 @@ function refuseBadPattern(pattern: string, node: ASTNode, scope: Scope): void {
     if (!(error instanceof PatternProblem)) throw error
     // Counts from the opening quote; an escape before the place would shift it, so the mark stays within the literal.
     const start = Math.min(node.start + 1 + error.at, node.end - 1)
-    throw celError('alerts.bad_pattern', scope.place, { start, end: start + 1 }, `the pattern is refused: ${error.message}`, "Patterns are RE2's, at most 200 characters long: no back references, no looking ahead or behind.")
+    throw celError(
+      'alerts.bad_pattern',
+      scope.place,
+      { start, end: start + 1 },
+      `the pattern is refused: ${error.message}`,
+      "Patterns are RE2's, at most 200 characters long: no back references, no looking ahead or behind.",
+    )
   }
 }
 
@@ -254,9 +299,11 @@ const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d
 
 function instant(node: ASTNode, scope: Scope): Expression {
   const argument = check(node, scope)
-  if (argument.op !== 'literal' || typeof argument.value !== 'string') throw unsupported(scope, node, 'timestamp(...) takes a literal text', "Write timestamp('2026-01-31T12:00:00Z').")
+  if (argument.op !== 'literal' || typeof argument.value !== 'string')
+    throw unsupported(scope, node, 'timestamp(...) takes a literal text', "Write timestamp('2026-01-31T12:00:00Z').")
   const value = INSTANT.test(argument.value) ? Date.parse(argument.value) : Number.NaN
-  if (Number.isNaN(value)) throw problem(scope, 'alerts.cel_type', node, `"${argument.value}" is no instant`, "Write date, time and zone, as in timestamp('2026-01-31T12:00:00Z').")
+  if (Number.isNaN(value))
+    throw problem(scope, 'alerts.cel_type', node, `"${argument.value}" is no instant`, "Write date, time and zone, as in timestamp('2026-01-31T12:00:00Z').")
   return { op: 'literal', type: 'timestamp', value }
 }
 
@@ -271,7 +318,13 @@ function refuseSelection(node: ASTNode, [object, name]: readonly [ASTNode, strin
 function boolean(node: ASTNode, operator: string, scope: Scope): Expression {
   const e = check(node, scope)
   if (e.type === 'bool') return e
-  throw problem(scope, 'alerts.cel_type', node, `${operator} needs a condition here, and this is ${TYPE_NAMES[e.type]}`, 'Compare it with something, such as co > 10.')
+  throw problem(
+    scope,
+    'alerts.cel_type',
+    node,
+    `${operator} needs a condition here, and this is ${TYPE_NAMES[e.type]}`,
+    'Compare it with something, such as co > 10.',
+  )
 }
 
 function number(node: ASTNode, operator: string, scope: Scope): Expression {
@@ -283,7 +336,13 @@ function number(node: ASTNode, operator: string, scope: Scope): Expression {
 function text(node: ASTNode, operator: string, scope: Scope): Expression {
   const e = check(node, scope)
   if (e.type === 'string') return e
-  throw problem(scope, 'alerts.cel_type', node, `${operator} needs text here, and this is ${TYPE_NAMES[e.type]}`, 'Use a field that the stream declares as t.string().')
+  throw problem(
+    scope,
+    'alerts.cel_type',
+    node,
+    `${operator} needs text here, and this is ${TYPE_NAMES[e.type]}`,
+    'Use a field that the stream declares as t.string().',
+  )
 }
 
 function numberType(e: Expression): 'int' | 'double' {
@@ -295,7 +354,8 @@ function isNull(node: ASTNode): boolean {
 }
 
 function typeHint(a: ValueType, b: ValueType): string {
-  if (a === 'string' || b === 'string') return isNumber(a) || isNumber(b) ? 'Leave out the quotes around a number; put quotes around text.' : 'Put both sides in the same type.'
+  if (a === 'string' || b === 'string')
+    return isNumber(a) || isNumber(b) ? 'Leave out the quotes around a number; put quotes around text.' : 'Put both sides in the same type.'
   return 'Put both sides in the same type.'
 }
 

@@ -8,7 +8,22 @@
 import { bug, type Field, type RowColumn, type Rows, type Schema } from '../../base/index.ts'
 import { calculated, canonical, type ArithmeticSign, type CompareSign, type Expression, type TextTest } from './expression.ts'
 import { characters, comparePairs, compareWith, copyColumn, TEXT_COMPARISONS, TEXT_TESTS } from './loops.ts'
-import { AND_OUTCOMES, ANYTHING, CAN_BE_FALSE, CAN_BE_TRUE, CAN_BE_UNKNOWN, compareOutcomes, FALSE, NOT_OUTCOMES, ONLY, OR_OUTCOMES, outcomesOf, TRUE, UNKNOWN, type Bounds } from './outcomes.ts'
+import {
+  AND_OUTCOMES,
+  ANYTHING,
+  CAN_BE_FALSE,
+  CAN_BE_TRUE,
+  CAN_BE_UNKNOWN,
+  compareOutcomes,
+  FALSE,
+  NOT_OUTCOMES,
+  ONLY,
+  OR_OUTCOMES,
+  outcomesOf,
+  TRUE,
+  UNKNOWN,
+  type Bounds,
+} from './outcomes.ts'
 import { compilePattern } from './pattern.ts'
 
 /** Rows in a stretch: small enough that its columns and results stay in the processor's cache, and that quiet stretches are common. */

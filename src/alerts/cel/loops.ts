@@ -58,7 +58,15 @@ function markUnknowns(values: Float64Array, out: Uint8Array, count: number): voi
 }
 
 /** Copies a stretch of a column with NaN for what is unknown, and measures the rest. */
-export function copyColumn(from: Float64Array, valid: Uint8Array, missing: readonly number[], start: number, count: number, into: Float64Array, bounds: Bounds): void {
+export function copyColumn(
+  from: Float64Array,
+  valid: Uint8Array,
+  missing: readonly number[],
+  start: number,
+  count: number,
+  into: Float64Array,
+  bounds: Bounds,
+): void {
   let least = Infinity
   let greatest = -Infinity
   let unknowns = false

@@ -40,7 +40,9 @@ function outcomeTable(operator: (a: number, b: number) => number): readonly (rea
 
 export const AND_OUTCOMES: readonly (readonly number[])[] = outcomeTable(KLEENE_AND)
 export const OR_OUTCOMES: readonly (readonly number[])[] = outcomeTable(KLEENE_OR)
-export const NOT_OUTCOMES: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7].map((set) => outcomesOf((set & CAN_BE_FALSE) !== 0, (set & CAN_BE_TRUE) !== 0, (set & CAN_BE_UNKNOWN) !== 0))
+export const NOT_OUTCOMES: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7].map((set) =>
+  outcomesOf((set & CAN_BE_FALSE) !== 0, (set & CAN_BE_TRUE) !== 0, (set & CAN_BE_UNKNOWN) !== 0),
+)
 
 export function compareOutcomes(sign: CompareSign, a: Bounds, b: Bounds): number {
   const known = a.least <= a.greatest && b.least <= b.greatest

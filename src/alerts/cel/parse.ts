@@ -21,7 +21,9 @@ const environment = new Environment({
 
 export function parseCondition(place: Place): ASTNode {
   if (place.text.length > LONGEST) {
-    throw invalid('alerts.cel_syntax', `Rule "${place.rule}": its \`${place.part}\` has ${place.text.length} characters, more than ${LONGEST}`, { hint: 'Split it into several rules.' })
+    throw invalid('alerts.cel_syntax', `Rule "${place.rule}": its \`${place.part}\` has ${place.text.length} characters, more than ${LONGEST}`, {
+      hint: 'Split it into several rules.',
+    })
   }
   if (place.text.trim() === '') {
     throw invalid('alerts.cel_syntax', `Rule "${place.rule}": its \`${place.part}\` is empty`, { hint: `Write a condition, such as ${place.part}: 'co > 10'.` })
@@ -37,12 +39,19 @@ export function parseCondition(place: Place): ASTNode {
 }
 
 /** An error that shows the expression with a mark below the place in question. */
-export function celError(code: string, place: Place, span: { readonly start: number; readonly end: number }, what: string, hint: string, kind: ErrorKind = 'invalid'): LagoaError {
+export function celError(
+  code: string,
+  place: Place,
+  span: { readonly start: number; readonly end: number },
+  what: string,
+  hint: string,
+  kind: ErrorKind = 'invalid',
+): LagoaError {
   return new LagoaError(kind, code, `Rule "${place.rule}", \`${place.part}\`: ${what}\n${caret(place.text, span.start, span.end)}`, { hint })
 }
 
 /** The line that holds `start`, and a line with carets below it. */
-export function caret(text: string, start: number, end: number): string {
+function caret(text: string, start: number, end: number): string {
   const from = text.lastIndexOf('\n', start - 1) + 1
   const newline = text.indexOf('\n', start)
   const line = text.slice(from, newline < 0 ? text.length : newline)

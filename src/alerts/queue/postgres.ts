@@ -64,7 +64,9 @@ export function openPostgresQueue(records: Records, options: PostgresQueueOption
   async function publishIn(tx: Queryable, queue: string, messages: readonly QueueMessage[]): Promise<void> {
     const [row] = await tx.query<{ found: boolean }>(PUBLISH, [queue, JSON.stringify(messages)], { name: 'queue_publish' })
     if (row?.found === true) return forget()
-    throw missing('alerts.queue_missing', `There is no queue "${queue}"`, { hint: `Send a rule's alerts to it, as in to: [queue('${queue}')], or declare it first.` })
+    throw missing('alerts.queue_missing', `There is no queue "${queue}"`, {
+      hint: `Send a rule's alerts to it, as in to: [queue('${queue}')], or declare it first.`,
+    })
   }
 
   /**
@@ -75,7 +77,10 @@ export function openPostgresQueue(records: Records, options: PostgresQueueOption
     if (clock.now() < forgetAt) return
     forgetAt = clock.now() + FORGET_EVERY_MS
     const work = records
-      .query('delete from queue_seen s where s.seen_at < now() - make_interval(secs => $1) and not exists (select from queue_messages m where m.queue = s.queue and m.id = s.id)', [rememberMs / 1000])
+      .query(
+        'delete from queue_seen s where s.seen_at < now() - make_interval(secs => $1) and not exists (select from queue_messages m where m.queue = s.queue and m.id = s.id)',
+        [rememberMs / 1000],
+      )
       .catch(() => undefined)
       .finally(() => running.delete(work))
     running.add(work)
@@ -85,7 +90,10 @@ export function openPostgresQueue(records: Records, options: PostgresQueueOption
     capabilities: { name: 'postgres', remembersIds: rememberMs, peeksSilently: true, changesDurability: true },
     declare: (queue, { durable }) =>
       call(async () => {
-        await records.query('insert into queues (name, durable) values ($1, $2) on conflict (name) do update set durable = excluded.durable where queues.durable <> excluded.durable', [queue, durable])
+        await records.query(
+          'insert into queues (name, durable) values ($1, $2) on conflict (name) do update set durable = excluded.durable where queues.durable <> excluded.durable',
+          [queue, durable],
+        )
       }),
     publish: (queue, messages) => call(() => publishIn(records, queue, messages)),
     publishIn: (tx, queue, messages) => call(() => publishIn(tx, queue, messages)),
@@ -95,7 +103,8 @@ export function openPostgresQueue(records: Records, options: PostgresQueueOption
         const rows = await records.query<MessageRow>('select id, body, headers from queue_messages where queue = $1 order by seq limit $2', [queue, limit])
         return rows.flatMap((row) => messageOf(row) ?? [])
       }),
-    count: (queue) => call(async () => (await records.query<{ count: number }>('select count(*) as count from queue_messages where queue = $1', [queue]))[0]?.count ?? 0),
+    count: (queue) =>
+      call(async () => (await records.query<{ count: number }>('select count(*) as count from queue_messages where queue = $1', [queue]))[0]?.count ?? 0),
     total: (queue) => call(async () => (await records.query<{ total: number }>('select total from queues where name = $1', [queue]))[0]?.total ?? 0),
     ping: () =>
       call(async () => {

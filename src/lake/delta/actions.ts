@@ -99,7 +99,7 @@ function damaged(file: string, line: number, what: string, cause?: unknown): nev
   })
 }
 
-export function addFrom(value: JsonObject): AddFile | null {
+function addFrom(value: JsonObject): AddFile | null {
   const path = textOf(value.path)
   const size = numberOf(value.size)
   if (path === null || size === null) return null
@@ -184,7 +184,8 @@ export function serializeCommit(content: CommitContent): Uint8Array {
   if (content.protocol) lines.push(JSON.stringify({ protocol: content.protocol }))
   if (content.metadata) lines.push(JSON.stringify({ metaData: metadataJson(content.metadata) }))
   for (const txn of content.transactions) lines.push(JSON.stringify({ txn: withoutNulls({ ...txn }) }))
-  for (const remove of content.removes) lines.push(JSON.stringify({ remove: withoutNulls({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
+  for (const remove of content.removes)
+    lines.push(JSON.stringify({ remove: withoutNulls({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
   for (const add of content.adds) lines.push(JSON.stringify({ add: withoutNulls({ ...add }) }))
   return new TextEncoder().encode(lines.join('\n') + '\n')
 }

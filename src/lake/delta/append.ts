@@ -61,7 +61,11 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
   if (done) return done
   if (options.where !== undefined) return overwriteWhere(table, state, input, options.where, options)
   checkWritable(table.root, state.protocol, state.metadata, true)
-  const metadata = options.as ? metadataOfShape(table.root, state.metadata, options.as) : options.schema ? await metadataOfInput(table, state.metadata, input) : state.metadata
+  const metadata = options.as
+    ? metadataOfShape(table.root, state.metadata, options.as)
+    : options.schema
+      ? await metadataOfInput(table, state.metadata, input)
+      : state.metadata
   const columns = await alignInput(table.root, metadata, input)
   const written = await writeRows(table.place, table.root, metadata, input.connection, inputSql(columns, input.sql), options.signal)
   const removed = state.files.at(state.version)
@@ -115,7 +119,10 @@ function metadataOfShape(root: string, metadata: Metadata, { fields, partitionBy
 async function overwriteWhere(table: Table, state: TableState, input: Relation, where: Predicate, options: OverwriteOptions): Promise<CommitResult> {
   const { place, root } = table
   const { connection } = input
-  if (options.schema || options.as) throw invalid('lake.bad_option', `An overwrite of ${root} with a condition cannot change its schema`, { hint: 'Leave out schema and as, or overwrite the whole table.' })
+  if (options.schema || options.as)
+    throw invalid('lake.bad_option', `An overwrite of ${root} with a condition cannot change its schema`, {
+      hint: 'Leave out schema and as, or overwrite the whole table.',
+    })
   checkWritable(root, state.protocol, state.metadata, true)
   const test = await predicateTest(connection, state, where)
   const columns = await alignInput(root, state.metadata, input)
@@ -123,11 +130,24 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
   try {
     await query(connection, `create temp table ${rows} as ${inputSql(columns, input.sql)}`, options.signal)
     const outside = await countOf(connection, `select count(*) from temp.${rows} where (${where}\n) is not true`, options.signal)
-    if (outside > 0) throw invalid('lake.outside_condition', `${outside} rows to write to ${root} do not match the condition of the overwrite: ${where}`, { hint: 'Filter the input by the same condition.' })
+    if (outside > 0)
+      throw invalid('lake.outside_condition', `${outside} rows to write to ${root} do not match the condition of the overwrite: ${where}`, {
+        hint: 'Filter the input by the same condition.',
+      })
     const candidates = pruneFiles(state, test)
     const { whole, partial } = await filesToReplace(table, state, candidates, where, input, options)
     const removed = [...whole, ...partial]
-    const kept = partial.length === 0 ? NOTHING_WRITTEN : await writeRows(place, root, state.metadata, connection, `select * from (${scanSql(state, await localFiles(place, root, state, partial))}) where (${where}\n) is not true`, options.signal)
+    const kept =
+      partial.length === 0
+        ? NOTHING_WRITTEN
+        : await writeRows(
+            place,
+            root,
+            state.metadata,
+            connection,
+            `select * from (${scanSql(state, await localFiles(place, root, state, partial))}) where (${where}\n) is not true`,
+            options.signal,
+          )
     const written = await keepingOnlyCommitted([kept], () => writeRows(place, root, state.metadata, connection, `select * from temp.${rows}`, options.signal))
     if (written.rows === 0 && removed.length === 0 && !options.txn) return skipped(state.version)
     const { fields, partitionColumns } = state.metadata
@@ -137,7 +157,13 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
         state,
         operation: 'WRITE',
         parameters: { mode: 'Overwrite', partitionBy: partitionColumns, predicate: where },
-        metrics: { numFiles: written.adds.length + kept.adds.length, numOutputRows: written.rows, numCopiedRows: kept.rows, numOutputBytes: bytesOf(written, kept), numRemovedFiles: removed.length },
+        metrics: {
+          numFiles: written.adds.length + kept.adds.length,
+          numOutputRows: written.rows,
+          numCopiedRows: kept.rows,
+          numOutputBytes: bytesOf(written, kept),
+          numRemovedFiles: removed.length,
+        },
         written: [kept, written],
         removed,
         reads: (file) => mayMatch(test, fileBounds(fields, partitionColumns, file)),
@@ -156,9 +182,20 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
 }
 
 /** Of the candidates, those whose rows all match and those of which some rows stay. */
-async function filesToReplace(table: Table, state: TableState, candidates: readonly number[], where: Predicate, input: Relation, options: CommitOptions): Promise<{ whole: number[]; partial: number[] }> {
+async function filesToReplace(
+  table: Table,
+  state: TableState,
+  candidates: readonly number[],
+  where: Predicate,
+  input: Relation,
+  options: CommitOptions,
+): Promise<{ whole: number[]; partial: number[] }> {
   const files = await localFiles(table.place, table.root, state, candidates)
-  const reader = await query(input.connection, `select ${FILE_COLUMN}, count(*), count(*) filter (where (${where}\n) is true) from (${scanSql(state, files, true)}) group by 1`, options.signal)
+  const reader = await query(
+    input.connection,
+    `select ${FILE_COLUMN}, count(*), count(*) filter (where (${where}\n) is true) from (${scanSql(state, files, true)}) group by 1`,
+    options.signal,
+  )
   const whole: number[] = []
   const partial: number[] = []
   const rowOf = new Map(files.paths.map((path, i) => [path, files.rows[i] ?? -1]))
@@ -170,4 +207,3 @@ async function filesToReplace(table: Table, state: TableState, candidates: reado
   }
   return { whole, partial }
 }
-

@@ -89,5 +89,7 @@ async function earlyChanges(place: Place, root: string, after: number, upTo: num
 }
 
 function changesGone(root: string, after: number, path: string): Error {
-  return missing('lake.changes_gone', `The changes of ${root} after version ${after} can no longer be told: ${path} was cleaned away`, { hint: 'Read the whole table once and go on from its version.' })
+  return missing('lake.changes_gone', `The changes of ${root} after version ${after} can no longer be told: ${path} was cleaned away`, {
+    hint: 'Read the whole table once and go on from its version.',
+  })
 }

@@ -15,15 +15,27 @@ import { fileList, identifier, literal, query, temporary } from './sql.ts'
 import type { Place } from './types.ts'
 
 export async function readCheckpoint(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<CheckpointContent> {
-  if (checkpoint.v2) throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, { hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.' })
+  if (checkpoint.v2)
+    throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, {
+      hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.',
+    })
   const files = fileList(await Promise.all(checkpoint.paths.map((path) => place.objects.localFile(path))))
   const connection = await place.duck.connect()
   try {
     const source = `read_parquet(${files}, union_by_name = true, hive_partitioning = false)`
     const columns = await columnsOf(connection, source)
     if (columns.has('checkpointMetadata') || columns.has('sidecar')) {
-      const v2 = await query(connection, `select 1 from ${source} where ${['checkpointMetadata', 'sidecar'].filter((name) => columns.has(name)).map((name) => `${name} is not null`).join(' or ')} limit 1`)
-      if (v2.currentRowCount > 0) throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, { hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.' })
+      const v2 = await query(
+        connection,
+        `select 1 from ${source} where ${['checkpointMetadata', 'sidecar']
+          .filter((name) => columns.has(name))
+          .map((name) => `${name} is not null`)
+          .join(' or ')} limit 1`,
+      )
+      if (v2.currentRowCount > 0)
+        throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, {
+          hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.',
+        })
     }
     const objectsIn = async (column: string): Promise<JsonObject[]> => {
       if (!columns.has(column)) return []
@@ -46,12 +58,22 @@ export async function readCheckpoint(place: Place, root: string, checkpoint: Lis
 async function columnsOf(connection: DuckDBConnection, source: string): Promise<Map<string, Set<string>>> {
   const reader = await query(connection, `select * from ${source} limit 0`)
   const names = reader.columnNames()
-  return new Map(reader.columnTypes().map((type, i) => [names[i] ?? '', new Set('entryNames' in type && Array.isArray(type.entryNames) ? type.entryNames.filter((name) => typeof name === 'string') : [])]))
+  return new Map(
+    reader
+      .columnTypes()
+      .map((type, i) => [
+        names[i] ?? '',
+        new Set('entryNames' in type && Array.isArray(type.entryNames) ? type.entryNames.filter((name) => typeof name === 'string') : []),
+      ]),
+  )
 }
 
 async function readAdds(connection: DuckDBConnection, source: string, has: ReadonlySet<string>): Promise<Iterable<AddFile>> {
   if (has.has('deletionVector')) {
-    const some = await query(connection, `select 1 from ${source} where add.deletionVector is not null and to_json(add.deletionVector)::varchar <> '{}' and add.deletionVector.storageType is not null limit 1`)
+    const some = await query(
+      connection,
+      `select 1 from ${source} where add.deletionVector is not null and to_json(add.deletionVector)::varchar <> '{}' and add.deletionVector.storageType is not null limit 1`,
+    )
     if (some.currentRowCount > 0) throw unsupported('lake.feature_unsupported', 'The table cannot be read here: it uses deletionVectors')
   }
   if (!has.has('path')) return []
@@ -122,14 +144,19 @@ export async function writeCheckpoint(place: Place, root: string, state: TableSt
     const live = state.files.at(state.version)
     const gone = state.files.tombstones(state.version, now - tombstoneRetention(state.metadata))
     const files = temporary('checkpoint')
-    await connection.run(`create temp table ${files} (removed bigint, path varchar, partitions varchar, size bigint, modified bigint, stats varchar, tags varchar, deleted bigint, data bigint)`)
+    await connection.run(
+      `create temp table ${files} (removed bigint, path varchar, partitions varchar, size bigint, modified bigint, stats varchar, tags varchar, deleted bigint, data bigint)`,
+    )
     await stageFiles(connection, files, state, live, gone)
     await query(connection, `copy (${checkpointSql(state, files)}) to ${literal(staged.file)} (format parquet, compression snappy)`)
     const sizeInBytes = await staged.publish()
     const size = 2 + state.transactions.size + live.length + gone.length
     // Hadoop's local file system checks this file's own checksum file and would refuse the new bytes.
     await place.objects.delete(`${logFolder(root)}._last_checkpoint.crc`)
-    await place.objects.put(`${logFolder(root)}_last_checkpoint`, new TextEncoder().encode(JSON.stringify({ version: state.version, size, sizeInBytes, numOfAddFiles: live.length })))
+    await place.objects.put(
+      `${logFolder(root)}_last_checkpoint`,
+      new TextEncoder().encode(JSON.stringify({ version: state.version, size, sizeInBytes, numOfAddFiles: live.length })),
+    )
   } finally {
     await staged.discard()
     connection.closeSync()
@@ -170,7 +197,8 @@ async function stageFiles(connection: DuckDBConnection, table: string, state: Ta
 const TYPES = {
   txn: 'struct(appId varchar, version bigint, lastUpdated bigint)',
   add: 'struct(path varchar, partitionValues map(varchar, varchar), size bigint, modificationTime bigint, dataChange boolean, tags map(varchar, varchar), stats varchar)',
-  remove: 'struct(path varchar, deletionTimestamp bigint, dataChange boolean, extendedFileMetadata boolean, partitionValues map(varchar, varchar), size bigint)',
+  remove:
+    'struct(path varchar, deletionTimestamp bigint, dataChange boolean, extendedFileMetadata boolean, partitionValues map(varchar, varchar), size bigint)',
   metaData:
     'struct(id varchar, "name" varchar, description varchar, format struct(provider varchar, options map(varchar, varchar)), schemaString varchar, partitionColumns varchar[], configuration map(varchar, varchar), createdTime bigint)',
   protocol: 'struct(minReaderVersion integer, minWriterVersion integer, readerFeatures varchar[], writerFeatures varchar[])',
@@ -181,19 +209,33 @@ const COLUMNS: readonly Column[] = ['txn', 'add', 'remove', 'metaData', 'protoco
 const MAP = `'"MAP(VARCHAR,VARCHAR)"'`
 
 function checkpointSql(state: TableState, files: string): string {
-  const row = (column: Column, value: string, from: string = ''): string => `select ${COLUMNS.map((name) => `${name === column ? `(${value})` : 'null'}::${TYPES[name]} as ${identifier(name)}`).join(', ')}${from}`
+  const row = (column: Column, value: string, from: string = ''): string =>
+    `select ${COLUMNS.map((name) => `${name === column ? `(${value})` : 'null'}::${TYPES[name]} as ${identifier(name)}`).join(', ')}${from}`
   const text = (value: string | undefined): string => (value === undefined ? 'null' : literal(value))
   const map = (value: unknown): string => `from_json(${literal(JSON.stringify(value))}, ${MAP})`
   const list = (value: readonly string[] | undefined): string => (value === undefined ? 'null' : `[${value.map(literal).join(', ')}]::varchar[]`)
   const { protocol, metadata } = state
   return [
-    row('protocol', `{'minReaderVersion': ${protocol.minReaderVersion}, 'minWriterVersion': ${protocol.minWriterVersion}, 'readerFeatures': ${list(protocol.readerFeatures)}, 'writerFeatures': ${list(protocol.writerFeatures)}}`),
+    row(
+      'protocol',
+      `{'minReaderVersion': ${protocol.minReaderVersion}, 'minWriterVersion': ${protocol.minWriterVersion}, 'readerFeatures': ${list(protocol.readerFeatures)}, 'writerFeatures': ${list(protocol.writerFeatures)}}`,
+    ),
     row(
       'metaData',
       `{'id': ${text(metadata.id)}, 'name': ${text(metadata.name)}, 'description': ${text(metadata.description)}, 'format': {'provider': 'parquet', 'options': ${map({})}}, 'schemaString': ${text(schemaString(metadata.fields))}, 'partitionColumns': ${list(metadata.partitionColumns)}, 'configuration': ${map(metadata.configuration)}, 'createdTime': ${metadata.createdTime ?? 'null'}}`,
     ),
-    ...[...state.transactions.values()].map((txn) => row('txn', `{'appId': ${text(txn.appId)}, 'version': ${txn.version}, 'lastUpdated': ${txn.lastUpdated ?? 'null'}}`)),
-    row('add', `{'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'stats': stats}`, ` from ${files} where removed = 0`),
-    row('remove', `{'path': path, 'deletionTimestamp': deleted, 'dataChange': data = 1, 'extendedFileMetadata': true, 'partitionValues': from_json(partitions, ${MAP}), 'size': size}`, ` from ${files} where removed = 1`),
+    ...[...state.transactions.values()].map((txn) =>
+      row('txn', `{'appId': ${text(txn.appId)}, 'version': ${txn.version}, 'lastUpdated': ${txn.lastUpdated ?? 'null'}}`),
+    ),
+    row(
+      'add',
+      `{'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'stats': stats}`,
+      ` from ${files} where removed = 0`,
+    ),
+    row(
+      'remove',
+      `{'path': path, 'deletionTimestamp': deleted, 'dataChange': data = 1, 'extendedFileMetadata': true, 'partitionValues': from_json(partitions, ${MAP}), 'size': size}`,
+      ` from ${files} where removed = 1`,
+    ),
   ].join('\nunion all ')
 }

@@ -39,7 +39,8 @@ export async function commit(place: Place, root: string, attempt: Attempt, optio
   let version = attempt.readVersion + 1
   for (let lost = 0; lost < ATTEMPTS; lost++) {
     options.signal?.throwIfAborted()
-    if (await put(place, root, version, id, serializeCommit({ ...attempt.content, info: infoOf(attempt, version, id, options) }))) return { kind: 'committed', version }
+    if (await put(place, root, version, id, serializeCommit({ ...attempt.content, info: infoOf(attempt, version, id, options) })))
+      return { kind: 'committed', version }
     for (;;) {
       const winner = await readCommit(place.objects, root, version)
       if (winner === null) break
@@ -67,7 +68,10 @@ async function put(place: Place, root: string, version: number, id: string, byte
     try {
       found = (await readCommit(place.objects, root, version))?.commit
     } catch {
-      throw unavailable(OUTCOME_UNKNOWN, `It is not known whether version ${version} of ${root} was committed: the store failed and does not answer`, { hint: 'Look at the table when the store is back, or repeat the write with a txn, which is never applied twice.', cause: error })
+      throw unavailable(OUTCOME_UNKNOWN, `It is not known whether version ${version} of ${root} was committed: the store failed and does not answer`, {
+        hint: 'Look at the table when the store is back, or repeat the write with a txn, which is never applied twice.',
+        cause: error,
+      })
     }
     if (found?.info?.txnId === id) return true
     throw error
@@ -75,7 +79,9 @@ async function put(place: Place, root: string, version: number, id: string, byte
 }
 
 function lostTo(root: string, attempt: Attempt, reason: string): LagoaError {
-  return conflict('lake.commit_conflict', `The ${attempt.operation} on ${root}, decided on version ${attempt.readVersion}, was not committed: ${reason}`, { hint: 'Run it again; it will see the newer version.' })
+  return conflict('lake.commit_conflict', `The ${attempt.operation} on ${root}, decided on version ${attempt.readVersion}, was not committed: ${reason}`, {
+    hint: 'Run it again; it will see the newer version.',
+  })
 }
 
 function infoOf(attempt: Attempt, version: number, id: string, options: CommitOptions): JsonObject {
@@ -83,7 +89,9 @@ function infoOf(attempt: Attempt, version: number, id: string, options: CommitOp
     timestamp: Date.now(),
     operation: attempt.operation,
     // Spark reads both as maps of text.
-    operationParameters: Object.fromEntries(Object.entries(attempt.parameters).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)])),
+    operationParameters: Object.fromEntries(
+      Object.entries(attempt.parameters).map(([key, value]) => [key, typeof value === 'string' ? value : JSON.stringify(value)]),
+    ),
     operationMetrics: Object.fromEntries(Object.entries(attempt.metrics).map(([key, value]) => [key, String(value)])),
     ...(version > 0 ? { readVersion: attempt.readVersion } : {}),
     isolationLevel: 'Serializable',

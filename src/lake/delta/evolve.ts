@@ -41,7 +41,9 @@ function evolvedFields(root: string, known: readonly DeltaField[], wanted: reado
     const want = byName.get(field.name.toLowerCase())
     byName.delete(field.name.toLowerCase())
     if (want && typeName(want.type) !== typeName(field.type)) {
-      throw invalid('lake.type_mismatch', `Column ${field.name} of ${root} is ${typeName(field.type)} and cannot become ${typeName(want.type)}`, { hint: 'Add a column with another name, or overwrite the table with schema: true.' })
+      throw invalid('lake.type_mismatch', `Column ${field.name} of ${root} is ${typeName(field.type)} and cannot become ${typeName(want.type)}`, {
+        hint: 'Add a column with another name, or overwrite the table with schema: true.',
+      })
     }
     return want?.nullable && !field.nullable ? { ...field, nullable: true } : field
   })

@@ -81,7 +81,19 @@ export class FileLog {
 
   /** Keeps a tombstone for a file that is not known. */
   bury(file: RemoveFile, version: number): void {
-    const row = this.add({ path: file.path, partitionValues: file.partitionValues ?? {}, size: file.size ?? 0, modificationTime: 0, dataChange: file.dataChange, stats: null, tags: null }, NEVER, -1)
+    const row = this.add(
+      {
+        path: file.path,
+        partitionValues: file.partitionValues ?? {},
+        size: file.size ?? 0,
+        modificationTime: 0,
+        dataChange: file.dataChange,
+        stats: null,
+        tags: null,
+      },
+      NEVER,
+      -1,
+    )
     this.#present.delete(file.path)
     this.removedAt[row] = version
     this.deletedOn[row] = file.deletionTimestamp ?? 0
@@ -105,7 +117,8 @@ export class FileLog {
     for (let row = 0; row < this.paths.length; row++) {
       const path = this.paths[row] ?? ''
       const back = this.#present.get(path)
-      if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && (back === undefined || (this.addedAt[back] ?? NEVER) > version)) found.push(row)
+      if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && (back === undefined || (this.addedAt[back] ?? NEVER) > version))
+        found.push(row)
     }
     return found
   }

@@ -42,7 +42,7 @@ export function openHead(place: Place, root: string): Head {
     // The table was dropped, made anew or restored behind our back: what we know is about another log.
     if (same?.modified !== current.commit?.modified || same?.size !== current.commit?.size) return load()
     const found = next === null ? [] : [next]
-    for (let more = next; more !== null; ) {
+    for (let more = next; more !== null;) {
       more = await readCommit(place.objects, root, more.commit.version + 1)
       if (more !== null) found.push(more)
     }
@@ -113,7 +113,10 @@ async function loadState(place: Place, root: string, wanted: number | null): Pro
   }
   if (listing.commits[0]?.version === 0) return replayFrom(place, root, listing, wanted, null)
   if (failure !== null) {
-    throw invalid('lake.checkpoint_damaged', `No checkpoint of ${root} can be read, and the commits before it are gone`, { hint: `Restore ${root}/_delta_log from a backup, or delete the damaged checkpoint if an older one is there.`, cause: failure })
+    throw invalid('lake.checkpoint_damaged', `No checkpoint of ${root} can be read, and the commits before it are gone`, {
+      hint: `Restore ${root}/_delta_log from a backup, or delete the damaged checkpoint if an older one is there.`,
+      cause: failure,
+    })
   }
   if (wanted !== null && listing.checkpoints.length > 0) throw versionMissing(root, wanted, listing.checkpoints[0]?.version ?? 0)
   if (listing.commits.length > 0) throw gap(root, commitPath(root, 0))
@@ -129,7 +132,8 @@ function checkpointsUpTo(listing: Listing, wanted: number | null): ListedCheckpo
 async function replayFrom(place: Place, root: string, listing: Listing, wanted: number | null, checkpoint: ListedCheckpoint | null): Promise<TableState> {
   const start = checkpoint?.version ?? -1
   const newest = Math.max(start, listing.commits.at(-1)?.version ?? -1)
-  if (wanted !== null && wanted > newest) throw missing('lake.version_missing', `Table ${root} has no version ${wanted}; its newest is ${newest}`, { hint: `Ask for a version up to ${newest}.` })
+  if (wanted !== null && wanted > newest)
+    throw missing('lake.version_missing', `Table ${root} has no version ${wanted}; its newest is ${newest}`, { hint: `Ask for a version up to ${newest}.` })
   let state: TableState | null = null
   if (checkpoint) {
     const commit = listing.commits.find((one) => one.version === start)
@@ -140,8 +144,10 @@ async function replayFrom(place: Place, root: string, listing: Listing, wanted: 
   return state
 }
 
-export function versionMissing(root: string, wanted: number, oldest: number): Error {
-  return missing('lake.version_missing', `Version ${wanted} of ${root} can no longer be read: its commits were cleaned away`, { hint: `The oldest version that can be read is ${oldest}.` })
+function versionMissing(root: string, wanted: number, oldest: number): Error {
+  return missing('lake.version_missing', `Version ${wanted} of ${root} can no longer be read: its commits were cleaned away`, {
+    hint: `The oldest version that can be read is ${oldest}.`,
+  })
 }
 
 /** The last version committed at or before an instant, by the commits' times made strictly increasing; null when there are none. */
@@ -157,5 +163,7 @@ export async function versionAt(place: Place, root: string, timestamp: number): 
   if (found !== null) return found
   const first = commits[0]
   if (!first) return null
-  throw missing('lake.version_missing', `Table ${root} has no version as old as ${new Date(timestamp).toISOString()}`, { hint: `Its oldest commit is version ${first.version} of ${new Date(first.modified).toISOString()}.` })
+  throw missing('lake.version_missing', `Table ${root} has no version as old as ${new Date(timestamp).toISOString()}`, {
+    hint: `Its oldest commit is version ${first.version} of ${new Date(first.modified).toISOString()}.`,
+  })
 }

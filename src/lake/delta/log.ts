@@ -101,5 +101,7 @@ export function gap(root: string, path: string): Error {
 }
 
 export function noCommits(root: string): Error {
-  return invalid('lake.log_damaged', `The log folder of ${root} holds checkpoints or commits, but no version can be read from them`, { hint: 'Restore the _delta_log folder from a backup.' })
+  return invalid('lake.log_damaged', `The log folder of ${root} holds checkpoints or commits, but no version can be read from them`, {
+    hint: 'Restore the _delta_log folder from a backup.',
+  })
 }

@@ -35,7 +35,11 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
   const source = temporary('source')
   const hits = temporary('hits')
   try {
-    await query(connection, `create temp table ${source} as select ${columns.map(({ field, sql }) => `${sql ?? 'null'} as ${identifier(field.name)}`).join(', ')} from (${input.sql}\n)`, signal)
+    await query(
+      connection,
+      `create temp table ${source} as select ${columns.map(({ field, sql }) => `${sql ?? 'null'} as ${identifier(field.name)}`).join(', ')} from (${input.sql}\n)`,
+      signal,
+    )
     await settleDuplicates(root, connection, source, keys, options)
     const test = await keyRanges(connection, source, keys)
     const sourceRows = await countOf(connection, `select count(*) from temp.${source}`)
@@ -43,7 +47,11 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
     const files = await localFiles(place, root, state, candidates)
     const on = keys.map((key) => `t.${identifier(key.name)} is not distinct from s.${identifier(key.name)}`).join(' and ')
     const rows = `(select *, rowid as ${ROW} from temp.${source})`
-    await query(connection, `create temp table ${hits} as select t.${FILE_COLUMN} as file, s.${ROW} as source_row from (${scanSql(state, files, true)}) t join ${rows} s on ${on}`, signal)
+    await query(
+      connection,
+      `create temp table ${hits} as select t.${FILE_COLUMN} as file, s.${ROW} as source_row from (${scanSql(state, files, true)}) t join ${rows} s on ${on}`,
+      signal,
+    )
     const touched = (await query(connection, `select distinct file from temp.${hits}`)).getRows().map(([file]) => String(file))
     const updated = await countOf(connection, `select count(*) from temp.${hits}`)
     const localOf = new Map(files.paths.map((path, i) => [path, i]))
@@ -52,9 +60,25 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
     if (removed.length > 0) checkWritable(root, state.protocol, state.metadata, true)
     const rewriteFiles = { rows: removed, paths: indexes.flatMap((i) => files.paths[i] ?? []) }
     const rewritten: Written =
-      removed.length === 0 ? NOTHING_WRITTEN : await writeRows(place, root, state.metadata, connection, `select ${updatedColumns(state, columns)} from (${scanSql(state, rewriteFiles)}) t left join ${rows} s on ${on}`, signal)
+      removed.length === 0
+        ? NOTHING_WRITTEN
+        : await writeRows(
+            place,
+            root,
+            state.metadata,
+            connection,
+            `select ${updatedColumns(state, columns)} from (${scanSql(state, rewriteFiles)}) t left join ${rows} s on ${on}`,
+            signal,
+          )
     const inserted = await keepingOnlyCommitted([rewritten], () =>
-      writeRows(place, root, state.metadata, connection, `select ${insertedColumns(state, columns)} from ${rows} s where ${ROW} not in (select source_row from temp.${hits}) order by ${ROW}`, signal),
+      writeRows(
+        place,
+        root,
+        state.metadata,
+        connection,
+        `select ${insertedColumns(state, columns)} from ${rows} s where ${ROW} not in (select source_row from temp.${hits}) order by ${ROW}`,
+        signal,
+      ),
     )
     if (rewritten.rows === 0 && inserted.rows === 0 && !options.txn) return skipped(state.version)
     const { fields, partitionColumns } = state.metadata
@@ -63,7 +87,11 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
       {
         state,
         operation: 'MERGE',
-        parameters: { predicate: keys.map((key) => `t.${identifier(key.name)} <=> s.${identifier(key.name)}`).join(' AND '), matchedPredicates: [{ actionType: 'update' }], notMatchedPredicates: [{ actionType: 'insert' }] },
+        parameters: {
+          predicate: keys.map((key) => `t.${identifier(key.name)} <=> s.${identifier(key.name)}`).join(' AND '),
+          matchedPredicates: [{ actionType: 'update' }],
+          notMatchedPredicates: [{ actionType: 'insert' }],
+        },
         metrics: {
           numSourceRows: sourceRows,
           numTargetRowsInserted: inserted.rows,
@@ -93,12 +121,20 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
 }
 
 function keyFields(root: string, columns: readonly InputColumn[], keys: readonly string[]): DeltaField[] {
-  if (keys.length === 0) throw invalid('lake.bad_key', `A merge into ${root} needs at least one key column`, { hint: 'Name the columns that tell rows apart, such as keys: ["id"].' })
+  if (keys.length === 0)
+    throw invalid('lake.bad_key', `A merge into ${root} needs at least one key column`, {
+      hint: 'Name the columns that tell rows apart, such as keys: ["id"].',
+    })
   return keys.map((key) => {
     const found = columns.find(({ field }) => field.name.toLowerCase() === key.toLowerCase())
     if (found && typeof found.field.type === 'string') return found.field
-    const near = closest(key, columns.map(({ field }) => field.name))
-    throw invalid('lake.bad_key', `The key column ${key} of the merge into ${root} is ${found ? 'nested' : 'not a column of both the table and the input'}`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `The input has ${columns.map(({ field }) => field.name).join(', ')}.` })
+    const near = closest(
+      key,
+      columns.map(({ field }) => field.name),
+    )
+    throw invalid('lake.bad_key', `The key column ${key} of the merge into ${root} is ${found ? 'nested' : 'not a column of both the table and the input'}`, {
+      hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `The input has ${columns.map(({ field }) => field.name).join(', ')}.`,
+    })
   })
 }
 
@@ -108,16 +144,22 @@ async function settleDuplicates(root: string, connection: DuckDBConnection, sour
     await query(connection, `delete from temp.${source} where rowid not in (select max(rowid) from temp.${source} group by ${list})`, options.signal)
     return
   }
-  const twice = (await query(connection, `select ${list}, count(*) from temp.${source} group by ${list} having count(*) > 1 limit 1`, options.signal)).getRowsJson()[0]
+  const twice = (
+    await query(connection, `select ${list}, count(*) from temp.${source} group by ${list} having count(*) > 1 limit 1`, options.signal)
+  ).getRowsJson()[0]
   if (!twice) return
   const count = twice.at(-1)
   const shown = keys.map((key, i) => `${key.name} = ${String(twice[i])}`).join(', ')
-  throw invalid('lake.duplicate_key', `The input of the merge into ${root} has ${String(count)} rows with ${shown}`, { hint: "Keep one of them in the query, or merge with duplicates: 'last'." })
+  throw invalid('lake.duplicate_key', `The input of the merge into ${root} has ${String(count)} rows with ${shown}`, {
+    hint: "Keep one of them in the query, or merge with duplicates: 'last'.",
+  })
 }
 
 /** The ranges that the input's keys span: files outside cannot hold a match. */
 async function keyRanges(connection: DuckDBConnection, source: string, keys: readonly DeltaField[]): Promise<Test> {
-  const measures = keys.map((key) => `min(${identifier(key.name)})::varchar, max(${identifier(key.name)})::varchar, count(*) filter (where ${identifier(key.name)} is null)`)
+  const measures = keys.map(
+    (key) => `min(${identifier(key.name)})::varchar, max(${identifier(key.name)})::varchar, count(*) filter (where ${identifier(key.name)} is null)`,
+  )
   const row = (await query(connection, `select ${measures.join(', ')} from temp.${source}`)).getRows()[0] ?? []
   const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)
   return { kind: 'and', of: keys.map((key, i) => rangeTest(key, text(row[3 * i]), text(row[3 * i + 1]), Number(row[3 * i + 2]) > 0)) }
@@ -126,7 +168,11 @@ async function keyRanges(connection: DuckDBConnection, source: string, keys: rea
 /** Columns that the input lacks keep their value. */
 function updatedColumns(state: TableState, columns: readonly InputColumn[]): string {
   const given = new Set(columns.map(({ field }) => field.name))
-  return state.metadata.fields.map(({ name }) => (given.has(name) ? `case when s.${ROW} is null then t.${identifier(name)} else s.${identifier(name)} end as ${identifier(name)}` : `t.${identifier(name)}`)).join(', ')
+  return state.metadata.fields
+    .map(({ name }) =>
+      given.has(name) ? `case when s.${ROW} is null then t.${identifier(name)} else s.${identifier(name)} end as ${identifier(name)}` : `t.${identifier(name)}`,
+    )
+    .join(', ')
 }
 
 function insertedColumns(state: TableState, columns: readonly InputColumn[]): string {

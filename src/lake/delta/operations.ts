@@ -37,7 +37,7 @@ export function skipped(version: number): CommitResult {
   return { version, skipped: true, filesAdded: 0, filesRemoved: 0, rowsAdded: 0, metrics: {} }
 }
 
-export function transactionsOf(options: CommitOptions): Transaction[] {
+function transactionsOf(options: CommitOptions): Transaction[] {
   return options.txn ? [{ appId: options.txn.appId, version: options.txn.version, lastUpdated: Date.now() }] : []
 }
 
@@ -96,7 +96,14 @@ export async function finish(table: Table, decision: Decision, options: CommitOp
     return skipped(outcome.version)
   }
   await afterCommit(table, outcome.version)
-  return { version: outcome.version, skipped: false, filesAdded: adds.length, filesRemoved: removes.length, rowsAdded: decision.rowsAdded, metrics: decision.metrics }
+  return {
+    version: outcome.version,
+    skipped: false,
+    filesAdded: adds.length,
+    filesRemoved: removes.length,
+    rowsAdded: decision.rowsAdded,
+    metrics: decision.metrics,
+  }
 }
 
 /** Runs what may fail after data files were written; when it does, the files go, unless a commit may name them. */
@@ -138,7 +145,8 @@ export async function create(table: Table, options: CreateOptions, commitOptions
     ...(options.description === undefined ? {} : { description: options.description }),
   }
   checkWritable(root, NEW_TABLE, metadata, false)
-  const exists = (): LagoaError => conflict('lake.table_exists', `There already is a table at ${root}`, { hint: 'Append to it, overwrite it, or choose another name.' })
+  const exists = (): LagoaError =>
+    conflict('lake.table_exists', `There already is a table at ${root}`, { hint: 'Append to it, overwrite it, or choose another name.' })
   if ((await table.head.refresh()) !== null) throw exists()
   const attempt: Attempt = {
     readVersion: -1,

@@ -111,7 +111,8 @@ export function planBins(files: readonly PackableFile[], limits: PackLimits): nu
   const close = (partition: PartitionValues): void => {
     const bin = open.get(partition)
     open.delete(partition)
-    if (!bin || bin.rows.length < 2 || (bins.length > 0 && (budget.bytes + bin.bytes > limits.mostBytes || budget.files + bin.rows.length > limits.mostFiles))) return
+    if (!bin || bin.rows.length < 2 || (bins.length > 0 && (budget.bytes + bin.bytes > limits.mostBytes || budget.files + bin.rows.length > limits.mostFiles)))
+      return
     bins.push(bin.rows)
     budget.bytes += bin.bytes
     budget.files += bin.rows.length

@@ -19,13 +19,18 @@ export function commitPath(root: string, version: number): string {
 /** From the path of a file below the table's folder to what a log holds. */
 export function encodePath(relative: string): string {
   // `=` needs no escape inside a path and partition folders are full of it.
-  return relative.split('/').map((part) => encodeURIComponent(part).replaceAll('%3D', '=')).join('/')
+  return relative
+    .split('/')
+    .map((part) => encodeURIComponent(part).replaceAll('%3D', '='))
+    .join('/')
 }
 
 /** From what a log holds to the object's path. Files elsewhere (shallow clones) are refused. */
 export function dataPath(root: string, logged: string): string {
   if (/^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')) {
-    throw unsupported('lake.foreign_file', `Table ${root} uses the file ${logged}, which lies outside its folder`, { hint: 'Shallow clones cannot be read here; make a deep clone of the table.' })
+    throw unsupported('lake.foreign_file', `Table ${root} uses the file ${logged}, which lies outside its folder`, {
+      hint: 'Shallow clones cannot be read here; make a deep clone of the table.',
+    })
   }
   let relative = logged
   try {

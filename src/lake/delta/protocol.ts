@@ -29,14 +29,19 @@ export function checkWritable(root: string, protocol: Protocol, metadata: Metada
   if (protocol.minWriterVersion === 7) for (const feature of protocol.writerFeatures ?? []) if (!WRITABLE.has(feature)) features.add(feature)
   refuse(root, 'written', features)
   if (removes && metadata.configuration['delta.appendOnly'] === 'true') {
-    throw denied('lake.append_only', `Table ${root} is append-only (delta.appendOnly is true): its rows cannot be replaced or removed`, { hint: 'Append instead, or create the table without delta.appendOnly.' })
+    throw denied('lake.append_only', `Table ${root} is append-only (delta.appendOnly is true): its rows cannot be replaced or removed`, {
+      hint: 'Append instead, or create the table without delta.appendOnly.',
+    })
   }
 }
 
 function refuse(root: string, what: 'read' | 'written', features: ReadonlySet<string>): void {
   if (features.size === 0) return
   throw unsupported('lake.feature_unsupported', `Table ${root} cannot be ${what} here: it uses ${[...features].join(', ')}`, {
-    hint: what === 'read' ? 'Read it with Spark, or have its owner drop the feature (ALTER TABLE ... DROP FEATURE).' : 'Write it with the engine that made it, or copy its rows into a new table.',
+    hint:
+      what === 'read'
+        ? 'Read it with Spark, or have its owner drop the feature (ALTER TABLE ... DROP FEATURE).'
+        : 'Write it with the engine that made it, or copy its rows into a new table.',
   })
 }
 

@@ -62,7 +62,11 @@ function compare(a: Comparable, b: Comparable): number | null {
 }
 
 /** Bounds of a file's columns by its statistics and partition values. */
-export function fileBounds(fields: readonly DeltaField[], partitionColumns: readonly string[], file: { readonly stats: string | null; readonly partitionValues: PartitionValues }): (column: string) => Bounds {
+export function fileBounds(
+  fields: readonly DeltaField[],
+  partitionColumns: readonly string[],
+  file: { readonly stats: string | null; readonly partitionValues: PartitionValues },
+): (column: string) => Bounds {
   const types = new Map(fields.map((field) => [field.name, field.type]))
   let stats: JsonObject | null | undefined
   return (column) => {
@@ -109,7 +113,13 @@ export function rangeTest(field: DeltaField, low: string | null, high: string | 
   const type = typeof field.type === 'string' ? field.type : ''
   const [min, max] = [constant(type, low), constant(type, high)]
   if (min === null || max === null) return ANY
-  const between: Test = { kind: 'and', of: [{ kind: 'compare', column: field.name, operator: '>=', value: min }, { kind: 'compare', column: field.name, operator: '<=', value: max }] }
+  const between: Test = {
+    kind: 'and',
+    of: [
+      { kind: 'compare', column: field.name, operator: '>=', value: min },
+      { kind: 'compare', column: field.name, operator: '<=', value: max },
+    ],
+  }
   return { kind: 'or', of: [...of, between] }
 }
 
@@ -168,7 +178,10 @@ function valueFrom(node: unknown, type: DeltaType): Comparable | null {
   if (!isObject(node) || typeof type !== 'string') return null
   if (node.class === 'CAST') {
     const target = isObject(node.cast_type) ? textOf(node.cast_type.id) : null
-    const fits = (type === 'date' && target === 'DATE') || (type === 'timestamp' && (target === 'TIMESTAMP WITH TIME ZONE' || target === 'TIMESTAMP' || target === 'DATE')) || (type === 'timestamp_ntz' && (target === 'TIMESTAMP' || target === 'DATE'))
+    const fits =
+      (type === 'date' && target === 'DATE') ||
+      (type === 'timestamp' && (target === 'TIMESTAMP WITH TIME ZONE' || target === 'TIMESTAMP' || target === 'DATE')) ||
+      (type === 'timestamp_ntz' && (target === 'TIMESTAMP' || target === 'DATE'))
     if (!fits || node.try_cast === true) return null
     const inner = literalFrom(node.child)
     if (typeof inner !== 'string') return null

@@ -52,7 +52,19 @@ export function stateFromCheckpoint(root: string, content: CheckpointContent, ti
   }
   for (const remove of content.removes) files.bury(remove, content.version)
   const transactions = new Map(content.transactions.map((txn) => [txn.appId, txn]))
-  return { version: content.version, timestamp, protocol: content.protocol, metadata: content.metadata, transactions, files, base: content.version, fileCount, bytes, knownRows, filesWithoutRows }
+  return {
+    version: content.version,
+    timestamp,
+    protocol: content.protocol,
+    metadata: content.metadata,
+    transactions,
+    files,
+    base: content.version,
+    fileCount,
+    bytes,
+    knownRows,
+    filesWithoutRows,
+  }
 }
 
 export interface DatedCommit {
@@ -71,9 +83,15 @@ export function applyCommits(root: string, state: TableState | null, commits: re
   for (const { commit } of commits) {
     protocol = commit.protocol ?? protocol
     metadata = commit.metadata ?? metadata
-    if (!protocol || !metadata) throw invalid('lake.log_damaged', `The log of ${root} starts at version ${commit.version} without a protocol and metadata`, { hint: 'Restore the first file of its _delta_log folder, or the latest checkpoint, from a backup.' })
+    if (!protocol || !metadata)
+      throw invalid('lake.log_damaged', `The log of ${root} starts at version ${commit.version} without a protocol and metadata`, {
+        hint: 'Restore the first file of its _delta_log folder, or the latest checkpoint, from a backup.',
+      })
     checkReadable(root, protocol, metadata)
-    if (commit.deletionVectors) throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses deletionVectors`, { hint: 'Read it with Spark, or have its owner drop the feature (ALTER TABLE ... DROP FEATURE).' })
+    if (commit.deletionVectors)
+      throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses deletionVectors`, {
+        hint: 'Read it with Spark, or have its owner drop the feature (ALTER TABLE ... DROP FEATURE).',
+      })
   }
   if (!protocol || !metadata) throw invalid('lake.log_damaged', `The log of ${root} has no commits`)
   const files = state?.files ?? new FileLog()

@@ -64,7 +64,10 @@ export function scanSql(state: TableState, files: LocalFiles, withFile: boolean 
     const key = state.files.partitions[row]
     const group = groups.get(key) ?? { first: row, paths: [], complete: true }
     group.paths.push(files.paths[i] ?? '')
-    group.complete &&= mentionsAll(parseStats(state.files.stats[row] ?? null), data.map((field) => field.name))
+    group.complete &&= mentionsAll(
+      parseStats(state.files.stats[row] ?? null),
+      data.map((field) => field.name),
+    )
     groups.set(key, group)
   })
   const selects = [...groups.values()].map(({ first, paths, complete }) => {
@@ -87,7 +90,9 @@ export function pruneFiles(state: TableState, test: Test): number[] {
   const live = state.files.at(state.version)
   if (test.kind === 'any') return live
   const { fields, partitionColumns } = state.metadata
-  return live.filter((row) => mayMatch(test, fileBounds(fields, partitionColumns, { stats: state.files.stats[row] ?? null, partitionValues: state.files.partitions[row] ?? {} })))
+  return live.filter((row) =>
+    mayMatch(test, fileBounds(fields, partitionColumns, { stats: state.files.stats[row] ?? null, partitionValues: state.files.partitions[row] ?? {} })),
+  )
 }
 
 /** What a SQL condition says for pruning. A condition that does not parse prunes nothing; running it gives the error. */

@@ -82,7 +82,9 @@ export function duckType(type: DeltaType): string {
     const decimal = /^decimal\((\d+),\s*(-?\d+)\)$/.exec(type)
     if (decimal) return `DECIMAL(${decimal[1]},${decimal[2]})`
     if (type === 'decimal') return 'DECIMAL(10,0)'
-    throw unsupported('lake.type_unsupported', `Columns of the Delta type ${type} cannot be read or written here`, { hint: `Types known: ${Object.keys(PRIMITIVES).join(', ')}, decimal(p,s), struct, array, map.` })
+    throw unsupported('lake.type_unsupported', `Columns of the Delta type ${type} cannot be read or written here`, {
+      hint: `Types known: ${Object.keys(PRIMITIVES).join(', ')}, decimal(p,s), struct, array, map.`,
+    })
   }
   switch (type.type) {
     case 'struct':
@@ -125,14 +127,21 @@ const FROM_DUCK: ReadonlyMap<DuckDBTypeId, string> = new Map([
 
 function deltaType(column: string, type: DuckDBType): DeltaType {
   if (type instanceof DuckDBDecimalType) return `decimal(${type.width},${type.scale})`
-  if (type instanceof DuckDBListType || type instanceof DuckDBArrayType) return { type: 'array', elementType: deltaType(column, type.valueType), containsNull: true }
-  if (type instanceof DuckDBMapType) return { type: 'map', keyType: deltaType(column, type.keyType), valueType: deltaType(column, type.valueType), valueContainsNull: true }
+  if (type instanceof DuckDBListType || type instanceof DuckDBArrayType)
+    return { type: 'array', elementType: deltaType(column, type.valueType), containsNull: true }
+  if (type instanceof DuckDBMapType)
+    return { type: 'map', keyType: deltaType(column, type.keyType), valueType: deltaType(column, type.valueType), valueContainsNull: true }
   if (type instanceof DuckDBStructType) {
-    return { type: 'struct', fields: type.entryNames.map((name, i) => ({ name, type: deltaType(column, type.entryTypes[i] ?? type), nullable: true, metadata: {} })) }
+    return {
+      type: 'struct',
+      fields: type.entryNames.map((name, i) => ({ name, type: deltaType(column, type.entryTypes[i] ?? type), nullable: true, metadata: {} })),
+    }
   }
   const known = FROM_DUCK.get(type.typeId)
   if (known) return known
-  throw invalid('lake.type_unsupported', `Column ${column} has the type ${type.toString()}, which a Delta table cannot hold`, { hint: `Cast it in the query: ${identifier(column)}::varchar` })
+  throw invalid('lake.type_unsupported', `Column ${column} has the type ${type.toString()}, which a Delta table cannot hold`, {
+    hint: `Cast it in the query: ${identifier(column)}::varchar`,
+  })
 }
 
 /** The columns that a relation yields, all nullable. */
@@ -149,7 +158,9 @@ export async function inputFields(relation: Relation, fields: readonly DeltaFiel
   const wanted = new Map(fields.map((field) => [field.name.toLowerCase(), field.type]))
   const suspects = input.filter((field) => field.type === 'integer' && !castIsSafe('integer', wanted.get(field.name.toLowerCase()) ?? 'integer'))
   if (suspects.length === 0) return input
-  const reader = await relation.connection.runAndReadAll(`select ${suspects.map((field) => `typeof(${identifier(field.name)})`).join(', ')} from (select 1) left join (${relation.sql}\n) on true limit 1`)
+  const reader = await relation.connection.runAndReadAll(
+    `select ${suspects.map((field) => `typeof(${identifier(field.name)})`).join(', ')} from (select 1) left join (${relation.sql}\n) on true limit 1`,
+  )
   const types = reader.getRows()[0] ?? []
   const bare = new Set(suspects.filter((_, i) => types[i] === '"NULL"'))
   return input.map((field) => (bare.has(field) ? { ...field, type: 'void' } : field))
@@ -173,18 +184,28 @@ export interface InputColumn {
  */
 export function matchColumns(root: string, fields: readonly DeltaField[], input: readonly DeltaField[]): InputColumn[] {
   const byName = new Map(input.map((field) => [field.name.toLowerCase(), field]))
-  if (byName.size !== input.length) throw invalid('lake.duplicate_column', `The input for ${root} names a column twice: ${input.map((field) => field.name).join(', ')}`, { hint: 'Give every column its own name with AS; upper and lower case count as the same.' })
+  if (byName.size !== input.length)
+    throw invalid('lake.duplicate_column', `The input for ${root} names a column twice: ${input.map((field) => field.name).join(', ')}`, {
+      hint: 'Give every column its own name with AS; upper and lower case count as the same.',
+    })
   const known = new Set(fields.map((field) => field.name.toLowerCase()))
   for (const field of input) {
     if (known.has(field.name.toLowerCase())) continue
-    const near = closest(field.name, fields.map((other) => other.name))
-    throw invalid('lake.unknown_column', `Table ${root} has no column ${field.name}`, { hint: `${near.length > 0 ? `Did you mean ${near.join(' or ')}? ` : ''}Its columns are ${fields.map((other) => other.name).join(', ')}. To change them, overwrite with schema: true.` })
+    const near = closest(
+      field.name,
+      fields.map((other) => other.name),
+    )
+    throw invalid('lake.unknown_column', `Table ${root} has no column ${field.name}`, {
+      hint: `${near.length > 0 ? `Did you mean ${near.join(' or ')}? ` : ''}Its columns are ${fields.map((other) => other.name).join(', ')}. To change them, overwrite with schema: true.`,
+    })
   }
   return fields.map((field) => {
     const found = byName.get(field.name.toLowerCase())
     if (!found) return { field, sql: null }
     if (!castIsSafe(found.type, field.type)) {
-      throw invalid('lake.type_mismatch', `Column ${field.name} of ${root} is ${typeName(field.type)}, the input has ${typeName(found.type)}`, { hint: `Cast it in the query: ${identifier(found.name)}::${duckType(field.type)}` })
+      throw invalid('lake.type_mismatch', `Column ${field.name} of ${root} is ${typeName(field.type)}, the input has ${typeName(found.type)}`, {
+        hint: `Cast it in the query: ${identifier(found.name)}::${duckType(field.type)}`,
+      })
     }
     return { field, sql: `cast(${identifier(found.name)} as ${duckType(field.type)})` }
   })
@@ -236,7 +257,8 @@ export function checkFields(root: string, fields: readonly DeltaField[], partiti
   for (const name of partitionBy) {
     const field = fields.find((other) => other.name === name)
     if (!field) fail(`the partition column ${name} is not a column`, `Columns: ${fields.map((other) => other.name).join(', ')}.`)
-    else if (typeof field.type !== 'string' || field.type === 'binary') fail(`the column ${name} of type ${typeName(field.type)} cannot be a partition column`, 'Partition by text, numbers, booleans, dates or timestamps.')
+    else if (typeof field.type !== 'string' || field.type === 'binary')
+      fail(`the column ${name} of type ${typeName(field.type)} cannot be a partition column`, 'Partition by text, numbers, booleans, dates or timestamps.')
   }
   if (new Set(partitionBy).size !== partitionBy.length) fail('a partition column is named twice', 'Name each once.')
   if (partitionBy.length >= fields.length) fail('every column is a partition column', 'Leave at least one column for the data files.')

@@ -141,7 +141,7 @@ export interface Bounds {
   readonly maybeNaN: boolean
 }
 
-export const NOTHING_KNOWN: Bounds = { min: null, max: null, nullCount: null, rows: null, maybeNaN: true }
+const NOTHING_KNOWN: Bounds = { min: null, max: null, nullCount: null, rows: null, maybeNaN: true }
 
 export function parseStats(stats: string | null): JsonObject | null {
   if (stats === null) return null

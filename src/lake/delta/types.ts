@@ -120,7 +120,10 @@ export interface DeltaTable {
    * Replaces all rows, or with `where` only the rows that match it; every new row must match it then (Delta's replaceWhere).
    * `schema: true` takes the input's schema too; `as` gives the table this shape in the same commit, its settings added to those it has.
    */
-  overwrite(input: Relation, options?: CommitOptions & { readonly where?: Predicate; readonly schema?: boolean; readonly as?: CreateOptions }): Promise<CommitResult>
+  overwrite(
+    input: Relation,
+    options?: CommitOptions & { readonly where?: Predicate; readonly schema?: boolean; readonly as?: CreateOptions },
+  ): Promise<CommitResult>
   /** Makes the table take these columns: unknown ones are added (nullable, as old rows have no value), nullable ones take nulls from now on. Types stay. */
   evolve(fields: readonly DeltaField[], commit?: CommitOptions): Promise<CommitResult>
   /** Packs neighbouring small files of a partition into larger ones. Rows, their order and what followers of the table see stay the same. */

@@ -31,10 +31,21 @@ const FILE_BYTES = 128 * 1024 * 1024
 const CALENDAR = "kv_metadata {'org.apache.spark.version': '3.0.0'}"
 
 /** `sql` yields the table's columns, of the table's types. With `only`, all its rows are known to be of that partition, and they keep their order. */
-export async function writeRows(place: Place, root: string, metadata: Metadata, connection: DuckDBConnection, sql: string, signal?: AbortSignal, only?: PartitionValues): Promise<Written> {
+export async function writeRows(
+  place: Place,
+  root: string,
+  metadata: Metadata,
+  connection: DuckDBConnection,
+  sql: string,
+  signal?: AbortSignal,
+  only?: PartitionValues,
+): Promise<Written> {
   const partitioned = only ? [] : metadata.partitionColumns
   const data = metadata.fields.filter((field) => !metadata.partitionColumns.includes(field.name))
-  const columns = [...data.map((field) => `${valueSql(root, field)} as ${identifier(field.name)}`), ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`)]
+  const columns = [
+    ...data.map((field) => `${valueSql(root, field)} as ${identifier(field.name)}`),
+    ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`),
+  ]
   const staged: StagedObject[] = []
   const published: string[] = []
   const discard = async (): Promise<void> => {
@@ -46,7 +57,10 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
   try {
     await mkdir(folder, { recursive: true })
     const input = `select ${columns.join(', ')} from (${sql}\n)`
-    const files = partitioned.length > 0 ? await copy(connection, input, folder, [`partition_by (${partitioned.map(identifier).join(', ')})`, 'overwrite_or_ignore'], signal) : await copyInOrder(connection, input, folder, signal)
+    const files =
+      partitioned.length > 0
+        ? await copy(connection, input, folder, [`partition_by (${partitioned.map(identifier).join(', ')})`, 'overwrite_or_ignore'], signal)
+        : await copyInOrder(connection, input, folder, signal)
     const adds: AddFile[] = []
     let rows = 0
     for (const one of files) {
@@ -61,7 +75,15 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
       const size = await object.publish()
       published.push(dataPath(root, path))
       rows += written.rows
-      adds.push({ path, partitionValues: written.partitionValues, size, modificationTime: Date.now(), dataChange: true, stats: fileStats(written.rows, data, written.leaves, indexedColumns(metadata)), tags: null })
+      adds.push({
+        path,
+        partitionValues: written.partitionValues,
+        size,
+        modificationTime: Date.now(),
+        dataChange: true,
+        stats: fileStats(written.rows, data, written.leaves, indexedColumns(metadata)),
+        tags: null,
+      })
       signal?.throwIfAborted()
     }
     return { adds, rows, discard }
@@ -75,8 +97,18 @@ export async function writeRows(place: Place, root: string, metadata: Metadata, 
   }
 }
 
-async function copy(connection: DuckDBConnection, sql: string, to: string, options: readonly string[], signal: AbortSignal | undefined): Promise<WrittenFile[]> {
-  const reader = await query(connection, `copy (${sql}) to ${literal(to)} (${['format parquet, compression snappy, return_stats', CALENDAR, ...options].join(', ')})`, signal)
+async function copy(
+  connection: DuckDBConnection,
+  sql: string,
+  to: string,
+  options: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<WrittenFile[]> {
+  const reader = await query(
+    connection,
+    `copy (${sql}) to ${literal(to)} (${['format parquet, compression snappy, return_stats', CALENDAR, ...options].join(', ')})`,
+    signal,
+  )
   return reader.getRowObjectsJson().map(writtenFile)
 }
 
@@ -156,8 +188,15 @@ function checkNulls(root: string, metadata: Metadata, written: WrittenFile): voi
   for (const field of metadata.fields) {
     if (field.nullable) continue
     const leaf = written.leaves.get(identifier(field.name))
-    const nulls = metadata.partitionColumns.includes(field.name) ? (written.partitionValues[field.name] === null ? written.rows : 0) : Number(leaf?.null_count ?? 0)
-    if (nulls > 0) throw invalid('lake.null_value', `Column ${field.name} of ${root} takes no nulls, the input has ${nulls} in it`, { hint: `Filter them out (where ${identifier(field.name)} is not null) or give them a value with coalesce.` })
+    const nulls = metadata.partitionColumns.includes(field.name)
+      ? written.partitionValues[field.name] === null
+        ? written.rows
+        : 0
+      : Number(leaf?.null_count ?? 0)
+    if (nulls > 0)
+      throw invalid('lake.null_value', `Column ${field.name} of ${root} takes no nulls, the input has ${nulls} in it`, {
+        hint: `Filter them out (where ${identifier(field.name)} is not null) or give them a value with coalesce.`,
+      })
   }
 }
 
@@ -174,9 +213,15 @@ async function move(from: string, to: string): Promise<void> {
 export function writeError(root: string, error: unknown): unknown {
   const text = error instanceof Error ? error.message : String(error)
   const known: LagoaError | null = /No space left|disk full|max_temp_directory_size/i.test(text)
-    ? unavailable('storage.disk_full', `Rows for ${root} could not be written, the disk is full`, { hint: 'Free some space, then write again; nothing was committed.', cause: error })
+    ? unavailable('storage.disk_full', `Rows for ${root} could not be written, the disk is full`, {
+        hint: 'Free some space, then write again; nothing was committed.',
+        cause: error,
+      })
     : /^(Conversion|Invalid Input|Out of Range|Binder|Catalog|Parser) Error/.test(text)
-      ? invalid('lake.input_failed', `The rows to write to ${root} could not be computed: ${text}`, { hint: 'Correct the query or the value it names, then write again; nothing was committed.', cause: error })
+      ? invalid('lake.input_failed', `The rows to write to ${root} could not be computed: ${text}`, {
+          hint: 'Correct the query or the value it names, then write again; nothing was committed.',
+          cause: error,
+        })
       : null
   return known ?? error
 }

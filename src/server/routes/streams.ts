@@ -1,7 +1,18 @@
 import { z } from 'zod'
 import { closest, invalid, missing, overLimit, parseDuration, type Field } from '../../base/index.ts'
 import type { Platform } from '../../platform/index.ts'
-import { commitGroup, deadLetterTopic, groupOffset, listGroups, parseBody, planLive, produce, recordsOf, type DeadLetter, type StreamRuntime } from '../../streams/index.ts'
+import {
+  commitGroup,
+  deadLetterTopic,
+  groupOffset,
+  listGroups,
+  parseBody,
+  planLive,
+  produce,
+  recordsOf,
+  type DeadLetter,
+  type StreamRuntime,
+} from '../../streams/index.ts'
 import { check, jsonRoute, limitParam, type Route } from '../route.ts'
 import { readSeries } from '../series.ts'
 import { GroupList, LatestList, ProduceAnswer, RecordList, SeriesShape, StreamList, StreamShape, type FieldShape, type RecordShape } from '../wire.ts'

@@ -71,7 +71,10 @@ class TableKeys implements PostgresKeys {
     return keys.map((key) => found.get(key) ?? null)
   }
 
-  async scan(prefix: string, options: { readonly limit: number; readonly cursor?: string }): Promise<{ readonly entries: KeyEntry[]; readonly cursor?: string }> {
+  async scan(
+    prefix: string,
+    options: { readonly limit: number; readonly cursor?: string },
+  ): Promise<{ readonly entries: KeyEntry[]; readonly cursor?: string }> {
     this.#refuseWhenClosed()
     const rows = await this.#records.query<KeyEntry>(SCAN, [prefix, options.cursor ?? null, prefixEnd(prefix), options.limit + 1], { name: 'keys_scan' })
     const entries = rows.slice(0, options.limit)

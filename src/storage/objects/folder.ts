@@ -214,7 +214,7 @@ class FolderObjects implements Objects {
       names.push(path)
     }
     names.sort(compareUtf8)
-    for (let i = 0; i < names.length; ) {
+    for (let i = 0; i < names.length;) {
       this.#refuseWhenClosed()
       const path = names[i] ?? ''
       if (path.endsWith('/')) {
@@ -306,7 +306,10 @@ async function naming<T>(file: string, work: () => Promise<T>): Promise<T> {
     if (thrown instanceof LagoaError) throw thrown
     const code = errno(thrown)
     if (code === 'ENOTDIR' || code === 'EEXIST') {
-      throw conflict('storage.path_taken', `${file} cannot be written: a part of its path is an object`, { hint: 'Choose another name, or delete that object first.', cause: thrown })
+      throw conflict('storage.path_taken', `${file} cannot be written: a part of its path is an object`, {
+        hint: 'Choose another name, or delete that object first.',
+        cause: thrown,
+      })
     }
     if (code === 'ENOENT') throw missing('storage.no_file', `There is no such file or folder: ${file}`, { cause: thrown })
     const fault = toLagoaError(thrown)

@@ -26,7 +26,8 @@ function checkSegments(path: string, segments: readonly string[], isPrefix: bool
   if (path.startsWith('/')) throw badPath(path, 'it starts with /', 'Leave the first / out: a path starts with its bucket')
   for (const segment of segments) {
     if (segment === '') throw badPath(path, 'it has an empty part', 'Leave out the doubled or trailing /')
-    if (segment === '..' || (segment === '.' && !isPrefix)) throw badPath(path, `it has the part "${segment}"`, 'Give the path from its bucket on, without . and ..')
+    if (segment === '..' || (segment === '.' && !isPrefix))
+      throw badPath(path, `it has the part "${segment}"`, 'Give the path from its bucket on, without . and ..')
     if (segment.startsWith(RESERVED_PREFIX) && !isPrefix) throw badPath(path, `names that start with ${RESERVED_PREFIX} are reserved`, 'Choose another name')
     if (Buffer.byteLength(segment) > LONGEST_SEGMENT) throw badPath(path, `a part is longer than ${LONGEST_SEGMENT} bytes`, 'Use a shorter name')
   }

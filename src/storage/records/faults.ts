@@ -22,7 +22,8 @@ export function recordsFault(thrown: unknown): LagoaError {
   if (thrown instanceof LagoaError) return thrown
   const cause = thrown instanceof Error ? thrown : new Error(String(thrown))
   const state = sqlState(cause)
-  if (state === undefined) return isConnectionLoss(cause) ? databaseAway(cause) : bug('storage.driver', `The database driver failed: ${cause.message}`, { cause })
+  if (state === undefined)
+    return isConnectionLoss(cause) ? databaseAway(cause) : bug('storage.driver', `The database driver failed: ${cause.message}`, { cause })
   const exact = EXACT[state]
   if (exact) return exact(cause)
   const byClass = CLASSES[state.slice(0, 2)]
@@ -37,16 +38,35 @@ function databaseAway(cause: Error): LagoaError {
   })
 }
 
-const SOCKET_ERRORS: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOENT', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND', 'EAI_AGAIN', 'ENOTSOCK', 'ERR_STREAM_DESTROYED', 'ERR_STREAM_WRITE_AFTER_END'])
+const SOCKET_ERRORS: ReadonlySet<string> = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOENT',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'ENOTSOCK',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+])
 
 function isConnectionLoss(cause: Error): boolean {
-  return SOCKET_ERRORS.has(errno(cause) ?? '') || /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout expired)/.test(cause.message)
+  return (
+    SOCKET_ERRORS.has(errno(cause) ?? '') ||
+    /^(Connection terminated|Client has encountered a connection error|Client was closed|timeout expired)/.test(cause.message)
+  )
 }
 
 type Translation = (cause: Error) => LagoaError
 
 const full: Translation = (cause) =>
-  unavailable('storage.disk_full', `The database has no space left: ${cause.message}`, { hint: 'Free some space on its disk; nothing acknowledged was lost.', cause })
+  unavailable('storage.disk_full', `The database has no space left: ${cause.message}`, {
+    hint: 'Free some space on its disk; nothing acknowledged was lost.',
+    cause,
+  })
 
 const EXACT: Readonly<Record<string, Translation>> = {
   '23505': (cause) => conflict('storage.duplicate', `There is a row with the same key already (${constraintOf(cause) ?? 'unique constraint'})`, { cause }),
@@ -58,18 +78,22 @@ const EXACT: Readonly<Record<string, Translation>> = {
       : unsupported('storage.not_supported', `The database cannot do this: ${cause.message}`, { cause }),
   '55P03': (cause) => conflict('storage.locked', 'The rows are locked by another transaction', { hint: 'Try again.', cause }),
   '53100': full,
-  '25006': (cause) => unavailable('storage.read_only', `The database accepts no writes: ${cause.message}`, { hint: 'Connect to the primary server, not to a standby.', cause }),
+  '25006': (cause) =>
+    unavailable('storage.read_only', `The database accepts no writes: ${cause.message}`, { hint: 'Connect to the primary server, not to a standby.', cause }),
   '57014': (cause) => unavailable('storage.cancelled', `The statement was cancelled: ${cause.message}`, { cause }),
   '3D000': (cause) => missing('storage.no_database', `The server has no such database: ${cause.message}`, { hint: 'Create it with: createdb NAME', cause }),
-  '42501': (cause) => denied('storage.denied', `The database user may not do this: ${cause.message}`, { hint: 'Grant the right to the user in LAGOA_DATABASE__URL.', cause }),
-  '58030': (cause) => (/no space left/i.test(cause.message) ? full(cause) : unavailable('storage.io', `The database could not use its disk: ${cause.message}`, { cause })),
+  '42501': (cause) =>
+    denied('storage.denied', `The database user may not do this: ${cause.message}`, { hint: 'Grant the right to the user in LAGOA_DATABASE__URL.', cause }),
+  '58030': (cause) =>
+    /no space left/i.test(cause.message) ? full(cause) : unavailable('storage.io', `The database could not use its disk: ${cause.message}`, { cause }),
 }
 
 const CLASSES: Readonly<Record<string, Translation>> = {
   '08': databaseAway,
   '22': (cause) => invalid('storage.bad_value', `The database refused a value: ${cause.message}`, { cause }),
   '23': (cause) => invalid('storage.constraint', `A row breaks the constraint ${constraintOf(cause) ?? '(unnamed)'}: ${cause.message}`, { cause }),
-  '28': (cause) => denied('storage.login_refused', `The database refused the login: ${cause.message}`, { hint: 'Check user and password in LAGOA_DATABASE__URL.', cause }),
+  '28': (cause) =>
+    denied('storage.login_refused', `The database refused the login: ${cause.message}`, { hint: 'Check user and password in LAGOA_DATABASE__URL.', cause }),
   '53': (cause) => unavailable('storage.database_busy', `The database is out of resources: ${cause.message}`, { cause }),
   '57': databaseAway,
 }

@@ -50,7 +50,11 @@ function refuseDowngrade(done: ReadonlySet<string>, migrations: readonly Migrati
   const known = new Set(migrations.map((migration) => migration.name))
   const newer = [...done].filter((name) => !known.has(name)).sort()
   if (newer.length === 0) return
-  throw conflict('storage.newer_database', `The database was changed by a newer version of Lagoa (${newer.slice(0, 3).join(', ')}${newer.length > 3 ? ', ...' : ''})`, {
-    hint: 'Start the newer version again, or restore a backup made by this one: lagoa restore',
-  })
+  throw conflict(
+    'storage.newer_database',
+    `The database was changed by a newer version of Lagoa (${newer.slice(0, 3).join(', ')}${newer.length > 3 ? ', ...' : ''})`,
+    {
+      hint: 'Start the newer version again, or restore a backup made by this one: lagoa restore',
+    },
+  )
 }

@@ -7,7 +7,9 @@ import type { Queryable, Records, RecordsSession, SqlValue } from './port.ts'
 import { binaryClient, Statement, type StatementResult } from './wire.ts'
 
 /** `postgresql://user:password@host:port/database?sslmode=require`, or the parts; a host that starts with `/` is a socket folder. */
-export type PostgresConnection = string | { readonly host: string; readonly port: number; readonly user: string; readonly database: string; readonly password?: string }
+export type PostgresConnection =
+  | string
+  | { readonly host: string; readonly port: number; readonly user: string; readonly database: string; readonly password?: string }
 
 export interface RecordsOptions {
   readonly connection: PostgresConnection
@@ -58,7 +60,9 @@ async function checkServer(records: Records, log: Log): Promise<void> {
     `select current_setting('server_version_num') as version, current_setting('fsync') as fsync, current_setting('synchronous_commit') as commit`,
   )
   if (!server || Number(server.version) < OLDEST_SERVER) {
-    throw unsupported('storage.old_server', `The database server is PostgreSQL ${Math.floor(Number(server?.version ?? 0) / 10_000)}; Lagoa needs 15 or newer`, { hint: 'Set LAGOA_DATABASE__URL to a newer server.' })
+    throw unsupported('storage.old_server', `The database server is PostgreSQL ${Math.floor(Number(server?.version ?? 0) / 10_000)}; Lagoa needs 15 or newer`, {
+      hint: 'Set LAGOA_DATABASE__URL to a newer server.',
+    })
   }
   if (server.fsync === 'off' || server.commit === 'off') log.warn('records.not_durable', { fsync: server.fsync, synchronousCommit: server.commit })
 }
@@ -151,7 +155,10 @@ class PostgresRecords implements Records {
 
 function poolFault(error: unknown): Error {
   if (error instanceof Error && error.message.startsWith('timeout exceeded when trying to connect')) {
-    return unavailable('storage.database_busy', `No connection to the database became free within ${CONNECT_TIMEOUT_MS / 1000} s`, { hint: 'Raise database.max, or look for long transactions: lagoa doctor', cause: error })
+    return unavailable('storage.database_busy', `No connection to the database became free within ${CONNECT_TIMEOUT_MS / 1000} s`, {
+      hint: 'Raise database.max, or look for long transactions: lagoa doctor',
+      cause: error,
+    })
   }
   return recordsFault(error)
 }

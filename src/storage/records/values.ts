@@ -14,7 +14,9 @@ export function decoderFor(typeOid: number, column: string): Decoder {
   if (known) return known
   // Types of the user's own have high numbers; those that occur as columns are enums, which are text in binary too.
   if (typeOid >= FIRST_USER_OID) return text
-  throw unsupported('storage.unknown_type', `The column "${column}" has a type that Lagoa does not read (oid ${typeOid})`, { hint: `Cast it in the statement: ${column}::text` })
+  throw unsupported('storage.unknown_type', `The column "${column}" has a type that Lagoa does not read (oid ${typeOid})`, {
+    hint: `Cast it in the statement: ${column}::text`,
+  })
 }
 
 /** A parameter in the form that pg sends: text, or a Buffer for binary. */
@@ -104,7 +106,9 @@ const bytea: Decoder = (bytes, start, end) => {
 const int8: Decoder = (bytes, start) => {
   const value = bytes.readInt32BE(start) * 0x1_0000_0000 + bytes.readUInt32BE(start + 4)
   if (!Number.isSafeInteger(value)) {
-    throw overLimit('storage.number_too_large', 'The database answered a whole number beyond 2^53, which JavaScript cannot hold exactly', { hint: 'Cast the column to text in the statement.' })
+    throw overLimit('storage.number_too_large', 'The database answered a whole number beyond 2^53, which JavaScript cannot hold exactly', {
+      hint: 'Cast the column to text in the statement.',
+    })
   }
   return value
 }
@@ -196,5 +200,7 @@ const DECODERS: ReadonlyMap<number, Decoder> = new Map<number, Decoder>([
   [3802, (bytes, start, end) => json(bytes, start + 1, end)], // jsonb: a version byte comes first
   [5069, int8], // xid8
   // Arrays of the above.
-  ...[1000, 1001, 1002, 1003, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1183, 1185, 1231, 199, 2951, 3807].map((arrayOid): [number, Decoder] => [arrayOid, array]),
+  ...[1000, 1001, 1002, 1003, 1005, 1007, 1009, 1014, 1015, 1016, 1021, 1022, 1028, 1115, 1182, 1183, 1185, 1231, 199, 2951, 3807].map(
+    (arrayOid): [number, Decoder] => [arrayOid, array],
+  ),
 ])

@@ -11,7 +11,10 @@ const lake = await openLake()
 type File = ReadonlyMap<number, number>
 type Files = ReadonlyMap<string, File>
 
-type Write = { readonly kind: 'append'; readonly keys: readonly number[] } | { readonly kind: 'bump' | 'drop'; readonly from: number; readonly to: number } | { readonly kind: 'upsert'; readonly keys: readonly number[] }
+type Write =
+  | { readonly kind: 'append'; readonly keys: readonly number[] }
+  | { readonly kind: 'bump' | 'drop'; readonly from: number; readonly to: number }
+  | { readonly kind: 'upsert'; readonly keys: readonly number[] }
 
 const keys = fc.uniqueArray(fc.nat(7), { maxLength: 4 })
 const range = fc.tuple(fc.nat(7), fc.nat(7)).map(([a, b]) => ({ from: Math.min(a, b), to: Math.max(a, b) }))
@@ -36,7 +39,8 @@ function plan(files: Files, what: Write): Planned {
   const removes = new Set<string>()
   const readPaths = new Set<string>()
   const add = (file: File): void => void (file.size > 0 && adds.set(`f${++named}`, file))
-  const wants = (key: number): boolean => (what.kind === 'append' ? false : what.kind === 'upsert' ? what.keys.includes(key) : key >= what.from && key <= what.to)
+  const wants = (key: number): boolean =>
+    what.kind === 'append' ? false : what.kind === 'upsert' ? what.keys.includes(key) : key >= what.from && key <= what.to
   const reads = (file: File): boolean => [...file.keys()].some(wants)
   for (const [path, file] of files) {
     if (!reads(file)) continue
@@ -72,7 +76,15 @@ function commitOf({ adds, removes }: Planned): Commit {
     version: 1,
     protocol: null,
     metadata: null,
-    adds: [...adds].map(([path, file]) => ({ path, partitionValues: {}, size: 1, modificationTime: 1, dataChange: true, stats: JSON.stringify([...file]), tags: null })),
+    adds: [...adds].map(([path, file]) => ({
+      path,
+      partitionValues: {},
+      size: 1,
+      modificationTime: 1,
+      dataChange: true,
+      stats: JSON.stringify([...file]),
+      tags: null,
+    })),
     removes: [...removes].map((path) => ({ path, deletionTimestamp: 1, dataChange: true, partitionValues: null, size: null })),
     transactions: [],
     info: null,
@@ -115,7 +127,11 @@ describe('conflicts', () => {
     expect(findConflict({ ...NOTHING, appIds: new Set(['b']) }, txn)).toBeNull()
   })
   test('files that only rearrange rows conflict with who read the originals, not with who would have read them', () => {
-    const moved: Commit = { ...EMPTY, adds: [{ path: 'new', partitionValues: {}, size: 1, modificationTime: 1, dataChange: false, stats: null, tags: null }], removes: [{ path: 'old', deletionTimestamp: 1, dataChange: false, partitionValues: null, size: null }] }
+    const moved: Commit = {
+      ...EMPTY,
+      adds: [{ path: 'new', partitionValues: {}, size: 1, modificationTime: 1, dataChange: false, stats: null, tags: null }],
+      removes: [{ path: 'old', deletionTimestamp: 1, dataChange: false, partitionValues: null, size: null }],
+    }
     expect(findConflict({ ...NOTHING, reads: () => true }, moved)).toBeNull()
     expect(findConflict({ ...NOTHING, readPaths: new Set(['old']) }, moved)).toMatchObject({ kind: 'removed' })
   })
@@ -131,7 +147,9 @@ describe('racing writes', () => {
     const sql = `select 5 as id, 'slow' as v where (select count(*) from range(60000000) r(i) where i % 7 = 3) > 0`
     try {
       const input = { connection, sql }
-      const late = (slow === 'append' ? table.append(input) : slow === 'merge' ? table.merge(input, { keys: ['id'] }) : table.overwrite(input, { where: 'id = 5' })).catch((error: unknown) => error)
+      const late = (
+        slow === 'append' ? table.append(input) : slow === 'merge' ? table.merge(input, { keys: ['id'] }) : table.overwrite(input, { where: 'id = 5' })
+      ).catch((error: unknown) => error)
       await new Promise((resolve) => setTimeout(resolve, 15))
       const early = await lake.table(root).append(lake.select(quick))
       return [early, await late]
@@ -149,11 +167,17 @@ describe('racing writes', () => {
     expect(late).toMatchObject({ code: 'lake.commit_conflict', kind: 'conflict' })
     const files = await lake.paths('race/merge/part')
     expect(files).toHaveLength(2)
-    expect(await lake.content(lake.table('race/merge'))).toEqual([['5', 'a'], ['5', 'q']])
+    expect(await lake.content(lake.table('race/merge'))).toEqual([
+      ['5', 'a'],
+      ['5', 'q'],
+    ])
   })
   test('a merge goes behind rows with keys outside its own range', async () => {
     const [, late] = await race('race/merge2', "select 5 as id, 'a' as v", 'merge', "select 6 as id, 'q' as v")
     expect(late).toMatchObject({ version: 3 })
-    expect(await lake.content(lake.table('race/merge2'))).toEqual([['5', 'slow'], ['6', 'q']])
+    expect(await lake.content(lake.table('race/merge2'))).toEqual([
+      ['5', 'slow'],
+      ['6', 'q'],
+    ])
   })
 })

@@ -28,7 +28,10 @@ describe('a damaged log', () => {
       const root = await tableWith(4)
       const bytes = await lake.objects.get(commitFile(root, 2))
       await lake.objects.put(commitFile(root, 2), damage(bytes ?? new Uint8Array()))
-      await expect(lake.table(root).snapshot()).rejects.toMatchObject({ code: 'lake.log_damaged', message: expect.stringContaining(commitFile(root, 2)) as string })
+      await expect(lake.table(root).snapshot()).rejects.toMatchObject({
+        code: 'lake.log_damaged',
+        message: expect.stringContaining(commitFile(root, 2)) as string,
+      })
       await expect(lake.table(root).snapshot({ version: 2 })).rejects.toMatchObject({ code: 'lake.log_damaged' })
       const table = lake.table(root)
       expect(await lake.content(table, 'sum(id)', (await table.snapshot({ version: 1 }))!)).toEqual([['1']])
@@ -37,7 +40,11 @@ describe('a damaged log', () => {
   test('a gap names the missing file', async () => {
     const root = await tableWith(5)
     await lake.objects.delete(commitFile(root, 2))
-    await expect(lake.table(root).snapshot()).rejects.toMatchObject({ code: 'lake.log_gap', kind: 'missing', message: expect.stringContaining(commitFile(root, 2)) as string })
+    await expect(lake.table(root).snapshot()).rejects.toMatchObject({
+      code: 'lake.log_gap',
+      kind: 'missing',
+      message: expect.stringContaining(commitFile(root, 2)) as string,
+    })
     await lake.objects.delete(commitFile(root, 0))
     await expect(lake.table(root).snapshot()).rejects.toMatchObject({ code: 'lake.log_gap', message: expect.stringContaining(commitFile(root, 0)) as string })
   })
@@ -86,8 +93,12 @@ describe('a damaged log', () => {
     const root = await tableWith(13)
     const source = `${lake.folder}/${checkpointFile(root, 10)}`
     const part = (n: number): string => `${lake.folder}/${root}/_delta_log/${'10'.padStart(20, '0')}.checkpoint.000000000${n}.0000000002.parquet`
-    await lake.connection.run(`copy (select * from '${source}' where add is null or add.path < (select median(add.path) from '${source}')) to '${part(1)}' (format parquet)`)
-    await lake.connection.run(`copy (select * from '${source}' where add is not null and add.path >= (select median(add.path) from '${source}')) to '${part(2)}' (format parquet)`)
+    await lake.connection.run(
+      `copy (select * from '${source}' where add is null or add.path < (select median(add.path) from '${source}')) to '${part(1)}' (format parquet)`,
+    )
+    await lake.connection.run(
+      `copy (select * from '${source}' where add is not null and add.path >= (select median(add.path) from '${source}')) to '${part(2)}' (format parquet)`,
+    )
     await lake.objects.delete(checkpointFile(root, 10))
     for (let version = 0; version <= 10; version++) await lake.objects.delete(commitFile(root, version))
     expect(await sum(root)).toBe('78')
@@ -97,11 +108,18 @@ describe('a damaged log', () => {
     const [first = ''] = await lake.paths(`${root}/part`)
     await lake.objects.delete(first)
     const table = lake.table(root)
-    await expect(table.scan((await table.snapshot())!)).rejects.toMatchObject({ code: 'lake.data_file_missing', kind: 'missing', message: expect.stringContaining(first) as string })
+    await expect(table.scan((await table.snapshot())!)).rejects.toMatchObject({
+      code: 'lake.data_file_missing',
+      kind: 'missing',
+      message: expect.stringContaining(first) as string,
+    })
   })
   test('a file outside the folder is refused', async () => {
     const root = await tableWith(2)
-    await lake.objects.putIfAbsent(commitFile(root, 2), lines({ add: { path: 'file:/tmp/x.parquet', partitionValues: {}, size: 1, modificationTime: 1, dataChange: true } }))
+    await lake.objects.putIfAbsent(
+      commitFile(root, 2),
+      lines({ add: { path: 'file:/tmp/x.parquet', partitionValues: {}, size: 1, modificationTime: 1, dataChange: true } }),
+    )
     const table = lake.table(root)
     await expect(table.scan((await table.snapshot())!)).rejects.toMatchObject({ code: 'lake.foreign_file', kind: 'unsupported' })
   })

@@ -83,15 +83,17 @@ describe('optimizing', () => {
     await table.append(lake.select('select i as id, gen_random_uuid()::varchar as noise from range(6000000) r(i)'))
     const snapshot = (await table.snapshot())!
     expect([snapshot.fileCount, snapshot.rowCount]).toEqual([2, 6_000_000])
-    expect(await lake.rows(`select count(*) from (select id, lag(id) over () as before from (${await table.scan(snapshot)})) where id <> before + 1`)).toEqual([['0']])
+    expect(await lake.rows(`select count(*) from (select id, lag(id) over () as before from (${await table.scan(snapshot)})) where id <> before + 1`)).toEqual([
+      ['0'],
+    ])
   })
   test('the order of rows survives a tail that is packed before the head, a checkpoint and a new handle', async () => {
     const root = fresh()
     const table = lake.table(root)
     await table.create({ fields: FIELDS })
-    await table.append(lake.select("select i as id, repeat(md5(i::varchar), 9) as name from range(3000) r(i)"))
+    await table.append(lake.select('select i as id, repeat(md5(i::varchar), 9) as name from range(3000) r(i)'))
     for (let i = 3000; i < 3004; i++) await table.append(lake.select(`select ${i} as id`))
-    await table.append(lake.select("select i + 3004 as id, repeat(md5(i::varchar), 9) as name from range(3000) r(i)"))
+    await table.append(lake.select('select i + 3004 as id, repeat(md5(i::varchar), 9) as name from range(3000) r(i)'))
     await table.append(lake.select('select 6004 as id'))
     const sizes = { smallBytes: 20_000 }
     expect(await table.optimize(sizes)).toMatchObject({ filesRemoved: 4, filesAdded: 1 })
@@ -119,7 +121,11 @@ describe('optimizing', () => {
     for (const handle of [table, lake.table(root)]) {
       const some = await handle.changes(5, (await handle.snapshot())!)
       expect(some.appendOnly).toBe(false)
-      expect(await lake.rows(`select id, name from (${some.sql}) order by 1`)).toEqual([['1', 'a'], ['2', 'b'], ...[3, 4, 5, 6, 7, 8, 10, 11, 12].map((id) => [String(id), 'a'])])
+      expect(await lake.rows(`select id, name from (${some.sql}) order by 1`)).toEqual([
+        ['1', 'a'],
+        ['2', 'b'],
+        ...[3, 4, 5, 6, 7, 8, 10, 11, 12].map((id) => [String(id), 'a']),
+      ])
       expect(await lake.rows(`select id, name from (${await some.gone()}) where id = 2`)).toEqual([['2', 'a']])
     }
   })
@@ -139,7 +145,10 @@ describe('optimizing', () => {
     await table.evolve([...FIELDS, field('more', 'double')])
     await table.append(lake.select('select 2 as id, 0.5::double as more'))
     await table.optimize()
-    expect(await lake.content(table)).toEqual([['1', null, null], ['2', null, 0.5]])
+    expect(await lake.content(table)).toEqual([
+      ['1', null, null],
+      ['2', null, 0.5],
+    ])
   })
   test('an append-only table may be packed', async () => {
     const table = lake.table(fresh())
@@ -196,7 +205,10 @@ describe('optimizing', () => {
     await table.create({ fields: FIELDS })
     for (let i = 1; i <= 3; i++) await table.append(lake.select(`select ${i} as id`))
     await table.optimize()
-    const actions = untext(await lake.objects.get(commitFile(root, 4))).trim().split('\n').map((line) => JSON.parse(line) as { add?: { tags?: unknown } })
+    const actions = untext(await lake.objects.get(commitFile(root, 4)))
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { add?: { tags?: unknown } })
     for (const { add } of actions) if (add) delete add.tags
     await lake.objects.put(commitFile(root, 4), lines(...actions))
     expect(await lake.content(lake.table(root), 'count(*)')).toEqual([['3']])
@@ -210,11 +222,21 @@ describe('evolving', () => {
     const table = lake.table(fresh())
     await table.create({ fields: [field('id', 'long', false), field('name', 'string', false)] })
     await table.append(lake.select("select 1 as id, 'a' as name"))
-    expect(await table.evolve([field('ID', 'long', false), field('name', 'string'), field('extra', 'double', false)])).toMatchObject({ version: 2, filesAdded: 0 })
-    expect((await table.snapshot())?.metadata.fields.map(({ name, nullable }) => [name, nullable])).toEqual([['id', false], ['name', true], ['extra', true]])
+    expect(await table.evolve([field('ID', 'long', false), field('name', 'string'), field('extra', 'double', false)])).toMatchObject({
+      version: 2,
+      filesAdded: 0,
+    })
+    expect((await table.snapshot())?.metadata.fields.map(({ name, nullable }) => [name, nullable])).toEqual([
+      ['id', false],
+      ['name', true],
+      ['extra', true],
+    ])
     expect(await table.evolve([field('extra', 'double')])).toMatchObject({ version: 2, skipped: true })
     await table.append(lake.select('select 2 as id, 0.5::double as extra'))
-    expect(await lake.content(table)).toEqual([['1', 'a', null], ['2', null, 0.5]])
+    expect(await lake.content(table)).toEqual([
+      ['1', 'a', null],
+      ['2', null, 0.5],
+    ])
     expect(await table.changes(1, (await table.snapshot())!)).toMatchObject({ appendOnly: true, rows: 1 })
   })
   test('a column of another type is refused', async () => {
@@ -227,8 +249,13 @@ describe('evolving', () => {
     await table.create({ fields: FIELDS, configuration: { kept: 'yes' } })
     await table.append(lake.select('select 1 as id'))
     const as = { fields: [field('day', 'date', false), field('n', 'long')], partitionBy: ['day'], configuration: { added: 'too' }, description: 'days' }
-    expect(await table.overwrite(lake.select("select 5 as n, date '2024-01-01' as \"day\""), { as })).toMatchObject({ version: 2 })
-    expect((await table.snapshot())?.metadata).toMatchObject({ fields: as.fields, description: 'days', partitionColumns: ['day'], configuration: { kept: 'yes', added: 'too' } })
+    expect(await table.overwrite(lake.select('select 5 as n, date \'2024-01-01\' as "day"'), { as })).toMatchObject({ version: 2 })
+    expect((await table.snapshot())?.metadata).toMatchObject({
+      fields: as.fields,
+      description: 'days',
+      partitionColumns: ['day'],
+      configuration: { kept: 'yes', added: 'too' },
+    })
     expect(await lake.content(table)).toEqual([['2024-01-01', '5']])
     await expect(table.overwrite(lake.select('select null::date as "day", 1 as n'), { as })).rejects.toMatchObject({ code: 'lake.null_value' })
   })

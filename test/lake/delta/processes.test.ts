@@ -16,7 +16,9 @@ interface Writer {
 }
 
 function startWriter(mode: 'append' | 'merge' | 'overwrite', root: string, from: number, count: number): Writer {
-  const child = spawn(process.execPath, [WRITER, lake.folder, join(lake.folder, '..', `spill${from}`), mode, root, String(from), String(count)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [WRITER, lake.folder, join(lake.folder, '..', `spill${from}`), mode, root, String(from), String(count)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   const acknowledged: number[] = []
   let rest = ''
   child.stdout?.on('data', (data: Buffer) => {

@@ -13,7 +13,10 @@ interface Step {
 }
 
 const step: fc.Arbitrary<Step> = fc.record({
-  adds: fc.uniqueArray(fc.record({ file: fc.nat(12), size: fc.nat(1000), rows: fc.option(fc.nat(50)), dataChange: fc.boolean() }), { selector: (add) => add.file, maxLength: 4 }),
+  adds: fc.uniqueArray(fc.record({ file: fc.nat(12), size: fc.nat(1000), rows: fc.option(fc.nat(50)), dataChange: fc.boolean() }), {
+    selector: (add) => add.file,
+    maxLength: 4,
+  }),
   removes: fc.uniqueArray(fc.nat(12), { maxLength: 3 }),
   txns: fc.uniqueArray(fc.record({ app: fc.nat(3), version: fc.nat(100) }), { selector: (txn) => txn.app, maxLength: 2 }),
 })
@@ -30,9 +33,18 @@ function actionsOf({ adds, removes, txns }: Step): unknown[] {
   const added = new Set(adds.map((add) => add.file))
   return [
     ...txns.map(({ app, version }) => ({ txn: { appId: `app${app}`, version } })),
-    ...removes.filter((file) => !added.has(file)).map((file) => ({ remove: { path: encodeURIComponent(name(file)), dataChange: true, deletionTimestamp: Date.now() } })),
+    ...removes
+      .filter((file) => !added.has(file))
+      .map((file) => ({ remove: { path: encodeURIComponent(name(file)), dataChange: true, deletionTimestamp: Date.now() } })),
     ...adds.map(({ file, size, rows, dataChange }) => ({
-      add: { path: encodeURIComponent(name(file)), partitionValues: {}, size, modificationTime: 1, dataChange, ...(rows === null ? {} : { stats: JSON.stringify({ numRecords: rows }) }) },
+      add: {
+        path: encodeURIComponent(name(file)),
+        partitionValues: {},
+        size,
+        modificationTime: 1,
+        dataChange,
+        ...(rows === null ? {} : { stats: JSON.stringify({ numRecords: rows }) }),
+      },
     })),
     { commitInfo: { operation: 'TEST' } },
   ]
@@ -58,7 +70,15 @@ function expectSame(snapshot: Snapshot | null, version: number, { files, txns }:
 
 const HEADER = [
   { protocol: { minReaderVersion: 1, minWriterVersion: 2 } },
-  { metaData: { id: 'x', format: { provider: 'parquet', options: {} }, schemaString: JSON.stringify({ type: 'struct', fields: [field('id', 'long')] }), partitionColumns: [], configuration: {} } },
+  {
+    metaData: {
+      id: 'x',
+      format: { provider: 'parquet', options: {} },
+      schemaString: JSON.stringify({ type: 'struct', fields: [field('id', 'long')] }),
+      partitionColumns: [],
+      configuration: {},
+    },
+  },
 ]
 
 describe('replay', () => {
@@ -81,7 +101,8 @@ describe('replay', () => {
         const asked = openedAfter % models.length
         expectSame(await opened.snapshot({ version: asked }), asked, models[asked] ?? model)
         // The next multiple of ten gets a checkpoint; opening then starts there, with the commits before it gone.
-        for (let version = steps.length + 1; version <= 20; version++) await opened.append(lake.select('select 1 as id where false'), { txn: { appId: 'filler', version } })
+        for (let version = steps.length + 1; version <= 20; version++)
+          await opened.append(lake.select('select 1 as id where false'), { txn: { appId: 'filler', version } })
         for (let version = 0; version < 20; version++) await lake.objects.delete(commitFile(root, version))
         expectSame(await lake.table(root).snapshot(), 20, model)
       }),
@@ -92,8 +113,12 @@ describe('replay', () => {
     const table = lake.table('bronze/tombstones')
     await table.create({ fields: [field('id', 'long'), field('p', 'string')], partitionBy: ['p'] })
     for (let i = 0; i < 9; i++) await table.overwrite(lake.select(`select ${i} as id, 'x y' as p`))
-    await table.append(lake.select("select 10 as id, null as p"))
+    await table.append(lake.select('select 10 as id, null as p'))
     const file = `${lake.folder}/bronze/tombstones/_delta_log/00000000000000000010.checkpoint.parquet`
-    expect(await lake.rows(`select count(add), count(remove), count(protocol), count("metaData"), min(remove.size) > 0, any_value(remove.partitionValues['p']), count(*) filter (where add.partitionValues['p'] is null and add.path is not null) from '${file}'`)).toEqual([['2', '8', '1', '1', true, 'x y', '1']])
+    expect(
+      await lake.rows(
+        `select count(add), count(remove), count(protocol), count("metaData"), min(remove.size) > 0, any_value(remove.partitionValues['p']), count(*) filter (where add.partitionValues['p'] is null and add.path is not null) from '${file}'`,
+      ),
+    ).toEqual([['2', '8', '1', '1', true, 'x y', '1']])
   })
 })

@@ -21,7 +21,16 @@ function rowsOf(schema: Schema, values: Readonly<Record<string, readonly (string
   return rows
 }
 
-const SCHEMA = { s: t.string().nullable(), j: t.json().nullable(), i: t.int().nullable(), l: t.long().nullable(), x: t.double().nullable(), b: t.boolean().nullable(), at: t.timestamp().nullable(), d: t.date().nullable() }
+const SCHEMA = {
+  s: t.string().nullable(),
+  j: t.json().nullable(),
+  i: t.int().nullable(),
+  l: t.long().nullable(),
+  x: t.double().nullable(),
+  b: t.boolean().nullable(),
+  at: t.timestamp().nullable(),
+  d: t.date().nullable(),
+}
 
 describe('staging', () => {
   test('every type arrives whole, at its limits too, and null as null', async () => {
@@ -42,19 +51,36 @@ describe('staging', () => {
       [null, null, null, null, null, null, null, null],
       ['', '[]', -2147483648, '-9007199254740991', -1e300, false, '1969-12-31 23:59:59.998999+00', '1969-12-31'],
     ])
-    expect((await lake.rows(`describe ${staged.sql}`)).map((row) => row[1])).toEqual(['VARCHAR', 'VARCHAR', 'INTEGER', 'BIGINT', 'DOUBLE', 'BOOLEAN', 'TIMESTAMP WITH TIME ZONE', 'DATE'])
+    expect((await lake.rows(`describe ${staged.sql}`)).map((row) => row[1])).toEqual([
+      'VARCHAR',
+      'VARCHAR',
+      'INTEGER',
+      'BIGINT',
+      'DOUBLE',
+      'BOOLEAN',
+      'TIMESTAMP WITH TIME ZONE',
+      'DATE',
+    ])
     await staged.drop()
     await expect(lake.rows(staged.sql)).rejects.toThrow()
   })
   test('many chunks of several batches keep their order and their nulls apart', async () => {
     const schema = { n: t.long(), s: t.string().nullable() }
     const batch = (from: number, count: number): Rows =>
-      rowsOf(schema, { n: Array.from({ length: count }, (_, i) => from + i), s: Array.from({ length: count }, (_, i) => ((from + i) % 3 === 0 ? null : `s${from + i}`)) })
-    const staged = await stageRows(lake.connection, [batch(0, 5000), batch(5000, 0), truncateRows(batch(5000, 4000), 2500)], { twice: 'n * 2', 'the source': "'kafka'" })
+      rowsOf(schema, {
+        n: Array.from({ length: count }, (_, i) => from + i),
+        s: Array.from({ length: count }, (_, i) => ((from + i) % 3 === 0 ? null : `s${from + i}`)),
+      })
+    const staged = await stageRows(lake.connection, [batch(0, 5000), batch(5000, 0), truncateRows(batch(5000, 4000), 2500)], {
+      twice: 'n * 2',
+      'the source': "'kafka'",
+    })
     expect(staged.count).toBe(7500)
-    expect(await lake.rows(`select count(*), count(s), sum(n), sum(twice), count(*) filter (where (s is null) <> (n % 3 = 0) or s <> 's' || n or n <> rid), any_value("the source") from (select *, row_number() over () - 1 as rid from (${staged.sql}))`)).toEqual([
-      ['7500', '5000', '28121250', '56242500', '0', 'kafka'],
-    ])
+    expect(
+      await lake.rows(
+        `select count(*), count(s), sum(n), sum(twice), count(*) filter (where (s is null) <> (n % 3 = 0) or s <> 's' || n or n <> rid), any_value("the source") from (select *, row_number() over () - 1 as rid from (${staged.sql}))`,
+      ),
+    ).toEqual([['7500', '5000', '28121250', '56242500', '0', 'kafka']])
     await staged.drop()
   })
   test('the staged rows go into a table with the fields of the same schema', async () => {
@@ -69,10 +95,15 @@ describe('staging', () => {
     const staged = await stageRows(lake.connection, [rowsOf(schema, { s: ['a', 'b'], x: [1.5, null] })])
     await table.append(staged)
     await staged.drop()
-    expect(await lake.content(table)).toEqual([['a', 1.5], ['b', null]])
+    expect(await lake.content(table)).toEqual([
+      ['a', 1.5],
+      ['b', null],
+    ])
   })
   test('batches with other columns are refused', async () => {
-    await expect(stageRows(lake.connection, [emptyRows({ a: t.int() }, 1), emptyRows({ a: t.long() }, 1)])).rejects.toMatchObject({ code: 'lake.stage_columns' })
+    await expect(stageRows(lake.connection, [emptyRows({ a: t.int() }, 1), emptyRows({ a: t.long() }, 1)])).rejects.toMatchObject({
+      code: 'lake.stage_columns',
+    })
     await expect(stageRows(lake.connection, [])).rejects.toMatchObject({ code: 'lake.nothing_to_stage' })
   })
 })

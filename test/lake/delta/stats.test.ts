@@ -6,14 +6,43 @@ import { commitFile, field, openLake, untext } from '../../helpers/delta.ts'
 
 const lake = await openLake()
 const FIELDS = [
-  field('l', 'long'), field('i', 'integer'), field('x', 'double'), field('f', 'float'), field('s', 'string'), field('t', 'timestamp'), field('d', 'date'), field('c', 'decimal(20,3)'), field('b', 'boolean'), field('p', 'string'), field('q', 'timestamp'),
+  field('l', 'long'),
+  field('i', 'integer'),
+  field('x', 'double'),
+  field('f', 'float'),
+  field('s', 'string'),
+  field('t', 'timestamp'),
+  field('d', 'date'),
+  field('c', 'decimal(20,3)'),
+  field('b', 'boolean'),
+  field('p', 'string'),
+  field('q', 'timestamp'),
 ]
 
 const quoted = (value: string): string => `'${value.replaceAll("'", "''")}'`
-const number = fc.oneof(fc.integer({ min: -5, max: 5 }).map(String), fc.constantFrom('9007199254740993', '9007199254740992', '-9223372036854775807', '9223372036854775807'))
-const double = fc.oneof(fc.constantFrom('NaN', 'inf', '-inf', '-0.0', '0.0', '0.1', '1e300', '-1e-300', '0.30000000000000004'), fc.integer({ min: -3, max: 3 }).map(String))
-const string = fc.oneof(fc.constantFrom('', 'a', 'b', '\u{10ffff}', '\ufffd', '\u{1f600}', 'a\nb', `"`, "'"), fc.string({ unit: 'grapheme', maxLength: 6 }), fc.tuple(fc.constantFrom('é', 'a', '\u{1f600}', '\u{10ffff}'), fc.integer({ min: 30, max: 400 }), fc.constantFrom('', 'x', 'y', '\u{10ffff}')).map(([c, n, tail]) => c.repeat(n) + tail)).map((text) => text.replaceAll('\0', ''))
-const instant = fc.tuple(fc.constantFrom('1969-12-31 23:59:59', '2024-01-01 00:00:00', '2024-01-01 00:00:01', '9999-12-31 23:59:59', '0001-01-01 00:00:00'), fc.constantFrom('', '.5', '.000001', '.999999', '.123456', '.123')).map(([a, b]) => `${a}${b}+00`)
+const number = fc.oneof(
+  fc.integer({ min: -5, max: 5 }).map(String),
+  fc.constantFrom('9007199254740993', '9007199254740992', '-9223372036854775807', '9223372036854775807'),
+)
+const double = fc.oneof(
+  fc.constantFrom('NaN', 'inf', '-inf', '-0.0', '0.0', '0.1', '1e300', '-1e-300', '0.30000000000000004'),
+  fc.integer({ min: -3, max: 3 }).map(String),
+)
+const string = fc
+  .oneof(
+    fc.constantFrom('', 'a', 'b', '\u{10ffff}', '\ufffd', '\u{1f600}', 'a\nb', `"`, "'"),
+    fc.string({ unit: 'grapheme', maxLength: 6 }),
+    fc
+      .tuple(fc.constantFrom('é', 'a', '\u{1f600}', '\u{10ffff}'), fc.integer({ min: 30, max: 400 }), fc.constantFrom('', 'x', 'y', '\u{10ffff}'))
+      .map(([c, n, tail]) => c.repeat(n) + tail),
+  )
+  .map((text) => text.replaceAll('\0', ''))
+const instant = fc
+  .tuple(
+    fc.constantFrom('1969-12-31 23:59:59', '2024-01-01 00:00:00', '2024-01-01 00:00:01', '9999-12-31 23:59:59', '0001-01-01 00:00:00'),
+    fc.constantFrom('', '.5', '.000001', '.999999', '.123456', '.123'),
+  )
+  .map(([a, b]) => `${a}${b}+00`)
 const day = fc.constantFrom('2024-01-01', '2024-01-02', '1969-12-31', '0001-01-01')
 const decimal = fc.constantFrom('0.001', '-0.001', '1.5', '12345678901234567.891', '12345678901234567.890')
 
@@ -35,11 +64,23 @@ const literals: Readonly<Record<string, fc.Arbitrary<string>>> = {
 const constants: Readonly<Record<string, fc.Arbitrary<string>>> = {
   l: fc.oneof(number, fc.constantFrom('0.5', '1e0', "'2'", '9007199254740992.0')),
   i: fc.oneof(fc.integer({ min: -5, max: 5 }).map(String), fc.constantFrom('0.5', '-1.5')),
-  x: fc.oneof(fc.constantFrom('0', '0.1', '0.3', '-1', '1e300', "'NaN'", "'inf'", "'NaN'::double", '0.30000000000000004'), fc.integer({ min: -3, max: 3 }).map(String)),
+  x: fc.oneof(
+    fc.constantFrom('0', '0.1', '0.3', '-1', '1e300', "'NaN'", "'inf'", "'NaN'::double", '0.30000000000000004'),
+    fc.integer({ min: -3, max: 3 }).map(String),
+  ),
   f: fc.constantFrom('0', '0.1', '0.1::float', '0.5', '-1'),
   s: string.map(quoted),
-  t: fc.oneof(instant.map(quoted), instant.map((text) => `timestamptz ${quoted(text)}`), day.map((text) => `date ${quoted(text)}`), instant.map((text) => `timestamp ${quoted(text.slice(0, -3))}`)),
-  d: fc.oneof(day.map(quoted), day.map((text) => `date ${quoted(text)}`), fc.constant("timestamp '2024-01-01 12:00:00'")),
+  t: fc.oneof(
+    instant.map(quoted),
+    instant.map((text) => `timestamptz ${quoted(text)}`),
+    day.map((text) => `date ${quoted(text)}`),
+    instant.map((text) => `timestamp ${quoted(text.slice(0, -3))}`),
+  ),
+  d: fc.oneof(
+    day.map(quoted),
+    day.map((text) => `date ${quoted(text)}`),
+    fc.constant("timestamp '2024-01-01 12:00:00'"),
+  ),
   c: fc.oneof(decimal, fc.constantFrom('1', '0', '12345678901234567.8905', '1.5::double')),
   b: fc.constantFrom('true', 'false'),
   p: fc.constantFrom("'x'", "'y/z'", "''", "'z'"),
@@ -47,7 +88,10 @@ const constants: Readonly<Record<string, fc.Arbitrary<string>>> = {
 }
 const columns = Object.keys(literals)
 
-const rows = fc.array(fc.tuple(...columns.map((name) => fc.option(literals[name] ?? fc.constant('null'), { nil: 'null', freq: 4 }))), { minLength: 1, maxLength: 5 })
+const rows = fc.array(fc.tuple(...columns.map((name) => fc.option(literals[name] ?? fc.constant('null'), { nil: 'null', freq: 4 }))), {
+  minLength: 1,
+  maxLength: 5,
+})
 
 const comparison: fc.Arbitrary<string> = fc.constantFrom(...columns).chain((name) => {
   const constant = constants[name] ?? fc.constant('null')
@@ -71,20 +115,31 @@ describe('pruning', () => {
     let run = 0
     let pruned = 0
     await fc.assert(
-      fc.asyncProperty(fc.boolean(), fc.array(rows, { minLength: 1, maxLength: 3 }), fc.array(condition, { minLength: 8, maxLength: 8 }), async (partitioned, batches, conditions) => {
-        const table = lake.table(`stats/t${++run}`)
-        await table.create({ fields: FIELDS, ...(partitioned ? { partitionBy: ['p', 'q'] } : {}) })
-        for (const batch of batches) await table.append(lake.select(`select * from (values ${batch.map((cells) => `(${cells.join(', ')})`).join(', ')}) r(${columns.map((name) => `"${name}"`).join(', ')})`))
-        const snapshot = (await table.snapshot())!
-        const all = await table.scan(snapshot)
-        for (const where of conditions) {
-          const some = await table.scan(snapshot, { where })
-          if (some === all) continue
-          pruned++
-          const count = async (sql: string): Promise<unknown> => (await lake.rows(`select count(*) from (select * from (${sql})) where ${where}`).catch(() => [['fails']]))[0]
-          expect(await count(some), where).toEqual(await count(all))
-        }
-      }),
+      fc.asyncProperty(
+        fc.boolean(),
+        fc.array(rows, { minLength: 1, maxLength: 3 }),
+        fc.array(condition, { minLength: 8, maxLength: 8 }),
+        async (partitioned, batches, conditions) => {
+          const table = lake.table(`stats/t${++run}`)
+          await table.create({ fields: FIELDS, ...(partitioned ? { partitionBy: ['p', 'q'] } : {}) })
+          for (const batch of batches)
+            await table.append(
+              lake.select(
+                `select * from (values ${batch.map((cells) => `(${cells.join(', ')})`).join(', ')}) r(${columns.map((name) => `"${name}"`).join(', ')})`,
+              ),
+            )
+          const snapshot = (await table.snapshot())!
+          const all = await table.scan(snapshot)
+          for (const where of conditions) {
+            const some = await table.scan(snapshot, { where })
+            if (some === all) continue
+            pruned++
+            const count = async (sql: string): Promise<unknown> =>
+              (await lake.rows(`select count(*) from (select * from (${sql})) where ${where}`).catch(() => [['fails']]))[0]
+            expect(await count(some), where).toEqual(await count(all))
+          }
+        },
+      ),
       { numRuns: 60 },
     )
     expect(pruned).toBeGreaterThan(50)
@@ -92,7 +147,12 @@ describe('pruning', () => {
   test('does leave files out: by range, by null, by partition', async () => {
     const table = lake.table('stats/ranges')
     await table.create({ fields: [field('id', 'long'), field('x', 'double'), field('at', 'timestamp'), field('day', 'date')], partitionBy: ['day'] })
-    for (let i = 0; i < 4; i++) await table.append(lake.select(`select ${i} * 10 + k as id, ${i === 3 ? "'NaN'::double" : 'k'} as x, timestamptz '2024-01-01 00:00:00+00' + to_hours(${i}) as "at", date '2024-01-01' + ${i} as day from range(10) r(k)`))
+    for (let i = 0; i < 4; i++)
+      await table.append(
+        lake.select(
+          `select ${i} * 10 + k as id, ${i === 3 ? "'NaN'::double" : 'k'} as x, timestamptz '2024-01-01 00:00:00+00' + to_hours(${i}) as "at", date '2024-01-01' + ${i} as day from range(10) r(k)`,
+        ),
+      )
     const snapshot = (await table.snapshot())!
     const files = async (where: string): Promise<number> => (await table.scan(snapshot, { where })).split('.parquet').length - 1
     expect(await files('id = 15')).toBe(1)
@@ -131,9 +191,27 @@ describe('bounds', () => {
   })
   test('timestamps are floored and ceiled to milliseconds, NaN and infinity give no bounds, floats are exact', async () => {
     const table = lake.table('stats/exact')
-    await table.create({ fields: [field('t', 'timestamp'), field('x', 'double'), field('y', 'double'), field('f', 'float'), field('l', 'long'), field('n', 'integer'), field('o', { type: 'struct', fields: [field('k', 'integer')] }), field('a', { type: 'array', elementType: 'integer', containsNull: true })] })
-    await table.append(lake.select(`select * from (values (timestamptz '2024-01-01 00:00:00.0005+00', 'NaN'::double, 'inf'::double, 0.1::float, 9223372036854775807::bigint, null::integer, {k: 1}, [1]), (timestamptz '2024-01-01 00:00:01.0005+00', 1, 2, 0.1::float, 1, null, null, [2, 3])) r(t, x, y, f, l, n, o, a)`))
-    const line = untext(await lake.objects.get(commitFile('stats/exact', 1))).split('\n').find((one) => one.startsWith('{"add"')) ?? ''
+    await table.create({
+      fields: [
+        field('t', 'timestamp'),
+        field('x', 'double'),
+        field('y', 'double'),
+        field('f', 'float'),
+        field('l', 'long'),
+        field('n', 'integer'),
+        field('o', { type: 'struct', fields: [field('k', 'integer')] }),
+        field('a', { type: 'array', elementType: 'integer', containsNull: true }),
+      ],
+    })
+    await table.append(
+      lake.select(
+        `select * from (values (timestamptz '2024-01-01 00:00:00.0005+00', 'NaN'::double, 'inf'::double, 0.1::float, 9223372036854775807::bigint, null::integer, {k: 1}, [1]), (timestamptz '2024-01-01 00:00:01.0005+00', 1, 2, 0.1::float, 1, null, null, [2, 3])) r(t, x, y, f, l, n, o, a)`,
+      ),
+    )
+    const line =
+      untext(await lake.objects.get(commitFile('stats/exact', 1)))
+        .split('\n')
+        .find((one) => one.startsWith('{"add"')) ?? ''
     const { stats } = (JSON.parse(line) as { add: { stats: string } }).add
     expect(stats).toContain('"l":9223372036854775807')
     expect(JSON.parse(stats)).toMatchObject({

@@ -39,7 +39,9 @@ describe('appending', () => {
   test('rows come back with their types, columns by name, missing ones null', async () => {
     const table = lake.table(fresh())
     await table.create({ fields: [...FIELDS, field('at', 'timestamp'), field('x', 'double')] })
-    const result = await table.append(lake.select(`select timestamptz '2024-05-01 10:00:00.123456+00' as "at", 1::integer as id, 'a' as name union all select null, 2, null`))
+    const result = await table.append(
+      lake.select(`select timestamptz '2024-05-01 10:00:00.123456+00' as "at", 1::integer as id, 'a' as name union all select null, 2, null`),
+    )
     expect(result).toMatchObject({ version: 1, rowsAdded: 2, filesAdded: 1 })
     expect(await lake.content(table)).toEqual([
       ['1', 'a', '2024-05-01 10:00:00.123456+00', null],
@@ -50,20 +52,36 @@ describe('appending', () => {
     const root = fresh()
     const table = lake.table(root)
     await table.create({ fields: [field('id', 'long', false), field('name', 'string')] })
-    await expect(table.append(lake.select('select 1 as id, 2 as nam'))).rejects.toMatchObject({ code: 'lake.unknown_column', hint: expect.stringContaining('name') as string })
+    await expect(table.append(lake.select('select 1 as id, 2 as nam'))).rejects.toMatchObject({
+      code: 'lake.unknown_column',
+      hint: expect.stringContaining('name') as string,
+    })
     await expect(table.append(lake.select('select 1.5 as id'))).rejects.toMatchObject({ code: 'lake.type_mismatch' })
     await expect(table.append(lake.select('select null::bigint as id'))).rejects.toMatchObject({ code: 'lake.null_value' })
-    await expect(table.append(lake.select('select 170141183460469231731687303715884105727::hugeint as id'))).rejects.toMatchObject({ code: 'lake.input_failed' })
+    await expect(table.append(lake.select('select 170141183460469231731687303715884105727::hugeint as id'))).rejects.toMatchObject({
+      code: 'lake.input_failed',
+    })
     await expect(table.append(lake.select('select nowhere'))).rejects.toMatchObject({ code: 'lake.input_failed' })
     const left = await lake.paths(`${root}/`)
     expect(left).toEqual([commitFile(root, 0)])
   })
   test('a nested column that takes no nulls gets none', async () => {
     const table = lake.table(fresh())
-    await table.create({ fields: [field('o', { type: 'struct', fields: [field('k', 'integer')] }, false), field('l', { type: 'array', elementType: 'string', containsNull: true })] })
-    await expect(table.append(lake.select('select null::struct(k integer) as o'))).rejects.toMatchObject({ code: 'lake.input_failed', message: expect.stringContaining('takes no nulls') as string })
+    await table.create({
+      fields: [
+        field('o', { type: 'struct', fields: [field('k', 'integer')] }, false),
+        field('l', { type: 'array', elementType: 'string', containsNull: true }),
+      ],
+    })
+    await expect(table.append(lake.select('select null::struct(k integer) as o'))).rejects.toMatchObject({
+      code: 'lake.input_failed',
+      message: expect.stringContaining('takes no nulls') as string,
+    })
     await table.append(lake.select("select {k: 1} as o, ['a', null] as l union all select {k: null}, null"))
-    expect(await lake.content(table, 'o.k, l[1]')).toEqual([[1, 'a'], [null, null]])
+    expect(await lake.content(table, 'o.k, l[1]')).toEqual([
+      [1, 'a'],
+      [null, null],
+    ])
   })
   test('many callers at once see each commit once', async () => {
     const table = lake.table(fresh())
@@ -86,31 +104,51 @@ describe('appending', () => {
     const table = lake.table(fresh())
     await table.create({ fields: FIELDS })
     expect(await table.append(lake.select('select 1 as id where false'))).toMatchObject({ version: 0, skipped: true })
-    expect(await table.append(lake.select('select 1 as id where false'), { txn: { appId: 'a', version: 3 } })).toMatchObject({ version: 1, skipped: false, filesAdded: 0 })
+    expect(await table.append(lake.select('select 1 as id where false'), { txn: { appId: 'a', version: 3 } })).toMatchObject({
+      version: 1,
+      skipped: false,
+      filesAdded: 0,
+    })
     expect((await table.snapshot())?.txnVersion('a')).toBe(3)
   })
   test('a txn is applied once, later ones move it on, other applications do not matter', async () => {
     const table = lake.table(fresh())
     await table.create({ fields: FIELDS })
-    const write = (appId: string, version: number): ReturnType<typeof table.append> => table.append(lake.select(`select ${version} as id, '${appId}' as name`), { txn: { appId, version } })
+    const write = (appId: string, version: number): ReturnType<typeof table.append> =>
+      table.append(lake.select(`select ${version} as id, '${appId}' as name`), { txn: { appId, version } })
     expect(await write('a', 1)).toMatchObject({ skipped: false })
     expect(await write('a', 1)).toMatchObject({ skipped: true })
     expect(await write('a', 0)).toMatchObject({ skipped: true })
     expect(await write('b', 1)).toMatchObject({ skipped: false })
     expect(await write('a', 2)).toMatchObject({ skipped: false })
-    expect(await lake.content(table)).toEqual([['1', 'a'], ['1', 'b'], ['2', 'a']])
+    expect(await lake.content(table)).toEqual([
+      ['1', 'a'],
+      ['1', 'b'],
+      ['2', 'a'],
+    ])
   })
   test('names with blanks, percent signs, brackets and letters of any script work for tables and partitions', async () => {
     const root = 'silver/Mé dia 100% [x] 表'
     const table = lake.table(root)
     await table.create({ fields: [field('id', 'long'), field('região', 'string'), field('day', 'date')], partitionBy: ['região', 'day'] })
-    await table.append(lake.select(`select i as id, ['a/b', 'x=1 %20', null, 'São Paulo', '[*?]', '..', ''][1 + i % 7] as "região", date '2024-01-01' + (i % 2)::integer as day from range(28) r(i)`))
+    await table.append(
+      lake.select(
+        `select i as id, ['a/b', 'x=1 %20', null, 'São Paulo', '[*?]', '..', ''][1 + i % 7] as "região", date '2024-01-01' + (i % 2)::integer as day from range(28) r(i)`,
+      ),
+    )
     const reopened = lake.table(root)
     expect(await lake.content(reopened, '"região", count(*), sum(id)'.replace('"região", ', ''))).toEqual([['28', '378']])
     // Delta has no empty partition value: it is null.
-    expect(await lake.rows(`select "região", count(*) from (${await reopened.scan((await reopened.snapshot())!)}) group by 1 order by 1 nulls last`)).toEqual([
-      ['..', '4'], ['São Paulo', '4'], ['[*?]', '4'], ['a/b', '4'], ['x=1 %20', '4'], [null, '8'],
-    ].sort((a, b) => (a[0] === null ? 1 : b[0] === null ? -1 : Buffer.compare(Buffer.from(a[0] ?? ''), Buffer.from(b[0] ?? '')))))
+    expect(await lake.rows(`select "região", count(*) from (${await reopened.scan((await reopened.snapshot())!)}) group by 1 order by 1 nulls last`)).toEqual(
+      [
+        ['..', '4'],
+        ['São Paulo', '4'],
+        ['[*?]', '4'],
+        ['a/b', '4'],
+        ['x=1 %20', '4'],
+        [null, '8'],
+      ].sort((a, b) => (a[0] === null ? 1 : b[0] === null ? -1 : Buffer.compare(Buffer.from(a[0] ?? ''), Buffer.from(b[0] ?? '')))),
+    )
     expect(await table.scan((await table.snapshot())!, { where: `"região" = 'a/b' and day = '2024-01-01'` })).not.toContain('Paulo')
   })
 })
@@ -133,7 +171,7 @@ describe('overwriting', () => {
     for (const start of [0, 10, 20]) await table.append(lake.select(`select i as id, 'old' as name from range(${start}, ${start + 10}) r(i)`))
     const result = await table.overwrite(lake.select("select 15 as id, 'new' as name"), { where: 'id between 15 and 25' })
     expect(result).toMatchObject({ filesRemoved: 2 })
-    expect(await lake.content(table, 'count(*), sum(id), count(*) filter (where name = \'new\')')).toEqual([['20', String(105 + 15 + 26 + 27 + 28 + 29), '1']])
+    expect(await lake.content(table, "count(*), sum(id), count(*) filter (where name = 'new')")).toEqual([['20', String(105 + 15 + 26 + 27 + 28 + 29), '1']])
   })
   test('rows outside the condition are refused; null results of the condition do not match', async () => {
     const table = lake.table(fresh())
@@ -154,7 +192,10 @@ describe('overwriting', () => {
     await expect(table.overwrite(lake.select('select 1 as id'), { where: 'id = 1' })).rejects.toMatchObject({ code: 'lake.append_only' })
     await expect(table.merge(lake.select("select 2 as id, 'c' as name"), { keys: ['id'] })).rejects.toMatchObject({ code: 'lake.append_only' })
     expect((await lake.paths(`${root}/`)).length).toBe(before)
-    expect(await lake.content(table)).toEqual([['1', 'a'], ['2', 'b']])
+    expect(await lake.content(table)).toEqual([
+      ['1', 'a'],
+      ['2', 'b'],
+    ])
   })
 })
 
@@ -215,7 +256,14 @@ describe('time', () => {
     await table.merge(lake.select('select 1 as id union all select 2'), { keys: ['id'] })
     const [merge, append, create] = await table.history()
     expect(create).toMatchObject({ version: 0, operation: 'CREATE TABLE' })
-    expect(append).toMatchObject({ version: 1, operation: 'WRITE', parameters: { mode: 'Append' }, metrics: { numOutputRows: 1, numFiles: 1 }, info: { run: 'r1' }, engineInfo: 'Lagoa' })
+    expect(append).toMatchObject({
+      version: 1,
+      operation: 'WRITE',
+      parameters: { mode: 'Append' },
+      metrics: { numOutputRows: 1, numFiles: 1 },
+      info: { run: 'r1' },
+      engineInfo: 'Lagoa',
+    })
     expect(merge).toMatchObject({ version: 2, operation: 'MERGE', metrics: { numTargetRowsInserted: 1, numTargetRowsUpdated: 1, numSourceRows: 2 } })
     expect(await table.history(1)).toHaveLength(1)
   })
@@ -262,25 +310,48 @@ describe('schemas that moved on', () => {
     const table = lake.table(root)
     await table.create({ fields: FIELDS })
     await table.append(lake.select("select 1 as id, 'a' as name"))
-    const first = JSON.parse(untext(await lake.objects.get(commitFile(root, 0))).split('\n').find((line) => line.includes('metaData')) ?? '') as { metaData: Record<string, unknown> }
+    const first = JSON.parse(
+      untext(await lake.objects.get(commitFile(root, 0)))
+        .split('\n')
+        .find((line) => line.includes('metaData')) ?? '',
+    ) as { metaData: Record<string, unknown> }
     const schema = { type: 'struct', fields: [field('id', 'long'), field('score', 'double'), field('when', 'timestamp')] }
     await lake.objects.putIfAbsent(commitFile(root, 2), lines({ metaData: { ...first.metaData, schemaString: JSON.stringify(schema) } }))
     expect(await lake.content(table)).toEqual([['1', null, null]])
     await table.append(lake.select('select 2 as id, 0.5::double as score'))
-    expect(await lake.content(table)).toEqual([['1', null, null], ['2', 0.5, null]])
+    expect(await lake.content(table)).toEqual([
+      ['1', null, null],
+      ['2', 0.5, null],
+    ])
   })
 })
 
 describe('features', () => {
-  const protocolOf = (reader: number, writer: number, readerFeatures?: string[], writerFeatures?: string[]): unknown => ({ protocol: { minReaderVersion: reader, minWriterVersion: writer, readerFeatures, writerFeatures } })
+  const protocolOf = (reader: number, writer: number, readerFeatures?: string[], writerFeatures?: string[]): unknown => ({
+    protocol: { minReaderVersion: reader, minWriterVersion: writer, readerFeatures, writerFeatures },
+  })
   const withProtocol = async (protocol: unknown, configuration: Record<string, string> = {}, fields = FIELDS): Promise<string> => {
     const root = fresh()
-    await lake.objects.putIfAbsent(commitFile(root, 0), lines(protocol, { metaData: { id: root, format: { provider: 'parquet', options: {} }, schemaString: JSON.stringify({ type: 'struct', fields }), partitionColumns: [], configuration } }))
+    await lake.objects.putIfAbsent(
+      commitFile(root, 0),
+      lines(protocol, {
+        metaData: {
+          id: root,
+          format: { provider: 'parquet', options: {} },
+          schemaString: JSON.stringify({ type: 'struct', fields }),
+          partitionColumns: [],
+          configuration,
+        },
+      }),
+    )
     return root
   }
   test('reader features that are not known are refused by name', async () => {
     const root = await withProtocol(protocolOf(3, 7, ['deletionVectors', 'v2Checkpoint'], ['deletionVectors', 'v2Checkpoint']))
-    await expect(lake.table(root).snapshot()).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringMatching(/deletionVectors, v2Checkpoint/) as string })
+    await expect(lake.table(root).snapshot()).rejects.toMatchObject({
+      kind: 'unsupported',
+      message: expect.stringMatching(/deletionVectors, v2Checkpoint/) as string,
+    })
     const mapped = await withProtocol(protocolOf(2, 5), { 'delta.columnMapping.mode': 'name' })
     await expect(lake.table(mapped).snapshot()).rejects.toMatchObject({ kind: 'unsupported', message: expect.stringMatching(/columnMapping/) as string })
   })
@@ -289,12 +360,19 @@ describe('features', () => {
       ['rowTracking', await withProtocol(protocolOf(1, 7, undefined, ['appendOnly', 'rowTracking']))],
       ['changeDataFeed', await withProtocol(protocolOf(1, 4), { 'delta.enableChangeDataFeed': 'true' })],
       ['checkConstraints', await withProtocol(protocolOf(1, 3), { 'delta.constraints.positive': 'id > 0' })],
-      ['invariants', await withProtocol(protocolOf(1, 2), {}, [{ ...field('id', 'long'), metadata: { 'delta.invariants': '{"expression":{"expression":"id > 0"}}' } }])],
+      [
+        'invariants',
+        await withProtocol(protocolOf(1, 2), {}, [{ ...field('id', 'long'), metadata: { 'delta.invariants': '{"expression":{"expression":"id > 0"}}' } }]),
+      ],
       ['generatedColumns', await withProtocol(protocolOf(1, 4), {}, [{ ...field('id', 'long'), metadata: { 'delta.generationExpression': '1' } }])],
     ] as const) {
       const table = lake.table(root)
       expect((await table.snapshot())?.version).toBe(0)
-      await expect(table.append(lake.select('select 1 as id')), name).rejects.toMatchObject({ kind: 'unsupported', code: 'lake.feature_unsupported', message: expect.stringContaining(name) as string })
+      await expect(table.append(lake.select('select 1 as id')), name).rejects.toMatchObject({
+        kind: 'unsupported',
+        code: 'lake.feature_unsupported',
+        message: expect.stringContaining(name) as string,
+      })
       expect(await lake.paths(`${root}/`)).toHaveLength(1)
     }
   })

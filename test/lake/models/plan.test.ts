@@ -13,7 +13,8 @@ const connection = await (await DuckDBInstance.create(':memory:')).connect()
 const plan = (...tables: Table[]): Promise<TablePlan> => planTables(tables, connection)
 const raw = table('bronze.raw', { from: readings })
 const silver = (text: string, options: object = {}): Table => table('silver.clean', { ...options, sql: text })
-const inputsOf = async (text: string): Promise<readonly string[]> => (await plan(raw, table('bronze.other', { from: readings }), silver(text))).models[0]?.inputs ?? []
+const inputsOf = async (text: string): Promise<readonly string[]> =>
+  (await plan(raw, table('bronze.other', { from: readings }), silver(text))).models[0]?.inputs ?? []
 const refused = (tables: Table[], code: string, pattern: RegExp): Promise<void> =>
   expect(plan(...tables)).rejects.toSatisfy((error: { code: string; message: string; hint: string }) => {
     expect({ code: error.code, text: `${error.message} | ${error.hint}` }).toEqual({ code, text: expect.stringMatching(pattern) as string })
@@ -26,19 +27,42 @@ describe('references', () => {
     expect(made.models[0]).toMatchObject({ inputs: ['bronze.raw'], text: 'select "id" from "bronze"."raw"', mode: { kind: 'full' } })
     expect(await inputsOf('select * from bronze.raw;')).toEqual(['bronze.raw'])
     expect(await inputsOf('select * from "bronze"."raw" -- the end')).toEqual(['bronze.raw'])
-    expect(await inputsOf('select (select max(id) from bronze.other) from bronze.raw where id in (select id from bronze.other)')).toEqual(expect.arrayContaining(['bronze.raw', 'bronze.other']))
-    expect(await inputsOf('with a as (select * from bronze.raw), b as (select * from a) select * from b join bronze.other using (id)')).toEqual(expect.arrayContaining(['bronze.raw', 'bronze.other']))
-    expect(await inputsOf('select id from bronze.raw union all select id from bronze.other except select id from range(3) r(id)')).toEqual(['bronze.raw', 'bronze.other'])
+    expect(await inputsOf('select (select max(id) from bronze.other) from bronze.raw where id in (select id from bronze.other)')).toEqual(
+      expect.arrayContaining(['bronze.raw', 'bronze.other']),
+    )
+    expect(await inputsOf('with a as (select * from bronze.raw), b as (select * from a) select * from b join bronze.other using (id)')).toEqual(
+      expect.arrayContaining(['bronze.raw', 'bronze.other']),
+    )
+    expect(await inputsOf('select id from bronze.raw union all select id from bronze.other except select id from range(3) r(id)')).toEqual([
+      'bronze.raw',
+      'bronze.other',
+    ])
     expect(await inputsOf('with recursive n as (select 1 as i union all select i + 1 from n where i < 3) select i from n, bronze.raw')).toEqual(['bronze.raw'])
   })
   test('to unknown tables and columns are refused with the nearest name', async () => {
     await refused([raw, silver('select * from bronze.rw')], 'lake.unknown_table', /reads bronze\.rw.*Did you mean bronze\.raw/)
-    await refused([raw, table('silver.clean', { sql: sql`select ${{ kind: 'column', asset: 'bronze.raw', name: 'vale' }} from ${raw}` })], 'lake.unknown_column', /bronze\.raw\.vale.*Did you mean value/)
-    await refused([raw, silver('select id from bronze.raw', { columns: { id: t.string() }, merge: ['idd'] })], 'lake.unknown_column', /merge names silver\.clean\.idd.*Did you mean id/)
-    await refused([raw, silver('select id from bronze.raw', { window: { column: 'hour', source: 'att', size: '1h' } })], 'lake.unknown_column', /bronze\.raw\.att.*Did you mean at/)
+    await refused(
+      [raw, table('silver.clean', { sql: sql`select ${{ kind: 'column', asset: 'bronze.raw', name: 'vale' }} from ${raw}` })],
+      'lake.unknown_column',
+      /bronze\.raw\.vale.*Did you mean value/,
+    )
+    await refused(
+      [raw, silver('select id from bronze.raw', { columns: { id: t.string() }, merge: ['idd'] })],
+      'lake.unknown_column',
+      /merge names silver\.clean\.idd.*Did you mean id/,
+    )
+    await refused(
+      [raw, silver('select id from bronze.raw', { window: { column: 'hour', source: 'att', size: '1h' } })],
+      'lake.unknown_column',
+      /bronze\.raw\.att.*Did you mean at/,
+    )
   })
   test('of a name to itself in WITH do not make a way to the views of the engine', async () => {
-    for (const text of ['with duckdb_views as (select * from duckdb_views) select * from duckdb_views', 'with recursive duckdb_views as (select * from duckdb_views union all select * from duckdb_views) select * from duckdb_views', 'select * from (with duckdb_views as (select 1) select 1), duckdb_views']) {
+    for (const text of [
+      'with duckdb_views as (select * from duckdb_views) select * from duckdb_views',
+      'with recursive duckdb_views as (select * from duckdb_views union all select * from duckdb_views) select * from duckdb_views',
+      'select * from (with duckdb_views as (select 1) select 1), duckdb_views',
+    ]) {
       await refused([raw, silver(text)], 'lake.unknown_table', /reads duckdb_views/)
     }
   })
@@ -60,17 +84,52 @@ describe('declarations that cannot work are refused', () => {
   test.each([
     ['a bad name', [table('Silver', { from: readings })], 'lake.table_name', /layer\.name/],
     ['a name used twice', [raw, table('bronze.Raw', { from: readings })], 'lake.table_twice', /bronze\.raw and bronze\.Raw/],
-    ['the name of a quarantine', [raw, silver('select * from bronze.raw', { expect: { a: quarantine('id > 1') } }), table('silver.clean_quarantine', { from: readings })], 'lake.table_twice', /silver\.clean_quarantine/],
+    [
+      'the name of a quarantine',
+      [raw, silver('select * from bronze.raw', { expect: { a: quarantine('id > 1') } }), table('silver.clean_quarantine', { from: readings })],
+      'lake.table_twice',
+      /silver\.clean_quarantine/,
+    ],
     ['no source of rows', [table('silver.x', {})], 'lake.table_without_rows', /from:/],
     ['expectations on a stream table', [table('bronze.x', { from: readings, expect: { a: fail('id > 1') } })], 'lake.stream_table', /expect/],
-    ['merge and window', [raw, silver('select * from bronze.raw', { merge: ['id'], window: { column: 'h', source: 'at', size: '1h' } })], 'lake.two_modes', /both/],
-    ['no driver', [raw, table('bronze.b', { from: readings }), silver('select * from bronze.raw join bronze.b using (id)', { merge: ['id'] })], 'lake.no_driver', /from:/],
-    ['a driver read twice', [raw, silver('select * from bronze.raw where value > (select avg(value) from bronze.raw)', { merge: ['id'] })], 'lake.driver_twice', /more than once/],
+    [
+      'merge and window',
+      [raw, silver('select * from bronze.raw', { merge: ['id'], window: { column: 'h', source: 'at', size: '1h' } })],
+      'lake.two_modes',
+      /both/,
+    ],
+    [
+      'no driver',
+      [raw, table('bronze.b', { from: readings }), silver('select * from bronze.raw join bronze.b using (id)', { merge: ['id'] })],
+      'lake.no_driver',
+      /from:/,
+    ],
+    [
+      'a driver read twice',
+      [raw, silver('select * from bronze.raw where value > (select avg(value) from bronze.raw)', { merge: ['id'] })],
+      'lake.driver_twice',
+      /more than once/,
+    ],
     ['an empty merge', [raw, silver('select * from bronze.raw', { merge: [] })], 'lake.merge_keys', /id/],
-    ['a window that is no duration', [raw, silver('select * from bronze.raw', { window: { column: 'h', source: 'at', size: 'an hour' } })], 'lake.duration', /1d/],
+    [
+      'a window that is no duration',
+      [raw, silver('select * from bronze.raw', { window: { column: 'h', source: 'at', size: 'an hour' } })],
+      'lake.duration',
+      /1d/,
+    ],
     ['every that is no duration', [table('bronze.x', { from: readings, every: 'often' })], 'lake.duration', /every/],
-    ['a condition that does not parse', [raw, silver('select id from bronze.raw', { columns: { id: t.string() }, expect: { a: fail('id >') } })], 'lake.sql_syntax', /Expectation a of silver\.clean/],
-    ['a condition over other tables', [raw, silver('select id from bronze.raw', { columns: { id: t.string() }, expect: { a: fail('id in (select id from bronze.raw)') } })], 'lake.expectation_sql', /bronze\.raw/],
+    [
+      'a condition that does not parse',
+      [raw, silver('select id from bronze.raw', { columns: { id: t.string() }, expect: { a: fail('id >') } })],
+      'lake.sql_syntax',
+      /Expectation a of silver\.clean/,
+    ],
+    [
+      'a condition over other tables',
+      [raw, silver('select id from bronze.raw', { columns: { id: t.string() }, expect: { a: fail('id in (select id from bronze.raw)') } })],
+      'lake.expectation_sql',
+      /bronze\.raw/,
+    ],
     ['a fixed version', [raw, silver('select * from bronze.raw at (version => 1)')], 'lake.sql_at', /leave the clause out/],
   ] as [string, Table[], string, RegExp][])('%s', (_, tables, code, pattern) => refused(tables, code, pattern))
   test.each([
@@ -95,7 +154,14 @@ describe('declarations that cannot work are refused', () => {
 
 describe('columns that are words of SQL', () => {
   test('make the hint of a syntax error say so', async () => {
-    for (const text of ['select at from bronze.raw', 'select id, at, value from bronze.raw', 'select max(at) from bronze.raw', 'select id from bronze.raw where at is not null', 'select id from bronze.raw order by at']) await refused([raw, silver(text)], 'lake.sql_syntax', /put the column in double quotes: "at"/)
+    for (const text of [
+      'select at from bronze.raw',
+      'select id, at, value from bronze.raw',
+      'select max(at) from bronze.raw',
+      'select id from bronze.raw where at is not null',
+      'select id from bronze.raw order by at',
+    ])
+      await refused([raw, silver(text)], 'lake.sql_syntax', /put the column in double quotes: "at"/)
     await refused([raw, silver('selec id from bronze.raw')], 'lake.sql_syntax', /\(line 1, column 1\).*dialect/)
     await refused([raw, silver("select 'ção' as á, at\nfrom bronze.raw")], 'lake.sql_syntax', /line 2, column 1.*"at"/)
   })
@@ -124,7 +190,11 @@ describe('what a refresh has to do', () => {
   ] as const)('%s', (_, mode, state, expected) => expect(planRefresh(mode, state)).toEqual(expected))
 
   test('whatever happens in between, one refresh that gets through covers the input with what the definition says', () => {
-    const step = fc.oneof(fc.record({ kind: fc.constant('append' as const) }), fc.record({ kind: fc.constant('define' as const), to: fc.nat(2) }), fc.record({ kind: fc.constant('refresh' as const), crash: fc.constantFrom('no', 'first', 'between') }))
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant('append' as const) }),
+      fc.record({ kind: fc.constant('define' as const), to: fc.nat(2) }),
+      fc.record({ kind: fc.constant('refresh' as const), crash: fc.constantFrom('no', 'first', 'between') }),
+    )
     fc.assert(
       fc.property(fc.constantFrom('merge' as const, 'full' as const), fc.array(step, { maxLength: 30 }), (mode, steps) => {
         let input = 0

@@ -35,7 +35,13 @@ export interface Reading {
   readonly value: number | null
 }
 
-export const readings: StreamRef<typeof READING> = { kind: 'stream', name: 'readings', get schema() { return READING } }
+export const readings: StreamRef<typeof READING> = {
+  kind: 'stream',
+  name: 'readings',
+  get schema() {
+    return READING
+  },
+}
 export const READING = { id: t.string().nullable(), at: t.timestamp().nullable(), value: t.double().nullable() } satisfies Schema
 export const START = Date.UTC(2024, 0, 1)
 
@@ -62,7 +68,10 @@ export async function openPlace(): Promise<Place> {
             for (const name of await lake.names()) {
               if (!new RegExp(`\\b${name.replace('.', '\\.')}\\b`).test(text)) continue
               const snapshot = await lake.table(name).snapshot()
-              text = text.replaceAll(new RegExp(`\\b${name.replace('.', '\\.')}\\b`, 'g'), snapshot ? `(${await lake.table(name).scan(snapshot)})` : '(select 1 where false)')
+              text = text.replaceAll(
+                new RegExp(`\\b${name.replace('.', '\\.')}\\b`, 'g'),
+                snapshot ? `(${await lake.table(name).scan(snapshot)})` : '(select 1 where false)',
+              )
             }
             return (await connection.runAndReadAll(text)).getRowsJson()
           } finally {

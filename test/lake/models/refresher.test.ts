@@ -115,7 +115,10 @@ describe('the refresher', () => {
   })
   test('stops in the middle of a refresh, whole or not at all, and a new one goes on', async () => {
     const place = await openPlace()
-    const slow = table('silver.slow', { sql: "select id, count(*) as n from bronze.raw, range(300000000) r(i) where i % 7 <> length(id) group by all", expect: { ok: fail('n > 0') } })
+    const slow = table('silver.slow', {
+      sql: 'select id, count(*) as n from bronze.raw, range(300000000) r(i) where i % 7 <> length(id) group by all',
+      expect: { ok: fail('n > 0') },
+    })
     const lake = await place.open(raw, slow)
     await lake.feed(raw, [one('a')])
     const { refresher, begun } = started(lake)

@@ -41,7 +41,7 @@ export interface Launcher {
   readonly gid?: number
 }
 
-export const direct: Launcher = { command: [] }
+const direct: Launcher = { command: [] }
 
 /** Nothing of this process's environment reaches the database: it may hold secrets, and variables such as PGDATA would change its mind. */
 export const CHILD_ENV: Readonly<Record<string, string>> = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', TZ: 'UTC' }
@@ -89,7 +89,10 @@ async function identity(uid: number): Promise<{ uid: number; gid: number }> {
 
 async function readPasswd(): Promise<string[][]> {
   const content = await readFile('/etc/passwd', 'utf8').catch(() => '')
-  return content.split('\n').filter((line) => line !== '' && !line.startsWith('#')).map((line) => line.split(':'))
+  return content
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => line.split(':'))
 }
 
 function succeeds(command: readonly string[]): Promise<boolean> {

@@ -72,7 +72,9 @@ async function claimedSession(records: Records, holder: Holder): Promise<Records
       if (livesHere || Date.now() > deadline) throw taken(other)
       await sleep(25)
     }
-    await session.script('create table if not exists lagoa_home (one boolean primary key default true check (one), pid integer not null, host text not null, url text not null, since timestamptz not null)')
+    await session.script(
+      'create table if not exists lagoa_home (one boolean primary key default true check (one), pid integer not null, host text not null, url text not null, since timestamptz not null)',
+    )
     await session.query(
       `insert into lagoa_home (pid, host, url, since) values ($1, $2, $3, now())
        on conflict (one) do update set pid = excluded.pid, host = excluded.host, url = excluded.url, since = excluded.since`,
@@ -103,7 +105,8 @@ async function currentHolder(session: RecordsSession): Promise<HolderRow | null>
 }
 
 function taken(other: HolderRow | null): LagoaError {
-  const who = other === null ? 'Another Lagoa server' : `A Lagoa server at ${other.url} (pid ${other.pid}${other.host === hostname() ? '' : ` on ${other.host}`})`
+  const who =
+    other === null ? 'Another Lagoa server' : `A Lagoa server at ${other.url} (pid ${other.pid}${other.host === hostname() ? '' : ` on ${other.host}`})`
   return conflict('storage.home_taken', `${who} runs on this home already`, {
     hint: other === null ? 'Stop it first, or set another LAGOA_HOME.' : `Use that one, stop it with: kill ${other.pid}, or set another LAGOA_HOME.`,
   })

@@ -61,7 +61,12 @@ export function serverConfig(files: ServerFiles): string {
     ['log_checkpoints', 'off'],
   ]
   const lines = settings.map(([name, value]) => `${name} = ${quoted(value)}`)
-  return ['# Written by Lagoa at every start. Put your own settings into custom.conf beside this file.', ...lines, ...(files.custom === null ? [] : [`include = ${quoted(files.custom)}`]), ''].join('\n')
+  return [
+    '# Written by Lagoa at every start. Put your own settings into custom.conf beside this file.',
+    ...lines,
+    ...(files.custom === null ? [] : [`include = ${quoted(files.custom)}`]),
+    '',
+  ].join('\n')
 }
 
 /** The folder of the socket is the password. */

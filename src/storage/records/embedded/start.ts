@@ -174,7 +174,9 @@ async function greet(connection: EmbeddedConnection, data: string): Promise<Answ
     const { rows } = await client.query<{ data: string }>(`select current_setting('data_directory') as data`)
     const theirs = rows[0]?.data ?? ''
     if ((await realpath(theirs).catch(() => theirs)) !== (await realpath(data))) {
-      throw conflict('storage.foreign_server', `The socket in ${connection.host} belongs to another database (${theirs})`, { hint: 'Stop that server, or choose another LAGOA_HOME.' })
+      throw conflict('storage.foreign_server', `The socket in ${connection.host} belongs to another database (${theirs})`, {
+        hint: 'Stop that server, or choose another LAGOA_HOME.',
+      })
     }
     return 'ready'
   } catch (error) {
@@ -234,7 +236,7 @@ async function disownStrangers(data: string, socket: string): Promise<void> {
 }
 
 async function spawnServer(binaries: Binaries, launcher: Launcher, files: Files, configFile: string): Promise<ChildProcess> {
-  const [program = '', ...args] = [...launcher.command, binaries.postgres, '-D', files.data, '-c', `config_file=${configFile}`]
+  const [program, ...args] = [...launcher.command, binaries.postgres, '-D', files.data, '-c', `config_file=${configFile}`]
   const output = await open(files.log, 'a', 0o600)
   try {
     await handOver(files.log, launcher)
@@ -257,7 +259,8 @@ async function untilReady(child: ChildProcess, connection: EmbeddedConnection, f
       if (gone()) return 'exited'
       const own = await readPostmaster(files.data)
       if (own?.pid === child.pid && (await greet(connection, files.data)) === 'ready') return 'ready'
-      if (Date.now() > deadline) throw unavailable('storage.database_slow', `The embedded database did not become ready within ${START_LIMIT_MS / 1000} s`, { hint: `See ${files.log}` })
+      if (Date.now() > deadline)
+        throw unavailable('storage.database_slow', `The embedded database did not become ready within ${START_LIMIT_MS / 1000} s`, { hint: `See ${files.log}` })
       await sleep(5)
     }
   } catch (error) {
@@ -270,13 +273,27 @@ function startFault(files: Files, said: string): LagoaError {
   const last = said.trim().split('\n').slice(-4).join('\n')
   const disk = diskFault(files.root, said)
   if (disk) return disk
-  return unavailable('storage.database_failed', `The embedded database did not start in ${files.data}. Its last words:\n${last || '(none)'}`, { hint: `See ${files.log}` })
+  return unavailable('storage.database_failed', `The embedded database did not start in ${files.data}. Its last words:\n${last || '(none)'}`, {
+    hint: `See ${files.log}`,
+  })
 }
 
 function diskFault(path: string, said: string): LagoaError | null {
-  if (/No space left on device|Disk quota exceeded/.test(said)) return unavailable('storage.disk_full', `The disk is full: ${path}`, { hint: 'Free some space, then start again; nothing acknowledged was lost.' })
-  if (/Read-only file system/.test(said)) return unavailable('storage.read_only', `The disk is read-only: ${path}`, { hint: 'Set LAGOA_HOME to a folder that can be written.' })
-  if (/Permission denied/.test(said)) return unavailable('storage.no_permission', `No permission: ${said.trim().split('\n').find((line) => line.includes('Permission denied')) ?? path}`, { hint: `Give this user access to ${path} and to the folders above it.` })
+  if (/No space left on device|Disk quota exceeded/.test(said))
+    return unavailable('storage.disk_full', `The disk is full: ${path}`, { hint: 'Free some space, then start again; nothing acknowledged was lost.' })
+  if (/Read-only file system/.test(said))
+    return unavailable('storage.read_only', `The disk is read-only: ${path}`, { hint: 'Set LAGOA_HOME to a folder that can be written.' })
+  if (/Permission denied/.test(said))
+    return unavailable(
+      'storage.no_permission',
+      `No permission: ${
+        said
+          .trim()
+          .split('\n')
+          .find((line) => line.includes('Permission denied')) ?? path
+      }`,
+      { hint: `Give this user access to ${path} and to the folders above it.` },
+    )
   return null
 }
 
@@ -303,7 +320,20 @@ async function hasDatabase(data: string, binaries: Binaries): Promise<boolean> {
 /** Made beside its place and renamed when finished, so that a kill on the way leaves nothing half made. */
 async function createDatabase(binaries: Binaries, launcher: Launcher, files: Files, log: Log, signal: AbortSignal | undefined): Promise<void> {
   const fresh = join(files.root, `${UNFINISHED}${process.pid}-${Date.now()}`)
-  const args = ['-D', fresh, '-U', USER, '-A', 'trust', '-E', 'UTF8', '--locale-provider=builtin', '--builtin-locale=C.UTF-8', '--locale=C', '--no-instructions']
+  const args = [
+    '-D',
+    fresh,
+    '-U',
+    USER,
+    '-A',
+    'trust',
+    '-E',
+    'UTF8',
+    '--locale-provider=builtin',
+    '--builtin-locale=C.UTF-8',
+    '--locale=C',
+    '--no-instructions',
+  ]
   try {
     // initdb makes the folder itself, which a launcher with another uid may do because the folder above is its own.
     await run([...launcher.command, binaries.initdb, ...args], launcher, files, signal)
@@ -331,7 +361,12 @@ async function removeUnfinished(root: string): Promise<void> {
 
 function run(command: readonly string[], launcher: Launcher, files: Files, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command[0] ?? '', command.slice(1), { stdio: ['ignore', 'ignore', 'pipe'], env: CHILD_ENV, ...(signal ? { signal } : {}), ...asUser(launcher) })
+    const child = spawn(command[0] ?? '', command.slice(1), {
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env: CHILD_ENV,
+      ...(signal ? { signal } : {}),
+      ...asUser(launcher),
+    })
     let said = ''
     child.stderr.on('data', (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-8192)
@@ -339,7 +374,13 @@ function run(command: readonly string[], launcher: Launcher, files: Files, signa
     child.once('error', (error) => reject(signal?.aborted ? signal.reason : toLagoaError(error)))
     child.once('close', (code) => {
       if (code === 0) resolve()
-      else reject(diskFault(files.root, said) ?? unavailable('storage.database_failed', `The embedded database could not be created in ${files.data}: ${said.trim()}`, { hint: 'Set LAGOA_HOME to another folder, or LAGOA_DATABASE__URL to a PostgreSQL server.' }))
+      else
+        reject(
+          diskFault(files.root, said) ??
+            unavailable('storage.database_failed', `The embedded database could not be created in ${files.data}: ${said.trim()}`, {
+              hint: 'Set LAGOA_HOME to another folder, or LAGOA_DATABASE__URL to a PostgreSQL server.',
+            }),
+        )
     })
   })
 }
@@ -348,7 +389,9 @@ async function refuseForeignOwner(data: string, launcher: Launcher): Promise<voi
   const owner = await ownerOf(data)
   const runner = launcher.uid ?? process.getuid?.()
   if (owner === null || runner === undefined || owner === runner) return
-  throw denied('storage.foreign_owner', `The database in ${data} belongs to user ${owner}, but this process runs as user ${runner}`, { hint: `Start Lagoa as that user, or run: chown -R ${runner} ${data}` })
+  throw denied('storage.foreign_owner', `The database in ${data} belongs to user ${owner}, but this process runs as user ${runner}`, {
+    hint: `Start Lagoa as that user, or run: chown -R ${runner} ${data}`,
+  })
 }
 
 // --- small things around it
@@ -367,7 +410,10 @@ async function socketFolder(root: string, launcher: Launcher): Promise<string> {
     await ensureFolder(near, 0o700)
     return near
   }
-  const digest = createHash('sha256').update(await realpath(root)).digest('hex').slice(0, 16)
+  const digest = createHash('sha256')
+    .update(await realpath(root))
+    .digest('hex')
+    .slice(0, 16)
   const name = `lagoa-${process.getuid?.() ?? 0}-${digest}`
   const folder = join(Buffer.byteLength(join(tmpdir(), name)) <= LONGEST_SOCKET_FOLDER ? tmpdir() : '/tmp', name)
   await mkdir(folder, { mode: 0o700 }).catch((error: unknown) => {
@@ -448,7 +494,10 @@ async function isUsedByOthers(connection: EmbeddedConnection): Promise<boolean> 
 
 /** `fast` first: sessions end, everything is written. When that takes too long `immediate`, which loses nothing but needs recovery. */
 async function shutDown(pid: number, data: string, log: Log): Promise<void> {
-  for (const [signal, limit] of [['SIGINT', STOP_LIMIT_MS], ['SIGQUIT', 5_000]] as const) {
+  for (const [signal, limit] of [
+    ['SIGINT', STOP_LIMIT_MS],
+    ['SIGQUIT', 5_000],
+  ] as const) {
     if (!(await isServerOf(pid, data))) return
     process.kill(pid, signal)
     const deadline = Date.now() + limit
