@@ -113,9 +113,8 @@ test('a reading that is sent appears on the live screen at once', async () => {
     })
     expect(answer.status).toBe(200)
     const tile = page.getByRole('listitem').filter({ hasText: 'Rooftop' }).first()
-    await tile.waitFor({ timeout: 5000 })
+    await tile.filter({ hasText: 'over limit' }).waitFor({ timeout: 5000 })
     expect(Date.now() - began).toBeLessThan(5000)
-    expect(await tile.innerText()).toContain('over limit')
   } finally {
     await close()
   }

@@ -258,6 +258,13 @@ const KINDS: readonly Kind[] = [
       )
     },
   },
+  ...['p q', 'p/q', 'p%q', 'ação', '_u', '.d', 'a=b', '#?', 'a+b', 'a:b'].map((column): Kind => ({
+    name: `partition column ${column}`,
+    async make(table, lake) {
+      await table.create({ fields: [field('id', 'long'), field(column, 'string')], partitionBy: [column] })
+      await table.append(lake.select(`select 1::bigint as id, 'São Paulo + Rio' as "${column}"`))
+    },
+  })),
   {
     name: 'an empty table',
     async make(table) {

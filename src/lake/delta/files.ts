@@ -5,6 +5,7 @@
  * that a snapshot of an earlier version could see.
  */
 import { isObject, numberOf } from './json.ts'
+import { pathKey } from './paths.ts'
 import type { AddFile, PartitionValues, RemoveFile } from './actions.ts'
 
 /** A version that never comes: still there, or (for a tombstone whose file was never seen) never there. */
@@ -42,7 +43,7 @@ export class FileLog {
 
   /** The row of a file that the newest version has. */
   find(path: string): number | undefined {
-    return this.#present.get(path)
+    return this.#present.get(pathKey(path))
   }
 
   add(file: AddFile, version: number, dataAt: number, place?: number): number {
@@ -61,18 +62,18 @@ export class FileLog {
     this.deletedOn.push(0)
     this.dataAt.push(dataAt)
     this.removedData.push(false)
-    this.#present.set(file.path, row)
+    this.#present.set(pathKey(file.path), row)
     return row
   }
 
   /** Marks a present file as removed; answers its row, or undefined when the table did not have it. */
   remove(file: RemoveFile, version: number): number | undefined {
-    const row = this.#present.get(file.path)
+    const row = this.#present.get(pathKey(file.path))
     if (row === undefined) {
       this.bury(file, version)
       return undefined
     }
-    this.#present.delete(file.path)
+    this.#present.delete(pathKey(file.path))
     this.removedAt[row] = version
     this.deletedOn[row] = file.deletionTimestamp ?? 0
     this.removedData[row] = file.dataChange
@@ -94,7 +95,7 @@ export class FileLog {
       NEVER,
       -1,
     )
-    this.#present.delete(file.path)
+    this.#present.delete(pathKey(file.path))
     this.removedAt[row] = version
     this.deletedOn[row] = file.deletionTimestamp ?? 0
     this.removedData[row] = file.dataChange
@@ -116,7 +117,7 @@ export class FileLog {
     const found: number[] = []
     for (let row = 0; row < this.paths.length; row++) {
       const path = this.paths[row] ?? ''
-      const back = this.#present.get(path)
+      const back = this.#present.get(pathKey(path))
       if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && (back === undefined || (this.addedAt[back] ?? NEVER) > version))
         found.push(row)
     }

@@ -7,6 +7,7 @@ import type { AddFile, RemoveFile, Transaction } from './actions.ts'
 import { writeCheckpoint } from './checkpoint.ts'
 import { OUTCOME_UNKNOWN, commit, type Attempt } from './commit.ts'
 import type { Head } from './head.ts'
+import { pathKey } from './paths.ts'
 import { NEW_TABLE, checkWritable, checkpointInterval } from './protocol.ts'
 import type { TableState } from './replay.ts'
 import { checkFields, inputFields, matchColumns, type InputColumn } from './schema.ts'
@@ -75,7 +76,7 @@ export async function finish(table: Table, decision: Decision, options: CommitOp
   const dataChange = decision.rearranges !== true
   const adds = decision.written.flatMap((written) => written.adds.map((add) => ({ ...add, dataChange })))
   const removes: RemoveFile[] = decision.removed.map((row) => state.files.removalOf(row, now, dataChange))
-  const pathsOf = (rows: readonly number[]): Set<string> => new Set(rows.map((row) => state.files.paths[row] ?? ''))
+  const pathsOf = (rows: readonly number[]): Set<string> => new Set(rows.map((row) => pathKey(state.files.paths[row] ?? '')))
   const attempt: Attempt = {
     readVersion: state.version,
     content: { transactions: transactionsOf(options), adds, removes, ...(decision.metadata ? { metadata: decision.metadata } : {}) },

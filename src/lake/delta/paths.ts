@@ -25,6 +25,17 @@ export function encodePath(relative: string): string {
     .join('/')
 }
 
+/** What tells files apart: writers encode the same path in different ways, one in the add action and another in the remove. */
+export function pathKey(logged: string): string {
+  if (!logged.includes('%')) return logged
+  try {
+    return decodeURIComponent(logged)
+  } catch {
+    // Some writers do not encode; a lone % then stands for itself.
+    return logged
+  }
+}
+
 /** From what a log holds to the object's path. Files elsewhere (shallow clones) are refused. */
 export function dataPath(root: string, logged: string): string {
   if (/^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')) {
@@ -32,13 +43,7 @@ export function dataPath(root: string, logged: string): string {
       hint: 'Shallow clones cannot be read here; make a deep clone of the table.',
     })
   }
-  let relative = logged
-  try {
-    relative = decodeURIComponent(logged)
-  } catch {
-    // Some writers do not encode; a lone % then stands for itself.
-  }
-  return `${root}/${relative}`
+  return `${root}/${pathKey(logged)}`
 }
 
 /** `day=2024-01-02/site=a%2Fb/`: the folder by which people find a partition. Readers go by the log, not by this name. */
@@ -53,8 +58,12 @@ function shortened(name: string): string {
   return short
 }
 
-/** Hive's escapes, plus blanks at the ends and lone dots, which some stores cannot name. */
+/**
+ * Everything but plain letters and digits is escaped as Hive escapes some of it, so that engines cannot differ in how they encode the path in
+ * a log: Spark's VACUUM deletes live files that are encoded otherwise than by Java (`S%C3%A3o` instead of `São`), delta-rs cannot remove others.
+ */
 function escaped(text: string): string {
-  // eslint-disable-next-line no-control-regex
-  return text.replace(/[\u0000-\u001f"#%'*/:=?\\\u007f{[\]^]|^\s|\s$|^\.|\.$/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
+  return text.replace(/[^\w.-]|^\.|\.$/gu, (char) =>
+    char === '.' ? '%2E' : [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  )
 }

@@ -4,9 +4,10 @@ import json
 import sys
 from pathlib import Path
 
+from worker import encode, row_dicts, serve
+
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import StructType
-from worker import encode, row_dicts, serve
 
 jars, scratch = sys.argv[1:]
 java = f"-Djava.io.tmpdir={scratch} -Dderby.system.home={scratch} -Duser.timezone=UTC -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
@@ -22,6 +23,7 @@ settings = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.shuffle.partitions": "2",
     "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     # A few rows at a time: planning and compiling would take most of the time.
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",

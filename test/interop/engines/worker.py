@@ -24,6 +24,11 @@ import os
 import sys
 
 decimal.getcontext().prec = 76
+
+# Answers have the pipe to themselves: what a library or a JVM prints goes to the log. Before anything is started, which would inherit it.
+answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(2, 1)
+
 WHOLE = {"byte", "short", "integer", "long"}
 
 
@@ -93,10 +98,6 @@ def row_dicts(request):
 
 
 def serve(operations):
-    # Whatever a library or a JVM prints belongs to the log, the answers have the pipe to themselves.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
     def say(answer):
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

@@ -23,6 +23,8 @@ const windows: Readonly<Record<Range, Window>> = {
   '1h': { rangeMs: 60 * 60_000, points: 300 },
 }
 const mostTiles = 48
+/** The live cache has what the log had this long ago. */
+const cacheFollowsMs = 600
 const mostLines = 12
 const urgency: Readonly<Record<TileState, number>> = { over: 0, near: 1, stale: 2, ok: 3 }
 
@@ -87,6 +89,15 @@ function StreamScreen({ stream, streams, rules }: { stream: StreamShape; streams
   useEffect(() => store?.show(windows[range]), [store, range])
 
   const latest = useQuery({ ...latestQuery(stream.name), refetchOnWindowFocus: false })
+  // What came between the first look and the opening of the event stream is in neither, and the live cache follows the log a moment
+  // later: look once more when the stream is open and the cache has caught up.
+  const { is: connected } = useSyncExternalStore(hub.onState, hub.state)
+  const refetchLatest = latest.refetch
+  useEffect(() => {
+    if (connected !== 'open') return undefined
+    const timer = window.setTimeout(() => void refetchLatest(), cacheFollowsMs)
+    return () => window.clearTimeout(timer)
+  }, [connected, refetchLatest])
   useEffect(() => {
     if (store !== undefined && latest.data !== undefined) store.seed(latest.data.items)
   }, [store, latest.data])
