@@ -1,6 +1,6 @@
 /**
  * A source of made-up readings. Reading n is a pure function of the seed and n, so the same seed gives the same readings;
- * only their times follow the clock, unless a start time is given.
+ * only their times follow the clock, unless a start time is given or no pace.
  */
 import { invalid } from '../../base/index.ts'
 import type { Source } from './source.ts'
@@ -46,8 +46,9 @@ export function simulate(options: SimulationOptions): Source {
     identity: () => Promise.resolve(`simulation:${seed}:${devices.length}`),
     async *read({ resume, batch, rate: asked, signal }) {
       let made = resume?.sequence ?? 0
-      // At another rate than its own the simulation has a clock of its own too, or readings of a device would share a time.
-      const origin = start ?? (asked === rate ? null : typeof resume?.note.origin === 'number' ? resume.note.origin : Date.now())
+      // Without a pace the simulation has a clock of its own, or all readings would share a few moments.
+      const paced = Number.isFinite(asked)
+      const origin = start ?? (paced ? null : typeof resume?.note.origin === 'number' ? resume.note.origin : Date.now())
       const isoTime = timeTexts()
       const context = createContext(seed)
       while (made < count && !signal.aborted) {
@@ -61,7 +62,8 @@ export function simulate(options: SimulationOptions): Source {
           const device = devices[index] ?? ''
           context.move(device, index, n)
           const rest = JSON.stringify(reading(context))
-          values[i] = `${heads[index]}${isoTime(origin === null ? now : origin + n * everyMs)}"${rest === '{}' ? '' : ','}${rest.slice(1)}`
+          values[i] =
+            `${heads[index]}${isoTime(origin === null ? now - ((size - 1 - i) * 1000) / asked : origin + n * everyMs)}"${rest === '{}' ? '' : ','}${rest.slice(1)}`
           keys[i] = device
         }
         made += size
