@@ -229,15 +229,23 @@ export const Overview = z.object({
     sources: z.array(z.object({ name: z.string(), kind: z.string(), records: z.number(), perSecond: z.number() })),
     tiers: z.array(z.object({ tier: z.enum(['bronze', 'silver', 'gold']), tables: z.number(), rows: z.number(), bytes: z.number() })),
     keptShare: z.number().nullable().describe('Silver rows per bronze row, quarantined and duplicate rows left out'),
-    consumers: z.array(z.object({ name: z.string(), detail: z.string() })),
+    consumers: z.array(
+      z.object({
+        kind: z.enum(['query', 'alerts', 'live']),
+        count: z.number().describe('Rules, or streams with a live cache; 0 where there is nothing to count'),
+      }),
+    ),
   }),
   attention: z.array(
     z.object({
       id: z.string(),
       severity: z.enum(['error', 'warning']),
       kind: z.enum(['alert', 'check', 'table', 'sink', 'service', 'project', 'stale']),
-      title: z.string(),
+      title: z.string().describe('What is the matter, in English'),
       detail: z.string(),
+      subject: z.string().describe('Whom it concerns: a table, a stream and its sink, a service, a device, a rule'),
+      count: z.number().nullable().describe('Rows that break a check'),
+      since: z.number().nullable(),
       link: z.string(),
     }),
   ),

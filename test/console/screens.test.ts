@@ -84,6 +84,9 @@ describe('the title of the overview', () => {
     kind,
     title: '',
     detail: '',
+    subject: '',
+    count: null,
+    since: null,
     link: '/',
   })
 

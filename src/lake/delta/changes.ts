@@ -1,7 +1,7 @@
 /** Changes: which files brought and took rows between two versions, from the FileLog where it reaches and from the commits before it. */
 import { missing } from '../../base/index.ts'
 import { readCommit } from './log.ts'
-import { commitPath } from './paths.ts'
+import { commitPath, pathKey } from './paths.ts'
 import type { TableState } from './replay.ts'
 import type { Place } from './types.ts'
 
@@ -25,7 +25,7 @@ export async function changedFiles(place: Place, root: string, after: number, up
   const since = Math.max(after, base)
   const brought = (row: number): boolean => {
     const dataAt = files.dataAt[row] ?? -1
-    return (dataAt > after && dataAt <= version) || (dataAt === -1 && early.brought.has(files.paths[row] ?? ''))
+    return (dataAt > after && dataAt <= version) || (dataAt === -1 && early.brought.has(pathKey(files.paths[row] ?? '')))
   }
   let appendOnly = !early.removedData
   const came: number[] = []
@@ -33,7 +33,7 @@ export async function changedFiles(place: Place, root: string, after: number, up
   const rearranged: number[] = []
   const missed = new Set([...early.brought, ...early.gone])
   for (let row = 0; row < files.length; row++) {
-    const path = files.paths[row] ?? ''
+    const path = pathKey(files.paths[row] ?? '')
     missed.delete(path)
     const removedAt = files.removedAt[row] ?? 0
     const removedHere = removedAt > since && removedAt <= version && !isReplaced(upTo, row)
@@ -78,11 +78,13 @@ async function earlyChanges(place: Place, root: string, after: number, upTo: num
     for (const remove of found.commit.removes) {
       if (!remove.dataChange) continue
       removedData = true
-      if (!brought.delete(remove.path)) gone.add(remove.path)
+      const path = pathKey(remove.path)
+      if (!brought.delete(path)) gone.add(path)
     }
     for (const add of found.commit.adds) {
-      if (add.dataChange) brought.add(add.path)
-      else if (!brought.has(add.path)) rearranged.add(add.path)
+      const path = pathKey(add.path)
+      if (add.dataChange) brought.add(path)
+      else if (!brought.has(path)) rearranged.add(path)
     }
   }
   return { brought, gone, rearranged, removedData }

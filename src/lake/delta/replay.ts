@@ -5,6 +5,7 @@
 import { invalid, unsupported } from '../../base/index.ts'
 import type { AddFile, Commit, RemoveFile, Transaction } from './actions.ts'
 import { FileLog } from './files.ts'
+import { pathKey } from './paths.ts'
 import { checkReadable } from './protocol.ts'
 import type { Metadata, Protocol } from './types.ts'
 
@@ -112,11 +113,11 @@ export function applyCommits(root: string, state: TableState | null, commits: re
       const row = files.remove(remove, version)
       if (row === undefined) continue
       count(row, -1)
-      if (!remove.dataChange) removed.set(remove.path, row)
+      if (!remove.dataChange) removed.set(pathKey(remove.path), row)
     }
     for (const add of commit.adds) {
       const before = files.find(add.path)
-      const successorOf = add.dataChange ? undefined : (before ?? removed.get(add.tags?.[PLACE_TAG] ?? add.path))
+      const successorOf = add.dataChange ? undefined : (before ?? removed.get(pathKey(add.tags?.[PLACE_TAG] ?? add.path)))
       let dataAt = version
       if (before !== undefined) {
         // The same file again, with other statistics or tags: it replaces its earlier self.

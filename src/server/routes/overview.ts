@@ -55,6 +55,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       kind: 'project',
       title: 'The project as saved cannot be loaded',
       detail: platform.problem.message,
+      subject: '',
+      count: null,
+      since: null,
       link: '/',
     })
 
@@ -74,6 +77,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         kind: 'sink',
         title: `The source of ${name} failed`,
         detail: status.source.failure?.message ?? '',
+        subject: `${name}: ${status.source.kind}`,
+        count: null,
+        since: null,
         link: '/live',
       })
     for (const sink of status.sinks)
@@ -84,6 +90,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
           kind: 'sink',
           title: `${name}: ${sink.name} is failing`,
           detail: sink.error ?? '',
+          subject: `${name}: ${sink.name}`,
+          count: null,
+          since: null,
           link: '/live',
         })
     attention.push(...(await staleKeys(platform, name)))
@@ -109,6 +118,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         kind: 'table',
         title: `${table} cannot be read`,
         detail: [fault.message, fault.hint].filter(Boolean).join('. '),
+        subject: table,
+        count: null,
+        since: null,
         link: `/lake/${table}`,
       })
     else if (status?.error)
@@ -118,6 +130,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         kind: 'table',
         title: `${table} could not be refreshed`,
         detail: status.error.message,
+        subject: table,
+        count: null,
+        since: null,
         link: `/lake/${table}`,
       })
     for (const check of pipeline && !fault ? await checksOf(pipeline.lake, table) : []) {
@@ -130,6 +145,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         kind: 'check',
         title: `${table}: ${check.violations} rows break ${check.name}`,
         detail: check.rule,
+        subject: `${table}: ${check.name}`,
+        count: check.violations,
+        since: null,
         link: `/lake/${table}?tab=quality`,
       })
     }
@@ -143,6 +161,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       kind: 'alert',
       title: alert.message ?? `${alert.rule} at ${alert.key}`,
       detail: `${alert.rule}, since ${new Date(alert.startedAt).toISOString()}`,
+      subject: alert.rule,
+      count: null,
+      since: alert.startedAt,
       link: `/alerts?state=firing`,
     })
   for (const service of await platform.services())
@@ -153,9 +174,13 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         kind: 'service',
         title: `${service.name} does not answer`,
         detail: service.hint ?? '',
+        subject: service.name,
+        count: null,
+        since: null,
         link: '/',
       })
 
+  const liveStreams = [...(pipeline?.streams.values() ?? [])].filter(({ stream }) => stream.options.live).length
   const midnight = new Date().setHours(0, 0, 0, 0)
   const totals = await alerts.totals()
   const [bronze, silver] = [tiers.get('bronze'), tiers.get('silver')]
@@ -173,11 +198,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       tiers: [...tiers.values()],
       keptShare: bronze && silver && bronze.rows > 0 && silver.tables > 0 ? Math.min(1, silver.rows / bronze.rows) : null,
       consumers: [
-        { name: 'SQL & API', detail: '/api/v1/query' },
-        ...(pipeline?.rules.length ? [{ name: 'Alerts', detail: `${pipeline.rules.length} rules` }] : []),
-        ...([...(pipeline?.streams.values() ?? [])].some(({ stream }) => stream.options.live)
-          ? [{ name: 'Live cache', detail: 'newest reading per key' }]
-          : []),
+        { kind: 'query' as const, count: 0 },
+        ...(pipeline?.rules.length ? [{ kind: 'alerts' as const, count: pipeline.rules.length }] : []),
+        ...(liveStreams > 0 ? [{ kind: 'live' as const, count: liveStreams }] : []),
       ],
     },
     attention,
@@ -225,6 +248,9 @@ async function staleKeys(platform: Platform, stream: string): Promise<Overview['
       kind: 'stale',
       title: `${fields[by] ?? key} stopped reporting`,
       detail: `no reading for ${Math.round((now - updatedAt) / 1000)} s`,
+      subject: fields[by] ?? key,
+      count: null,
+      since: updatedAt,
       link: '/live',
     }))
 }

@@ -15,7 +15,9 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
   const { say, format } = useWords()
   const { ref, width } = useElementSize()
   const sources = movement.sources.slice(0, mostRows)
-  const consumers = movement.consumers.slice(0, mostRows)
+  const consumers = movement.consumers
+    .slice(0, mostRows)
+    .map(({ kind, count }) => ({ name: say(`consumer.${kind}`), detail: say(`consumer.${kind}.detail`, { n: count }) }))
   const facts = (tier: Tier): { tables: number; rows: number; bytes: number } =>
     movement.tiers.find((each) => each.tier === tier) ?? { tables: 0, rows: 0, bytes: 0 }
   // A source that rests is told by what it brought.

@@ -8,7 +8,8 @@ import { AlertRow } from '../../ui/alerts.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Mark, PageHead, Panel, PathLink, Spark, Tag } from '../../ui/parts.tsx'
 import { Empty, FailedScreen, Failure, InlineProblem, LoadingRows, LoadingScreen } from '../../ui/states.tsx'
-import { useWords } from '../../ui/words/index.tsx'
+import type { Format } from '../../ui/format.ts'
+import { type Say, useWords } from '../../ui/words/index.tsx'
 import { Movement } from './movement.tsx'
 import { situation } from './situation.ts'
 
@@ -43,7 +44,7 @@ export function OverviewScreen() {
       <Movement movement={data.movement} />
       <div className="overview-columns">
         <div className="grid">
-          <Attention items={data.attention} />
+          <Attention items={data.attention} now={now} />
           {system.data === undefined ? null : <Services services={system.data.services} />}
         </div>
         <AlertsToday today={data.alerts.today} now={now} />
@@ -117,8 +118,27 @@ function Figure({ label, value, unit, detail, children }: { label: string; value
   )
 }
 
-function Attention({ items }: { items: Overview['attention'] }) {
-  const { say } = useWords()
+type AttentionItem = Overview['attention'][number]
+
+/** The server's English, said in the reader's language where its parts allow it; what rules and errors say stays as written. */
+function attentionWords(item: AttentionItem, now: number, say: Say, format: Format): { title: string; detail: string } {
+  const span = item.since === null ? '' : format.duration(Math.max(0, now - item.since))
+  switch (item.kind) {
+    case 'alert':
+      return { title: item.title, detail: say('attention.alert.detail', { rule: item.subject, span }) }
+    case 'check':
+      return { title: say('attention.check.title', { subject: item.subject, n: item.count ?? 0 }), detail: item.detail }
+    case 'stale':
+      return { title: say('attention.stale.title', { subject: item.subject }), detail: say('attention.stale.detail', { span }) }
+    case 'project':
+      return { title: say('attention.project.title'), detail: item.detail }
+    default:
+      return { title: say(`attention.${item.kind}.title`, { subject: item.subject }), detail: item.detail }
+  }
+}
+
+function Attention({ items, now }: { items: Overview['attention']; now: number }) {
+  const { say, format } = useWords()
   const worst = items.some((item) => item.severity === 'error') ? 'bad' : 'warn'
   return (
     <Panel title={say('attention.title')} tag={items.length > 0 ? <Tag kind={worst}>{items.length}</Tag> : undefined}>
@@ -129,24 +149,27 @@ function Attention({ items }: { items: Overview['attention'] }) {
         </div>
       ) : (
         <ul>
-          {items.slice(0, 12).map((item) => (
-            <li className="row" key={item.id}>
-              <Mark tone={item.severity === 'error' ? 'bad' : 'warn'} label={say(`severity.${item.severity}`)} />
-              <div className="what">
-                <strong>{item.title}</strong>
-                <div className="quiet small">{item.detail}</div>
-              </div>
-              {/* A problem that leads back to this page is told in full here. */}
-              {item.link !== '/' && (
-                <div className="right">
-                  <PathLink href={item.link} className="action-link">
-                    {say(`attention.${item.kind}`)}
-                    <span className="unseen">: {item.title}</span>
-                  </PathLink>
+          {items
+            .slice(0, 12)
+            .map((item) => ({ item, ...attentionWords(item, now, say, format) }))
+            .map(({ item, title, detail }) => (
+              <li className="row" key={item.id}>
+                <Mark tone={item.severity === 'error' ? 'bad' : 'warn'} label={say(`severity.${item.severity}`)} />
+                <div className="what">
+                  <strong>{title}</strong>
+                  <div className="quiet small">{detail}</div>
                 </div>
-              )}
-            </li>
-          ))}
+                {/* A problem that leads back to this page is told in full here. */}
+                {item.link !== '/' && (
+                  <div className="right">
+                    <PathLink href={item.link} className="action-link">
+                      {say(`attention.${item.kind}`)}
+                      <span className="unseen">: {title}</span>
+                    </PathLink>
+                  </div>
+                )}
+              </li>
+            ))}
         </ul>
       )}
     </Panel>
