@@ -137,5 +137,7 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 process.exitCode = await main(process.argv.slice(2))
+// What was written may still wait for a slow reader: it goes out first.
+for (const stream of [process.stdout, process.stderr]) await new Promise<void>((done) => stream.write('', () => done()))
 // Everything was closed in order; what a library may still hold (an idle handle) must not keep the process.
 process.exit()

@@ -8,7 +8,7 @@
  *   <home>/pg/postgres.log   starts, stops and crashes
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { chown, lstat, mkdir, open, readdir, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -206,8 +206,8 @@ async function startServer(binaries: Binaries, files: Files, log: Log, signal: A
   const socket = await socketFolder(files.root, launcher)
   const configFile = join(files.root, 'lagoa.conf')
   const hba = join(files.root, 'pg_hba.conf')
-  await writeFile(hba, HBA)
-  await writeFile(configFile, serverConfig({ socket, hba, custom: await customSettings(files.root) }))
+  await replaceFile(hba, HBA)
+  await replaceFile(configFile, serverConfig({ socket, hba, custom: await customSettings(files.root) }))
   for (const made of [socket, hba, configFile]) await handOver(made, launcher)
 
   const deadline = Date.now() + LEFTOVER_LIMIT_MS
@@ -499,7 +499,13 @@ async function shutDown(pid: number, data: string, log: Log): Promise<void> {
     ['SIGQUIT', 5_000],
   ] as const) {
     if (!(await isServerOf(pid, data))) return
-    process.kill(pid, signal)
+    try {
+      process.kill(pid, signal)
+    } catch (error) {
+      // It ended by itself between the look and the signal.
+      if (errno(error) === 'ESRCH') return
+      throw error
+    }
     const deadline = Date.now() + limit
     while (Date.now() < deadline) {
       if (await hasLeft(pid, data)) return
@@ -507,6 +513,13 @@ async function shutDown(pid: number, data: string, log: Log): Promise<void> {
     }
     log.warn('database.slow_stop', { pid, signal })
   }
+}
+
+/** All at once: another process that starts the same home at this moment reads the old or the new text, never an empty file. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const next = `${path}.${process.pid}.${randomUUID()}`
+  await writeFile(next, text)
+  await rename(next, path)
 }
 
 async function hasLeft(pid: number, data: string): Promise<boolean> {
