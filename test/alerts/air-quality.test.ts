@@ -28,7 +28,7 @@ function readFile(): Row[] {
   })
 }
 
-describe.skipIf(!existsSync(FILE))('the Air Quality file', () => {
+describe.skipIf(!existsSync(FILE))(`the Air Quality file${existsSync(FILE) ? '' : ` (skipped: ${FILE} is not here)`}`, () => {
   const rows = existsSync(FILE) ? readFile() : []
 
   function count(options: Partial<AlertOptions<typeof schema>>, cuts: readonly number[] = []): { readonly matched: number; readonly fired: number } {

@@ -9,6 +9,7 @@ import { tempFolder } from '../helpers/folder.ts'
 
 const log = silentLog
 const root = process.getuid?.() === 0
+const unlessRoot = root ? '' : ' (skipped: only root can start a process as another user)'
 const door = new URL('../../src/storage/index.ts', import.meta.url).href
 const base = new URL('../../src/base/index.ts', import.meta.url).href
 
@@ -263,7 +264,7 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     expect(existsSync(join(home, 'pg/data/postmaster.pid'))).toBe(false)
   })
 
-  test.skipIf(!root)('runs for an ordinary user, too', async () => {
+  test.skipIf(!root)(`runs for an ordinary user, too${unlessRoot}`, async () => {
     const home = tempFolder()
     chmodSync(home, 0o755)
     chownSync(home, 65_534, 65_534)
@@ -292,7 +293,7 @@ describe('the embedded database', { timeout: 30_000 }, () => {
     expect(await (await open(await start(home))).query('select 1 as x')).toEqual([{ x: 1 }])
   })
 
-  test.skipIf(!root)('data of another user is refused for one who may not become that user', async () => {
+  test.skipIf(!root)(`data of another user is refused for one who may not become that user${unlessRoot}`, async () => {
     const home = tempFolder()
     await (await start(home)).stop()
     chmodSync(home, 0o755)

@@ -45,7 +45,7 @@ const source = (path: string): Source =>
     },
   })
 
-describe.skipIf(!existsSync(FILE))('the Air Quality file', () => {
+describe.skipIf(!existsSync(FILE))(`the Air Quality file${existsSync(FILE) ? '' : ` (skipped: ${FILE} is not here)`}`, () => {
   const folder = tempFolder()
   let log: EventLog
   let records: Records
