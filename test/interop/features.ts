@@ -67,12 +67,22 @@ export const SPARK_FEATURES: readonly Feature[] = [
     define: 'partitioned by (at)',
     rows: "values (1, timestamp_ntz '1969-12-31 23:59:59.999999'), (2, timestamp_ntz '2024-01-01 00:00:00'), (3, null)",
   }),
-  bySql('deletionVectors, not used yet', 'deletionVectors', 'deletionVectors', { define: properties({ 'delta.enableDeletionVectors': 'true' }) }),
-  bySql('deletionVectors', 'deletionVectors', 'deletionVectors', {
+  bySql('deletionVectors, not used yet', 'equal', 'deletionVectors', { define: properties({ 'delta.enableDeletionVectors': 'true' }) }),
+  bySql('deletionVectors', 'equal', 'deletionVectors', {
     define: properties({ 'delta.enableDeletionVectors': 'true' }),
     after: ['delete from $table where id = 2'],
   }),
-  bySql('deletionVectors, switched off and purged', 'deletionVectors', 'deletionVectors', {
+  bySql('deletionVectors that grow, over checkpoints', 'equal', 'deletionVectors', {
+    define: properties({ 'delta.enableDeletionVectors': 'true', 'delta.checkpointInterval': '2' }),
+    rows: "select /*+ repartition(2) */ id, concat('row ', id) from range(300000)",
+    after: [
+      'delete from $table where id % 7 = 3',
+      'delete from $table where id between 100000 and 250000',
+      "update $table set name = 'z' where id % 1000 = 0",
+      'delete from $table where id = 5',
+    ],
+  }),
+  bySql('deletionVectors, switched off and purged', 'equal', 'deletionVectors', {
     define: properties({ 'delta.enableDeletionVectors': 'true' }),
     after: [
       'delete from $table where id = 2',
@@ -223,7 +233,7 @@ export const DELTA_RS_FEATURES: readonly Feature[] = [
   },
   {
     name: 'deletionVectors, not used yet',
-    reading: 'deletionVectors',
+    reading: 'equal',
     writing: 'deletionVectors',
     make: (engine, path) => engine.write(path, { fields: [field('id', 'long')], rows: [['1']], properties: { 'delta.enableDeletionVectors': 'true' } }),
   },

@@ -3,6 +3,7 @@
  * kinds it does not know are left out, because a reader is told by the protocol action when it may not ignore them.
  */
 import { invalid } from '../../base/index.ts'
+import { deletionVectorFrom, type DeletionVector } from './deletions.ts'
 import { isObject, numberOf, textMapOf, textOf, textsOf, type JsonObject } from './json.ts'
 import { parseSchema, schemaString } from './schema.ts'
 import type { Metadata, Protocol } from './types.ts'
@@ -20,6 +21,7 @@ export interface AddFile {
   /** JSON text (section "Per-file Statistics"). */
   readonly stats: string | null
   readonly tags: Readonly<Record<string, string>> | null
+  readonly deletionVector: DeletionVector | null
 }
 
 export interface RemoveFile {
@@ -28,6 +30,7 @@ export interface RemoveFile {
   readonly dataChange: boolean
   readonly partitionValues: PartitionValues | null
   readonly size: number | null
+  readonly deletionVector: DeletionVector | null
 }
 
 export interface Transaction {
@@ -44,8 +47,6 @@ export interface Commit {
   readonly removes: readonly RemoveFile[]
   readonly transactions: readonly Transaction[]
   readonly info: JsonObject | null
-  /** Some file carries a deletion vector. */
-  readonly deletionVectors: boolean
 }
 
 /** `file` is named in the error when the bytes are no commit. */
@@ -56,7 +57,6 @@ export function parseCommit(version: number, bytes: Uint8Array, file: string): C
   let protocol: Protocol | null = null
   let metadata: Metadata | null = null
   let info: JsonObject | null = null
-  let deletionVectors = false
   let lines = 0
   for (const line of new TextDecoder().decode(bytes).split('\n')) {
     if (line.trim() === '') continue
@@ -64,10 +64,8 @@ export function parseCommit(version: number, bytes: Uint8Array, file: string): C
     const action = parseLine(line, lines, file)
     if (isObject(action.add)) {
       adds.push(addFrom(action.add) ?? damaged(file, lines, 'its add action has no path or size'))
-      deletionVectors ||= isObject(action.add.deletionVector)
     } else if (isObject(action.remove)) {
       removes.push(removeFrom(action.remove) ?? damaged(file, lines, 'its remove action has no path'))
-      deletionVectors ||= isObject(action.remove.deletionVector)
     } else if (isObject(action.txn)) {
       transactions.push(transactionFrom(action.txn) ?? damaged(file, lines, 'its txn action has no appId or version'))
     } else if (isObject(action.metaData)) {
@@ -79,7 +77,7 @@ export function parseCommit(version: number, bytes: Uint8Array, file: string): C
     }
   }
   if (lines === 0) damaged(file, 1, 'the file is empty')
-  return { version, protocol, metadata, adds, removes, transactions, info, deletionVectors }
+  return { version, protocol, metadata, adds, removes, transactions, info }
 }
 
 function parseLine(line: string, number: number, file: string): JsonObject {
@@ -111,6 +109,7 @@ function addFrom(value: JsonObject): AddFile | null {
     dataChange: value.dataChange !== false,
     stats: textOf(value.stats),
     tags: isObject(value.tags) ? textMapOf(value.tags) : null,
+    deletionVector: deletionVectorFrom(value.deletionVector),
   }
 }
 
@@ -123,6 +122,7 @@ function removeFrom(value: JsonObject): RemoveFile | null {
     dataChange: value.dataChange !== false,
     partitionValues: partitionValuesFrom(value.partitionValues),
     size: numberOf(value.size),
+    deletionVector: deletionVectorFrom(value.deletionVector),
   }
 }
 

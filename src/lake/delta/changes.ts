@@ -1,7 +1,8 @@
 /** Changes: which files brought and took rows between two versions, from the FileLog where it reaches and from the commits before it. */
 import { missing } from '../../base/index.ts'
+import { fileKey } from './files.ts'
 import { readCommit } from './log.ts'
-import { commitPath, pathKey } from './paths.ts'
+import { commitPath } from './paths.ts'
 import type { TableState } from './replay.ts'
 import type { Place } from './types.ts'
 
@@ -25,7 +26,7 @@ export async function changedFiles(place: Place, root: string, after: number, up
   const since = Math.max(after, base)
   const brought = (row: number): boolean => {
     const dataAt = files.dataAt[row] ?? -1
-    return (dataAt > after && dataAt <= version) || (dataAt === -1 && early.brought.has(pathKey(files.paths[row] ?? '')))
+    return (dataAt > after && dataAt <= version) || (dataAt === -1 && early.brought.has(files.keyAt(row)))
   }
   let appendOnly = !early.removedData
   const came: number[] = []
@@ -33,32 +34,32 @@ export async function changedFiles(place: Place, root: string, after: number, up
   const rearranged: number[] = []
   const missed = new Set([...early.brought, ...early.gone])
   for (let row = 0; row < files.length; row++) {
-    const path = pathKey(files.paths[row] ?? '')
-    missed.delete(path)
+    const key = files.keyAt(row)
+    missed.delete(key)
     const removedAt = files.removedAt[row] ?? 0
     const removedHere = removedAt > since && removedAt <= version && !isReplaced(upTo, row)
     if (removedHere && files.removedData[row]) appendOnly = false
-    if ((removedHere && files.removedData[row] && !brought(row)) || (early.gone.has(path) && !files.isAt(row, version))) gone.push(row)
+    if ((removedHere && files.removedData[row] && !brought(row)) || (early.gone.has(key) && !files.isAt(row, version))) gone.push(row)
     if (brought(row)) {
       if (!isReplaced(upTo, row)) came.push(row)
-    } else if (files.isAt(row, version) && files.dataAt[row] === -1 && ((files.addedAt[row] ?? 0) > since || early.rearranged.has(path))) {
+    } else if (files.isAt(row, version) && files.dataAt[row] === -1 && ((files.addedAt[row] ?? 0) > since || early.rearranged.has(key))) {
       rearranged.push(row)
     }
   }
-  for (const path of missed) throw changesGone(root, after, path)
+  for (const [path = ''] of [...missed].map((key) => key.split('\0'))) throw changesGone(root, after, path)
   if (appendOnly) return { rows: came, gone: [], appendOnly }
   return { rows: [...came.filter((row) => files.isAt(row, version)), ...rearranged], gone, appendOnly }
 }
 
-/** The same path is there again with the same rows: only its statistics or tags changed. */
+/** The same file is there again with the same rows: only its statistics or tags changed. */
 function isReplaced(state: TableState, row: number): boolean {
   const { files } = state
   const again = files.find(files.paths[row] ?? '')
-  return again !== undefined && again !== row && !files.removedData[row] && files.dataAt[again] === files.dataAt[row]
+  return again !== undefined && again !== row && files.keyAt(again) === files.keyAt(row) && !files.removedData[row] && files.dataAt[again] === files.dataAt[row]
 }
 
 interface EarlyChanges {
-  /** Paths of files that brought rows, unless these were removed again. */
+  /** Keys of files that brought rows, unless these were removed again. */
   readonly brought: ReadonlySet<string>
   readonly gone: ReadonlySet<string>
   readonly rearranged: ReadonlySet<string>
@@ -78,13 +79,13 @@ async function earlyChanges(place: Place, root: string, after: number, upTo: num
     for (const remove of found.commit.removes) {
       if (!remove.dataChange) continue
       removedData = true
-      const path = pathKey(remove.path)
-      if (!brought.delete(path)) gone.add(path)
+      const key = fileKey(remove)
+      if (!brought.delete(key)) gone.add(key)
     }
     for (const add of found.commit.adds) {
-      const path = pathKey(add.path)
-      if (add.dataChange) brought.add(path)
-      else if (!brought.has(path)) rearranged.add(path)
+      const key = fileKey(add)
+      if (add.dataChange) brought.add(key)
+      else if (!brought.has(key)) rearranged.add(key)
     }
   }
   return { brought, gone, rearranged, removedData }

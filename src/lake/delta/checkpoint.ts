@@ -5,6 +5,7 @@
 import { DuckDBDataChunk, BIGINT, VARCHAR, type DuckDBConnection, type DuckDBResultReader } from '@duckdb/node-api'
 import { invalid, unsupported } from '../../base/index.ts'
 import { metadataFrom, partitionValuesFrom, protocolFrom, transactionFrom, type AddFile, type PartitionValues, type RemoveFile } from './actions.ts'
+import { deletionVectorFrom } from './deletions.ts'
 import { isObject, numberOf, textMapOf, textOf, type JsonObject } from './json.ts'
 import type { ListedCheckpoint } from './log.ts'
 import { logFolder, paddedVersion } from './paths.ts'
@@ -69,22 +70,15 @@ async function columnsOf(connection: DuckDBConnection, source: string): Promise<
 }
 
 async function readAdds(connection: DuckDBConnection, source: string, has: ReadonlySet<string>): Promise<Iterable<AddFile>> {
-  if (has.has('deletionVector')) {
-    const some = await query(
-      connection,
-      `select 1 from ${source} where add.deletionVector is not null and to_json(add.deletionVector)::varchar <> '{}' and add.deletionVector.storageType is not null limit 1`,
-    )
-    if (some.currentRowCount > 0) throw unsupported('lake.feature_unsupported', 'The table cannot be read here: it uses deletionVectors')
-  }
   if (!has.has('path')) return []
   const json = (name: string): string => (has.has(name) ? `to_json(add.${name})::varchar` : 'null::varchar')
   const stats = [has.has('stats') ? 'add.stats' : null, has.has('stats_parsed') ? json('stats_parsed') : null].filter((sql) => sql !== null)
   const reader = await query(
     connection,
-    `select add.path, ${json('partitionValues')}, add.size, ${has.has('modificationTime') ? 'add.modificationTime' : '0'}, ${stats.length > 0 ? `coalesce(${stats.join(', ')})` : 'null::varchar'}, ${json('tags')}
+    `select add.path, ${json('partitionValues')}, add.size, ${has.has('modificationTime') ? 'add.modificationTime' : '0'}, ${stats.length > 0 ? `coalesce(${stats.join(', ')})` : 'null::varchar'}, ${json('tags')}, ${json('deletionVector')}
      from ${source} where add is not null and add.path is not null`,
   )
-  return eachRow(reader, ([path, partitionValues, size, modified, text, tags]) => ({
+  return eachRow(reader, ([path, partitionValues, size, modified, text, tags, vector]) => ({
     path: textOf(path) ?? '',
     partitionValues: values(partitionValues) ?? {},
     size: numberOf(size) ?? 0,
@@ -92,6 +86,7 @@ async function readAdds(connection: DuckDBConnection, source: string, has: Reado
     dataChange: false,
     stats: textOf(text),
     tags: tags === null ? null : textMapOf(parsedObject(tags)[0]),
+    deletionVector: deletionVectorFrom(parsedObject(vector)[0]),
   }))
 }
 
@@ -100,14 +95,15 @@ async function readRemoves(connection: DuckDBConnection, source: string, has: Re
   const column = (name: string, json: boolean = false): string => (has.has(name) ? (json ? `to_json(remove.${name})::varchar` : `remove.${name}`) : 'null')
   const reader = await query(
     connection,
-    `select remove.path, ${column('deletionTimestamp')}, ${column('dataChange')}, ${column('partitionValues', true)}, ${column('size')} from ${source} where remove is not null and remove.path is not null`,
+    `select remove.path, ${column('deletionTimestamp')}, ${column('dataChange')}, ${column('partitionValues', true)}, ${column('size')}, ${column('deletionVector', true)} from ${source} where remove is not null and remove.path is not null`,
   )
-  return eachRow(reader, ([path, deleted, dataChange, partitionValues, size]) => ({
+  return eachRow(reader, ([path, deleted, dataChange, partitionValues, size, vector]) => ({
     path: textOf(path) ?? '',
     deletionTimestamp: numberOf(deleted),
     dataChange: dataChange !== false,
     partitionValues: values(partitionValues),
     size: numberOf(size),
+    deletionVector: deletionVectorFrom(parsedObject(vector)[0]),
   }))
 }
 
@@ -138,11 +134,15 @@ function values(text: unknown): PartitionValues | null {
 
 /** Writes the checkpoint of a state and points `_last_checkpoint` at it. */
 export async function writeCheckpoint(place: Place, root: string, state: TableState, now: number): Promise<void> {
+  const live = state.files.at(state.version)
+  // Only a table that breaks the protocol gets here with one: without its vector a file's deleted rows would be back.
+  if (live.some((row) => state.files.vectors.has(row)))
+    throw unsupported('lake.feature_unsupported', `No checkpoint of ${root} can be written: it uses deletionVectors`)
   const connection = await place.duck.connect()
   const staged = await place.objects.stage(`${logFolder(root)}${paddedVersion(state.version)}.checkpoint.parquet`)
   try {
-    const live = state.files.at(state.version)
-    const gone = state.files.tombstones(state.version, now - tombstoneRetention(state.metadata))
+    // Without its vector a tombstone would name another file, perhaps one that is there. VACUUM finds files that nothing names.
+    const gone = state.files.tombstones(state.version, now - tombstoneRetention(state.metadata)).filter((row) => !state.files.vectors.has(row))
     const files = temporary('checkpoint')
     await connection.run(
       `create temp table ${files} (removed bigint, path varchar, partitions varchar, size bigint, modified bigint, stats varchar, tags varchar, deleted bigint, data bigint)`,

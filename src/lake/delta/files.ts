@@ -5,22 +5,29 @@
  * that a snapshot of an earlier version could see.
  */
 import { isObject, numberOf } from './json.ts'
+import { vectorId, type DeletionVector } from './deletions.ts'
 import { pathKey } from './paths.ts'
 import type { AddFile, PartitionValues, RemoveFile } from './actions.ts'
 
 /** A version that never comes: still there, or (for a tombstone whose file was never seen) never there. */
 const NEVER = Number.MAX_SAFE_INTEGER
 
+/** What tells the files of a table apart: path and deletion vector (section "Action Reconciliation"). */
+export function fileKey(file: { readonly path: string; readonly deletionVector: DeletionVector | null }): string {
+  return file.deletionVector === null ? pathKey(file.path) : `${pathKey(file.path)}\0${vectorId(file.deletionVector)}`
+}
+
 export class FileLog {
   readonly paths: string[] = []
   readonly sizes: number[] = []
   readonly modified: number[] = []
-  /** NaN when the statistics do not tell. */
+  /** Without those that its deletion vector takes away; NaN when the statistics do not tell. */
   readonly rows: number[] = []
   readonly stats: (string | null)[] = []
   /** Equal values share one object. */
   readonly partitions: PartitionValues[] = []
   readonly tags: Map<number, Readonly<Record<string, string>>> = new Map()
+  readonly vectors: Map<number, DeletionVector> = new Map()
   /** The version that added the file, the base version for files that a checkpoint brought. */
   readonly addedAt: number[] = []
   readonly removedAt: number[] = []
@@ -41,7 +48,7 @@ export class FileLog {
     return this.paths.length
   }
 
-  /** The row of a file that the newest version has. */
+  /** The row of a file that the newest version has, whichever deletion vector it has there: a version has each path once. */
   find(path: string): number | undefined {
     return this.#present.get(pathKey(path))
   }
@@ -53,10 +60,11 @@ export class FileLog {
     this.paths.push(file.path)
     this.sizes.push(file.size)
     this.modified.push(file.modificationTime)
-    this.rows.push(rowsOf(file.stats))
+    this.rows.push(rowsOf(file.stats) - (file.deletionVector?.cardinality ?? 0))
     this.stats.push(file.stats)
     this.partitions.push(this.#intern(file.partitionValues))
     if (file.tags !== null) this.tags.set(row, file.tags)
+    if (file.deletionVector !== null) this.vectors.set(row, file.deletionVector)
     this.addedAt.push(version)
     this.removedAt.push(NEVER)
     this.deletedOn.push(0)
@@ -66,10 +74,13 @@ export class FileLog {
     return row
   }
 
-  /** Marks a present file as removed; answers its row, or undefined when the table did not have it. */
+  /**
+   * Marks a present file as removed; answers its row, or undefined when the table did not have it. A file is one by its path and its
+   * deletion vector (section "Action Reconciliation"), so removing it with another vector than it has now leaves it there.
+   */
   remove(file: RemoveFile, version: number): number | undefined {
     const row = this.#present.get(pathKey(file.path))
-    if (row === undefined) {
+    if (row === undefined || fileKey(file) !== this.keyAt(row)) {
       this.bury(file, version)
       return undefined
     }
@@ -82,6 +93,7 @@ export class FileLog {
 
   /** Keeps a tombstone for a file that is not known. */
   bury(file: RemoveFile, version: number): void {
+    const present = this.find(file.path)
     const row = this.add(
       {
         path: file.path,
@@ -91,11 +103,13 @@ export class FileLog {
         dataChange: file.dataChange,
         stats: null,
         tags: null,
+        deletionVector: file.deletionVector,
       },
       NEVER,
       -1,
     )
-    this.#present.delete(pathKey(file.path))
+    if (present === undefined) this.#present.delete(pathKey(file.path))
+    else this.#present.set(pathKey(file.path), present)
     this.removedAt[row] = version
     this.deletedOn[row] = file.deletionTimestamp ?? 0
     this.removedData[row] = file.dataChange
@@ -116,12 +130,15 @@ export class FileLog {
   tombstones(version: number, since: number): number[] {
     const found: number[] = []
     for (let row = 0; row < this.paths.length; row++) {
-      const path = this.paths[row] ?? ''
-      const back = this.#present.get(pathKey(path))
-      if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && (back === undefined || (this.addedAt[back] ?? NEVER) > version))
-        found.push(row)
+      const back = this.find(this.paths[row] ?? '')
+      const isBack = back !== undefined && (this.addedAt[back] ?? NEVER) <= version && this.keyAt(back) === this.keyAt(row)
+      if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && !isBack) found.push(row)
     }
     return found
+  }
+
+  keyAt(row: number): string {
+    return fileKey({ path: this.paths[row] ?? '', deletionVector: this.vectors.get(row) ?? null })
   }
 
   addAt(row: number): AddFile {
@@ -133,11 +150,19 @@ export class FileLog {
       dataChange: true,
       stats: this.stats[row] ?? null,
       tags: this.tags.get(row) ?? null,
+      deletionVector: this.vectors.get(row) ?? null,
     }
   }
 
   removalOf(row: number, now: number, dataChange: boolean): RemoveFile {
-    return { path: this.paths[row] ?? '', deletionTimestamp: now, dataChange, partitionValues: this.partitions[row] ?? {}, size: this.sizes[row] ?? 0 }
+    return {
+      path: this.paths[row] ?? '',
+      deletionTimestamp: now,
+      dataChange,
+      partitionValues: this.partitions[row] ?? {},
+      size: this.sizes[row] ?? 0,
+      deletionVector: this.vectors.get(row) ?? null,
+    }
   }
 
   #intern(values: PartitionValues): PartitionValues {

@@ -58,7 +58,7 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
     const indexes = touched.flatMap((path) => localOf.get(path) ?? [])
     const removed = indexes.flatMap((i) => files.rows[i] ?? [])
     if (removed.length > 0) checkWritable(root, state.protocol, state.metadata, true)
-    const rewriteFiles = { rows: removed, paths: indexes.flatMap((i) => files.paths[i] ?? []) }
+    const rewriteFiles = { ...files, rows: removed, paths: indexes.flatMap((i) => files.paths[i] ?? []) }
     const rewritten: Written =
       removed.length === 0
         ? NOTHING_WRITTEN

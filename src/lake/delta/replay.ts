@@ -2,7 +2,7 @@
  * Replay: from the commits of a log to the state of a table at a version (section "Action Reconciliation").
  * States share one FileLog that only grows, so commits must be applied to the newest state alone.
  */
-import { invalid, unsupported } from '../../base/index.ts'
+import { invalid } from '../../base/index.ts'
 import type { AddFile, Commit, RemoveFile, Transaction } from './actions.ts'
 import { FileLog } from './files.ts'
 import { pathKey } from './paths.ts'
@@ -89,10 +89,6 @@ export function applyCommits(root: string, state: TableState | null, commits: re
         hint: 'Restore the first file of its _delta_log folder, or the latest checkpoint, from a backup.',
       })
     checkReadable(root, protocol, metadata)
-    if (commit.deletionVectors)
-      throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses deletionVectors`, {
-        hint: 'Read it with Spark, or have its owner drop the feature (ALTER TABLE ... DROP FEATURE).',
-      })
   }
   if (!protocol || !metadata) throw invalid('lake.log_damaged', `The log of ${root} has no commits`)
   const files = state?.files ?? new FileLog()
@@ -113,16 +109,17 @@ export function applyCommits(root: string, state: TableState | null, commits: re
       const row = files.remove(remove, version)
       if (row === undefined) continue
       count(row, -1)
-      if (!remove.dataChange) removed.set(pathKey(remove.path), row)
+      removed.set(pathKey(remove.path), row)
     }
     for (const add of commit.adds) {
       const before = files.find(add.path)
-      const successorOf = add.dataChange ? undefined : (before ?? removed.get(pathKey(add.tags?.[PLACE_TAG] ?? add.path)))
+      // New data goes last; what is removed and added under one path got another deletion vector, and its rows stay where they were.
+      const successorOf = add.dataChange ? removed.get(pathKey(add.path)) : (before ?? removed.get(pathKey(add.tags?.[PLACE_TAG] ?? add.path)))
       let dataAt = version
       if (before !== undefined) {
         // The same file again, with other statistics or tags: it replaces its earlier self.
         if (!add.dataChange) dataAt = files.dataAt[before] ?? -1
-        files.remove({ path: add.path, deletionTimestamp: null, dataChange: add.dataChange, partitionValues: null, size: null }, version)
+        files.remove({ ...files.removalOf(before, 0, add.dataChange), deletionTimestamp: null }, version)
         count(before, -1)
       } else if (!add.dataChange) {
         dataAt = -1

@@ -4,6 +4,7 @@
  */
 import { missing, LagoaError } from '../../base/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import { keptRows } from './deletions.ts'
 import { listOf, isObject, type JsonObject } from './json.ts'
 import { dataPath } from './paths.ts'
 import { fileBounds, mayMatch, testFrom, type Test } from './prune.ts'
@@ -25,16 +26,23 @@ export interface LocalFiles {
   readonly rows: readonly number[]
   /** Local paths in the same order. */
   readonly paths: readonly string[]
+  /** For files with a deletion vector, by their row: SQL over `file_row_number` that is true for the rows they have. */
+  readonly kept: ReadonlyMap<number, string>
 }
 
 /** Makes data files local. A file that the log names and the store does not have is an error that says so. */
 export async function localFiles(place: Place, root: string, state: TableState, rows: readonly number[]): Promise<LocalFiles> {
   const paths: string[] = []
+  const kept = new Map<number, string>()
   for (let start = 0; start < rows.length; start += FETCHES) {
     const part = rows.slice(start, start + FETCHES)
     paths.push(...(await Promise.all(part.map((row) => localFile(place, root, state, state.files.paths[row] ?? '')))))
+    for (const row of part) {
+      const vector = state.files.vectors.get(row)
+      if (vector) kept.set(row, await keptRows(place, root, state.files.paths[row] ?? '', vector))
+    }
   }
-  return { rows, paths }
+  return { rows, paths, kept }
 }
 
 async function localFile(place: Place, root: string, state: TableState, logged: string): Promise<string> {
@@ -59,30 +67,45 @@ export function scanSql(state: TableState, files: LocalFiles, withFile: boolean 
     return `select ${[...nulls, ...(withFile ? [`null::varchar as ${FILE_COLUMN}`] : [])].join(', ')} where false`
   }
   const typed = data.map((field) => `null::${duckType(field.type)} as ${identifier(field.name)}`).join(', ')
-  const groups = new Map<unknown, { first: number; paths: string[]; complete: boolean }>()
+  const groups = new Map<unknown, Group>()
   files.rows.forEach((row, i) => {
     const key = state.files.partitions[row]
-    const group = groups.get(key) ?? { first: row, paths: [], complete: true }
-    group.paths.push(files.paths[i] ?? '')
+    const group = groups.get(key) ?? { first: row, runs: [], complete: true }
+    const kept = files.kept.get(row) ?? null
+    const run = group.runs.at(-1)
+    if (run && kept === null && run.kept === null) run.paths.push(files.paths[i] ?? '')
+    else group.runs.push({ paths: [files.paths[i] ?? ''], kept })
     group.complete &&= mentionsAll(
       parseStats(state.files.stats[row] ?? null),
       data.map((field) => field.name),
     )
     groups.set(key, group)
   })
-  const selects = [...groups.values()].map(({ first, paths, complete }) => {
+  const selects = [...groups.values()].map(({ first, runs, complete }) => {
     const columns = fields.map((field) =>
       partitionColumns.includes(field.name)
         ? `${partitionLiteral(field, state.files.partitions[first]?.[field.name])} as ${identifier(field.name)}`
         : `cast(${identifier(field.name)} as ${duckType(field.type)}) as ${identifier(field.name)}`,
     )
     // Without the statistics' word that every file has every column, all footers are read first to find the missing ones.
-    const source = `select * from read_parquet(${fileList(paths)}, union_by_name = ${!complete}, hive_partitioning = false, filename = ${withFile ? literal(FILE_COLUMN) : 'false'})`
+    const sources = runs.map(({ paths, kept }) => {
+      const options = `union_by_name = ${!complete}, hive_partitioning = false, filename = ${withFile ? literal(FILE_COLUMN) : 'false'}`
+      if (kept === null) return `select * from read_parquet(${fileList(paths)}, ${options})`
+      return `select * exclude (file_row_number) from read_parquet(${fileList(paths)}, file_row_number = true, ${options}) where ${kept}`
+    })
     // The empty typed part gives columns that no file has; DuckDB drops it from the plan.
     const empty = `select ${typed}${withFile ? `, null::varchar as ${FILE_COLUMN}` : ''} where false`
-    return `select ${[...columns, ...(withFile ? [FILE_COLUMN] : [])].join(', ')} from (${empty} union all by name ${source})`
+    return `select ${[...columns, ...(withFile ? [FILE_COLUMN] : [])].join(', ')} from (${[empty, ...sources].join(' union all by name ')})`
   })
   return selects.join('\nunion all ')
+}
+
+/** Files of one partition. */
+interface Group {
+  readonly first: number
+  /** Neighbours that are read in one go: a file with a deletion vector is alone. */
+  readonly runs: { readonly paths: string[]; readonly kept: string | null }[]
+  complete: boolean
 }
 
 /** The rows of the FileLog at a state's version that can match a test. */

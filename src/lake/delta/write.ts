@@ -83,6 +83,7 @@ export async function writeRows(
         dataChange: true,
         stats: fileStats(written.rows, data, written.leaves, indexedColumns(metadata)),
         tags: null,
+        deletionVector: null,
       })
       signal?.throwIfAborted()
     }

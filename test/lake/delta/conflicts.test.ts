@@ -84,15 +84,15 @@ function commitOf({ adds, removes }: Planned): Commit {
       dataChange: true,
       stats: JSON.stringify([...file]),
       tags: null,
+      deletionVector: null,
     })),
-    removes: [...removes].map((path) => ({ path, deletionTimestamp: 1, dataChange: true, partitionValues: null, size: null })),
+    removes: [...removes].map((path) => ({ path, deletionTimestamp: 1, dataChange: true, partitionValues: null, size: null, deletionVector: null })),
     transactions: [],
     info: null,
-    deletionVectors: false,
   }
 }
 
-const EMPTY: Commit = { version: 4, protocol: null, metadata: null, adds: [], removes: [], transactions: [], info: null, deletionVectors: false }
+const EMPTY: Commit = { version: 4, protocol: null, metadata: null, adds: [], removes: [], transactions: [], info: null }
 const NOTHING: Intent = { reads: () => false, readPaths: new Set(), removedPaths: new Set(), appIds: new Set() }
 
 describe('conflicts', () => {
@@ -129,8 +129,8 @@ describe('conflicts', () => {
   test('files that only rearrange rows conflict with who read the originals, not with who would have read them', () => {
     const moved: Commit = {
       ...EMPTY,
-      adds: [{ path: 'new', partitionValues: {}, size: 1, modificationTime: 1, dataChange: false, stats: null, tags: null }],
-      removes: [{ path: 'old', deletionTimestamp: 1, dataChange: false, partitionValues: null, size: null }],
+      adds: [{ path: 'new', partitionValues: {}, size: 1, modificationTime: 1, dataChange: false, stats: null, tags: null, deletionVector: null }],
+      removes: [{ path: 'old', deletionTimestamp: 1, dataChange: false, partitionValues: null, size: null, deletionVector: null }],
     }
     expect(findConflict({ ...NOTHING, reads: () => true }, moved)).toBeNull()
     expect(findConflict({ ...NOTHING, readPaths: new Set(['old']) }, moved)).toMatchObject({ kind: 'removed' })
