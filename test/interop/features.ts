@@ -90,13 +90,30 @@ export const SPARK_FEATURES: readonly Feature[] = [
       'reorg table $table apply (purge)',
     ],
   }),
-  bySql('columnMapping by name', 'columnMapping', 'columnMapping', {
+  bySql('columnMapping by name', 'equal', 'columnMapping', {
     define: properties({ 'delta.columnMapping.mode': 'name', 'delta.minReaderVersion': '2', 'delta.minWriterVersion': '5' }),
     after: ['alter table $table rename column name to title'],
   }),
-  bySql('columnMapping by id', 'columnMapping', 'columnMapping', {
+  bySql('columnMapping by id', 'equal', 'columnMapping', {
     define: properties({ 'delta.columnMapping.mode': 'id', 'delta.minReaderVersion': '2', 'delta.minWriterVersion': '5' }),
   }),
+  ...(['name', 'id'] as const).map((mode) =>
+    bySql(`columnMapping by ${mode}, nested, renamed, dropped and with deletion vectors`, 'equal', 'columnMapping', {
+      columns: 'id bigint, gone string, day date, st struct<a: int, b: array<struct<c: int, d: string>>>, m map<string, struct<e: int>>',
+      define: `partitioned by (day) ${properties({ 'delta.columnMapping.mode': mode, 'delta.enableDeletionVectors': 'true', 'delta.checkpointInterval': '3' })}`,
+      rows: "values (1, 'x', date '2024-01-01', struct(1, array(struct(2, 'd'), null)), map('k', struct(5))), (2, 'y', null, null, null)",
+      after: [
+        'alter table $table rename column day to date',
+        'alter table $table rename column st.a to first',
+        'alter table $table rename column st.b.element.c to `a b`',
+        'alter table $table rename column m.value.e to f',
+        'alter table $table drop column gone',
+        'alter table $table add columns (gone int, st.z string)',
+        "insert into $table values (3, date '2024-01-02', struct(3, array(struct(4, 'e')), 'z'), map('l', null), 7), (4, date '2024-01-02', struct(null, null, null), map(), null)",
+        'delete from $table where id = 4',
+      ],
+    }),
+  ),
   bySql('changeDataFeed', 'equal', 'changeDataFeed', {
     define: properties({ 'delta.enableChangeDataFeed': 'true' }),
     after: ['delete from $table where id = 2', "update $table set name = 'z' where id = 3"],
@@ -134,7 +151,7 @@ export const SPARK_FEATURES: readonly Feature[] = [
     after: ['alter table $table alter column n type int', 'insert into $table values (3, 100000)'],
   }),
   bySql('vacuumProtocolCheck', 'equal', 'vacuumProtocolCheck', { define: properties({ 'delta.feature.vacuumProtocolCheck': 'supported' }) }),
-  bySql('icebergCompatV2', 'columnMapping', 'icebergCompat', {
+  bySql('icebergCompatV2', 'equal', 'icebergCompat', {
     define: properties({ 'delta.enableIcebergCompatV2': 'true', 'delta.columnMapping.mode': 'name' }),
   }),
   bySql('a column of type void', 'void', 'void', { columns: 'id bigint, nothing void', rows: '(id) values (1)' }),

@@ -3,12 +3,13 @@
  * A feature is refused by its name before anything is read or written wrongly.
  */
 import { denied, unsupported } from '../../base/index.ts'
+import { mappingMode } from './mapping.ts'
 import type { DeltaField, DeltaType, Metadata, Protocol } from './types.ts'
 
 /** New tables: every Delta reader of the last years opens them. */
 export const NEW_TABLE: Protocol = { minReaderVersion: 1, minWriterVersion: 2 }
 
-const READABLE: ReadonlySet<string> = new Set(['deletionVectors', 'timestampNtz', 'vacuumProtocolCheck'])
+const READABLE: ReadonlySet<string> = new Set(['columnMapping', 'deletionVectors', 'timestampNtz', 'vacuumProtocolCheck'])
 /** `invariants` alone asks for nothing; an expression on some column does, and activeFeatures names it then. */
 const WRITABLE: ReadonlySet<string> = new Set(['appendOnly', 'invariants'])
 
@@ -17,7 +18,7 @@ export function checkReadable(root: string, protocol: Protocol, metadata: Metada
   const features = new Set<string>()
   if (protocol.minReaderVersion > 3) features.add(`reader version ${protocol.minReaderVersion}`)
   if (protocol.minReaderVersion === 3) for (const feature of protocol.readerFeatures ?? []) if (!READABLE.has(feature)) features.add(feature)
-  if (columnMapping(metadata)) features.add('columnMapping')
+  if (!['none', 'name', 'id'].includes(mappingMode(metadata))) features.add(`columnMapping by ${mappingMode(metadata)}`)
   refuse(root, 'read', features)
 }
 
@@ -45,10 +46,6 @@ function refuse(root: string, what: 'read' | 'written', features: ReadonlySet<st
   })
 }
 
-function columnMapping(metadata: Metadata): boolean {
-  return (metadata.configuration['delta.columnMapping.mode'] ?? 'none') !== 'none'
-}
-
 /** Features that a table's settings and columns switch on, whatever version it declares. */
 function activeFeatures(metadata: Metadata): string[] {
   const on = (key: string): boolean => metadata.configuration[key]?.toLowerCase() === 'true'
@@ -58,7 +55,7 @@ function activeFeatures(metadata: Metadata): string[] {
   if (on('delta.enableRowTracking')) features.push('rowTracking')
   if (on('delta.enableInCommitTimestamps')) features.push('inCommitTimestamp')
   if (on('delta.enableIcebergCompatV1') || on('delta.enableIcebergCompatV2')) features.push('icebergCompat')
-  if (columnMapping(metadata)) features.push('columnMapping')
+  if (mappingMode(metadata) !== 'none') features.push('columnMapping')
   if (Object.keys(metadata.configuration).some((key) => key.startsWith('delta.constraints.'))) features.push('checkConstraints')
   visitFields(metadata.fields, (field) => {
     const keys = Object.keys(field.metadata)

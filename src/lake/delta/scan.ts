@@ -6,6 +6,7 @@ import { missing, LagoaError } from '../../base/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { keptRows } from './deletions.ts'
 import { listOf, isObject, type JsonObject } from './json.ts'
+import { checkIds, renamed, storedFields } from './mapping.ts'
 import { dataPath } from './paths.ts'
 import { fileBounds, mayMatch, testFrom, type Test } from './prune.ts'
 import type { TableState } from './replay.ts'
@@ -42,6 +43,7 @@ export async function localFiles(place: Place, root: string, state: TableState, 
       if (vector) kept.set(row, await keptRows(place, root, state.files.paths[row] ?? '', vector))
     }
   }
+  await checkIds(place, root, state.metadata, paths)
   return { rows, paths, kept }
 }
 
@@ -61,7 +63,8 @@ async function localFile(place: Place, root: string, state: TableState, logged: 
 /** `select` with the table's columns in schema order; `withFile` adds FILE_COLUMN. */
 export function scanSql(state: TableState, files: LocalFiles, withFile: boolean = false): string {
   const { fields, partitionColumns } = state.metadata
-  const data = fields.filter((field) => !partitionColumns.includes(field.name))
+  const stored = storedFields(state.metadata)
+  const data = stored.filter((_, i) => !partitionColumns.includes(fields[i]?.name ?? ''))
   if (files.rows.length === 0) {
     const nulls = fields.map((field) => `null::${duckType(field.type)} as ${identifier(field.name)}`)
     return `select ${[...nulls, ...(withFile ? [`null::varchar as ${FILE_COLUMN}`] : [])].join(', ')} where false`
@@ -82,11 +85,13 @@ export function scanSql(state: TableState, files: LocalFiles, withFile: boolean 
     groups.set(key, group)
   })
   const selects = [...groups.values()].map(({ first, runs, complete }) => {
-    const columns = fields.map((field) =>
-      partitionColumns.includes(field.name)
-        ? `${partitionLiteral(field, state.files.partitions[first]?.[field.name])} as ${identifier(field.name)}`
-        : `cast(${identifier(field.name)} as ${duckType(field.type)}) as ${identifier(field.name)}`,
-    )
+    const columns = fields.map((field, i) => {
+      const from = stored[i] ?? field
+      const value = partitionColumns.includes(field.name)
+        ? partitionLiteral(field, state.files.partitions[first]?.[from.name])
+        : renamed(`cast(${identifier(from.name)} as ${duckType(from.type)})`, field.type, from.type)
+      return `${value} as ${identifier(field.name)}`
+    })
     // Without the statistics' word that every file has every column, all footers are read first to find the missing ones.
     const sources = runs.map(({ paths, kept }) => {
       const options = `union_by_name = ${!complete}, hive_partitioning = false, filename = ${withFile ? literal(FILE_COLUMN) : 'false'}`
@@ -113,9 +118,14 @@ export function pruneFiles(state: TableState, test: Test): number[] {
   const live = state.files.at(state.version)
   if (test.kind === 'any') return live
   const { fields, partitionColumns } = state.metadata
-  return live.filter((row) =>
-    mayMatch(test, fileBounds(fields, partitionColumns, { stats: state.files.stats[row] ?? null, partitionValues: state.files.partitions[row] ?? {} })),
-  )
+  const stored = storedFields(state.metadata)
+  const storedNames = new Map(fields.map((field, i) => [field.name, stored[i]?.name ?? field.name]))
+  const storedName = (column: string): string => storedNames.get(column) ?? column
+  const storedPartitions = partitionColumns.map(storedName)
+  return live.filter((row) => {
+    const bounds = fileBounds(stored, storedPartitions, { stats: state.files.stats[row] ?? null, partitionValues: state.files.partitions[row] ?? {} })
+    return mayMatch(test, (column) => bounds(storedName(column)))
+  })
 }
 
 /** What a SQL condition says for pruning. A condition that does not parse prunes nothing; running it gives the error. */
