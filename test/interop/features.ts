@@ -140,10 +140,18 @@ export const SPARK_FEATURES: readonly Feature[] = [
   bySql('rowTracking', 'equal', 'rowTracking', { define: properties({ 'delta.enableRowTracking': 'true' }) }),
   bySql('inCommitTimestamp', 'equal', 'inCommitTimestamp', { define: properties({ 'delta.enableInCommitTimestamps': 'true' }) }),
   bySql('domainMetadata', 'equal', 'domainMetadata', { define: properties({ 'delta.feature.domainMetadata': 'supported' }) }),
-  bySql('v2Checkpoint', 'v2Checkpoint', 'v2Checkpoint', {
+  bySql('v2Checkpoint', 'equal', 'v2Checkpoint', {
     define: properties({ 'delta.checkpointPolicy': 'v2', 'delta.checkpointInterval': '1' }),
     after: ["insert into $table values (4, 'd')"],
   }),
+  ...(['json', 'parquet'] as const).map((format) =>
+    bySql(`v2Checkpoint in ${format} with many sidecars and deletion vectors`, 'equal', 'v2Checkpoint', {
+      define: `partitioned by (name) ${properties({ 'delta.checkpointPolicy': 'v2', 'delta.checkpointInterval': '2', 'delta.enableDeletionVectors': 'true' })}`,
+      rows: 'select id, concat("n ", id % 5) from range(100)',
+      after: ['delete from $table where id % 3 = 0', 'delete from $table where id % 7 = 0', "insert into $table values (1000, 'd')"],
+      settings: { 'spark.databricks.delta.checkpointV2.topLevelFileFormat': format, 'spark.databricks.delta.checkpoint.partSize': '2' },
+    }),
+  ),
   bySql('typeWidening', 'typeWidening', 'typeWidening', {
     columns: 'id bigint, n smallint',
     define: properties({ 'delta.enableTypeWidening': 'true' }),

@@ -1,58 +1,113 @@
 /**
- * Checkpoints of the first specification (sections "Checkpoints" and "Checkpoint Schema"): the whole state at a version in Parquet.
- * Reads single-file and multi-part ones, writes single-file ones; DuckDB carries the bytes both ways.
+ * Checkpoints (sections "Checkpoints" and "Checkpoint Schema"): the whole state at a version. Reads those of both specifications, in one
+ * file, in parts, and with sidecars; writes single files of the first. DuckDB carries the bytes both ways.
  */
 import { DuckDBDataChunk, BIGINT, VARCHAR, type DuckDBConnection, type DuckDBResultReader } from '@duckdb/node-api'
 import { invalid, unsupported } from '../../base/index.ts'
-import { metadataFrom, partitionValuesFrom, protocolFrom, transactionFrom, type AddFile, type PartitionValues, type RemoveFile } from './actions.ts'
+import {
+  metadataFrom,
+  parseCommit,
+  partitionValuesFrom,
+  protocolFrom,
+  transactionFrom,
+  type AddFile,
+  type Commit,
+  type PartitionValues,
+  type RemoveFile,
+  type Transaction,
+} from './actions.ts'
 import { deletionVectorFrom } from './deletions.ts'
 import { isObject, numberOf, textMapOf, textOf, type JsonObject } from './json.ts'
 import type { ListedCheckpoint } from './log.ts'
-import { logFolder, paddedVersion } from './paths.ts'
+import { logFolder, paddedVersion, pathKey } from './paths.ts'
 import { tombstoneRetention } from './protocol.ts'
 import type { CheckpointContent, TableState } from './replay.ts'
 import { schemaString } from './schema.ts'
 import { fileList, identifier, literal, query, temporary } from './sql.ts'
-import type { Place } from './types.ts'
+import type { Metadata, Place, Protocol } from './types.ts'
 
 export async function readCheckpoint(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<CheckpointContent> {
-  if (checkpoint.v2)
-    throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, {
-      hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.',
-    })
-  const files = fileList(await Promise.all(checkpoint.paths.map((path) => place.objects.localFile(path))))
+  const [first = ''] = checkpoint.paths
   const connection = await place.duck.connect()
   try {
-    const source = `read_parquet(${files}, union_by_name = true, hive_partitioning = false)`
-    const columns = await columnsOf(connection, source)
-    if (columns.has('checkpointMetadata') || columns.has('sidecar')) {
-      const v2 = await query(
+    const top = first.endsWith('.json') ? await jsonContent(place, first) : await parquetContent(place, connection, checkpoint.paths)
+    const { protocol, metadata, transactions, sidecars } = top
+    if (!protocol || !metadata) throw invalid('lake.checkpoint_damaged', `The checkpoint ${first} holds no protocol or no metadata`)
+    let { adds, removes } = top
+    if (sidecars.length > 0) {
+      const more = await parquetContent(
+        place,
         connection,
-        `select 1 from ${source} where ${['checkpointMetadata', 'sidecar']
-          .filter((name) => columns.has(name))
-          .map((name) => `${name} is not null`)
-          .join(' or ')} limit 1`,
+        sidecars.map((path) => sidecarPath(root, path)),
       )
-      if (v2.currentRowCount > 0)
-        throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: it uses v2Checkpoint`, {
-          hint: 'Set delta.checkpointPolicy to classic with the engine that writes it.',
-        })
+      adds = both(adds, more.adds)
+      removes = both(removes, more.removes)
     }
-    const objectsIn = async (column: string): Promise<JsonObject[]> => {
-      if (!columns.has(column)) return []
-      const reader = await query(connection, `select to_json(${column})::varchar from ${source} where ${column} is not null`)
-      return reader.getRows().flatMap(([text]) => parsedObject(text))
-    }
-    const protocol = (await objectsIn('protocol')).map(protocolFrom)[0]
-    const metadata = (await objectsIn('metaData')).map(metadataFrom)[0]
-    if (!protocol || !metadata) throw invalid('lake.checkpoint_damaged', `The checkpoint ${checkpoint.paths[0] ?? ''} holds no protocol or no metadata`)
-    const transactions = (await objectsIn('txn')).map(transactionFrom).filter((txn) => txn !== null)
-    const adds = await readAdds(connection, source, columns.get('add') ?? new Set())
-    const removes = await readRemoves(connection, source, columns.get('remove') ?? new Set())
     return { version: checkpoint.version, protocol, metadata, transactions, adds, removes }
   } finally {
     connection.closeSync()
   }
+}
+
+/** What one file, or the parts of one checkpoint, hold. */
+interface Content {
+  readonly protocol: Protocol | null
+  readonly metadata: Metadata | null
+  readonly transactions: readonly Transaction[]
+  readonly adds: Iterable<AddFile>
+  readonly removes: Iterable<RemoveFile>
+  /** Paths of files with more adds and removes (section "Sidecar File Information"). */
+  readonly sidecars: readonly string[]
+}
+
+async function parquetContent(place: Place, connection: DuckDBConnection, paths: readonly string[]): Promise<Content> {
+  const files = fileList(await Promise.all(paths.map((path) => place.objects.localFile(path))))
+  const source = `read_parquet(${files}, union_by_name = true, hive_partitioning = false)`
+  const columns = await columnsOf(connection, source)
+  const objectsIn = async (column: string): Promise<JsonObject[]> => {
+    if (!columns.has(column)) return []
+    const reader = await query(connection, `select to_json(${column})::varchar from ${source} where ${column} is not null`)
+    return reader.getRows().flatMap(([text]) => parsedObject(text))
+  }
+  return {
+    protocol: (await objectsIn('protocol')).map(protocolFrom)[0] ?? null,
+    metadata: (await objectsIn('metaData')).map(metadataFrom)[0] ?? null,
+    transactions: (await objectsIn('txn')).map(transactionFrom).filter((txn) => txn !== null),
+    adds: await readAdds(connection, source, columns.get('add') ?? new Set()),
+    removes: await readRemoves(connection, source, columns.get('remove') ?? new Set()),
+    sidecars: (await objectsIn('sidecar')).map((sidecar) => textOf(sidecar.path)).filter((path) => path !== null),
+  }
+}
+
+/** The top level of a checkpoint may be lines of JSON, like a commit. */
+async function jsonContent(place: Place, path: string): Promise<Content> {
+  const bytes = (await place.objects.get(path)) ?? new Uint8Array()
+  const { protocol, metadata, transactions, adds, removes } = parsedLines(bytes, path)
+  const sidecars = new TextDecoder()
+    .decode(bytes)
+    .split('\n')
+    .flatMap((line) => parsedObject(line.includes('"sidecar"') ? line : null))
+    .flatMap(({ sidecar }) => (isObject(sidecar) ? (textOf(sidecar.path) ?? []) : []))
+  return { protocol, metadata, transactions, adds, removes, sidecars }
+}
+
+function parsedLines(bytes: Uint8Array, path: string): Commit {
+  try {
+    return parseCommit(0, bytes, path)
+  } catch (cause) {
+    // Damage of a commit would end the search; of a checkpoint it only means that an older one is tried.
+    throw invalid('lake.checkpoint_damaged', `The checkpoint ${path} cannot be read`, { cause })
+  }
+}
+
+/** Sidecars always lie in their own folder, whatever path to it the log may spell. */
+function sidecarPath(root: string, logged: string): string {
+  return `${logFolder(root)}_sidecars/${pathKey(logged.slice(logged.lastIndexOf('/') + 1))}`
+}
+
+function* both<T>(first: Iterable<T>, second: Iterable<T>): Generator<T> {
+  yield* first
+  yield* second
 }
 
 /** Top-level columns of the checkpoint with the names inside them. */

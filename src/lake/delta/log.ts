@@ -25,8 +25,6 @@ export interface ListedCheckpoint {
   readonly version: number
   readonly modified: number
   readonly paths: readonly string[]
-  /** Named by a UUID, which only checkpoints of the second specification are. */
-  readonly v2: boolean
 }
 
 const COMMIT = /^(\d{20})\.json$/
@@ -36,7 +34,7 @@ const CHECKPOINT = /^(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10})|\.([0-9a-f-]{36
 export async function listLog(objects: Objects, root: string, from: number = 0): Promise<Listing> {
   const folder = logFolder(root)
   const commits: ListedCommit[] = []
-  const found = new Map<string, { version: number; modified: number; parts: number; paths: string[]; v2: boolean }>()
+  const found = new Map<string, { version: number; modified: number; parts: number; paths: string[] }>()
   // Commits and checkpoints sort behind the bare version number.
   for await (const { path, modified } of objects.list(folder, from > 0 ? { after: `${folder}${paddedVersion(from)}` } : {})) {
     const name = path.slice(folder.length)
@@ -46,7 +44,7 @@ export async function listLog(objects: Objects, root: string, from: number = 0):
     if (!checkpoint) continue
     const [, version = '', , parts, uuid] = checkpoint
     const key = `${version}.${parts ?? ''}.${uuid ?? ''}`
-    const known = found.get(key) ?? { version: Number(version), modified, parts: Number(parts ?? 1), paths: [], v2: uuid !== undefined }
+    const known = found.get(key) ?? { version: Number(version), modified, parts: Number(parts ?? 1), paths: [] }
     known.paths.push(path)
     found.set(key, known)
   }

@@ -9,7 +9,7 @@ import type { DeltaField, DeltaType, Metadata, Protocol } from './types.ts'
 /** New tables: every Delta reader of the last years opens them. */
 export const NEW_TABLE: Protocol = { minReaderVersion: 1, minWriterVersion: 2 }
 
-const READABLE: ReadonlySet<string> = new Set(['columnMapping', 'deletionVectors', 'timestampNtz', 'vacuumProtocolCheck'])
+const READABLE: ReadonlySet<string> = new Set(['columnMapping', 'deletionVectors', 'timestampNtz', 'v2Checkpoint', 'vacuumProtocolCheck'])
 /** `invariants` alone asks for nothing; an expression on some column does, and activeFeatures names it then. */
 const WRITABLE: ReadonlySet<string> = new Set(['appendOnly', 'invariants'])
 

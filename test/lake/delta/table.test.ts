@@ -347,10 +347,10 @@ describe('features', () => {
     return root
   }
   test('reader features that are not known are refused by name', async () => {
-    const root = await withProtocol(protocolOf(3, 7, ['catalogManaged', 'v2Checkpoint'], ['catalogManaged', 'v2Checkpoint']))
+    const root = await withProtocol(protocolOf(3, 7, ['catalogManaged', 'variantType'], ['catalogManaged', 'variantType']))
     await expect(lake.table(root).snapshot()).rejects.toMatchObject({
       kind: 'unsupported',
-      message: expect.stringMatching(/catalogManaged, v2Checkpoint/) as string,
+      message: expect.stringMatching(/catalogManaged, variantType/) as string,
     })
     const mapped = await withProtocol(protocolOf(2, 5), { 'delta.columnMapping.mode': 'shape' })
     await expect(lake.table(mapped).snapshot()).rejects.toMatchObject({
