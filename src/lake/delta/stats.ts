@@ -108,8 +108,16 @@ function instant(type: string, text: string, round: (value: number) => number): 
   return JSON.stringify(type === 'timestamp' ? date.toISOString() : date.toISOString().slice(0, -1))
 }
 
-/** Epoch microseconds of ISO-like text; without a zone it counts as UTC. Null when it is anything else (infinity, BC, five-digit years). */
+/**
+ * Epoch microseconds of ISO-like text; without a zone it counts as UTC. Null when it is anything else (infinity, BC, five-digit years), or
+ * so far from 1970 (before 1684, after 2255) that a double cannot tell one microsecond from the next: nothing is concluded from such a time.
+ */
 export function microsOf(text: string): number | null {
+  const micros = nearestMicros(text)
+  return micros !== null && Number.isSafeInteger(micros) ? micros : null
+}
+
+function nearestMicros(text: string): number | null {
   const match = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?)?$/.exec(text.trim())
   if (!match) return null
   const [, year = '', month = '', day = '', hour = '0', minute = '0', second = '0', fraction = '', zone = 'Z'] = match
@@ -124,7 +132,8 @@ export function microsOf(text: string): number | null {
 
 /** Days since 1970-01-01 of `YYYY-MM-DD`. */
 export function daysOf(text: string): number | null {
-  const micros = /^\d{4}-\d\d-\d\d$/.test(text) ? microsOf(text) : null
+  // Midnights are whole multiples of a large power of two, so they are exact at any distance.
+  const micros = /^\d{4}-\d\d-\d\d$/.test(text) ? nearestMicros(text) : null
   return micros === null ? null : micros / 86_400_000_000
 }
 
