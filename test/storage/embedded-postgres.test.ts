@@ -219,7 +219,7 @@ describe('the embedded database', { timeout: 30_000 }, () => {
       kind: 'unsupported',
       code: 'storage.other_major',
       message: expect.stringContaining('15'),
-      hint: expect.stringContaining('lagoa backup'),
+      hint: expect.stringContaining('Go on with the Lagoa that made it, or start with a new LAGOA_HOME'),
     })
   })
 

@@ -54,7 +54,7 @@ function refuseDowngrade(done: ReadonlySet<string>, migrations: readonly Migrati
     'storage.newer_database',
     `The database was changed by a newer version of Lagoa (${newer.slice(0, 3).join(', ')}${newer.length > 3 ? ', ...' : ''})`,
     {
-      hint: 'Start the newer version again, or restore a backup made by this one: lagoa restore',
+      hint: 'Start the newer version again, or set LAGOA_HOME to a folder that this version made.',
     },
   )
 }

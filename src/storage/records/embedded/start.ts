@@ -311,7 +311,7 @@ async function hasDatabase(data: string, binaries: Binaries): Promise<boolean> {
   }
   if (Number(version) !== binaries.major) {
     throw unsupported('storage.other_major', `The database in ${data} was made by PostgreSQL ${version}; this Lagoa brings ${binaries.major}`, {
-      hint: 'Start the Lagoa that made it and run: lagoa backup. Then run here, with a new LAGOA_HOME: lagoa restore.',
+      hint: 'Go on with the Lagoa that made it, or start with a new LAGOA_HOME and send the data again.',
     })
   }
   return true
