@@ -1,5 +1,5 @@
 /** What every adapter of the Objects port promises; see src/storage/objects/port.ts. */
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/base/index.ts'
 import { compareUtf8, type Objects } from '../../src/storage/index.ts'
@@ -201,6 +201,51 @@ export function objectsContract(name: string, open: () => Promise<Objects>): voi
       const { readFile } = await import('node:fs/promises')
       expect(await readFile(file, 'utf8')).toBe('local')
       await expect(objects.localFile(`${path}.not`)).rejects.toMatchObject({ code: 'storage.missing_object', kind: 'missing' })
+    })
+
+    test('a local file stays while it is held, and a hold may be released twice', async () => {
+      const path = `${bucket()}/held.bin`
+      await objects.put(path, text('held'))
+      const release = objects.hold()
+      const inner = objects.hold()
+      const file = await objects.localFile(path)
+      inner()
+      inner()
+      expect(readFileSync(file, 'utf8')).toBe('held')
+      release()
+    })
+
+    test('a copy has the bytes, replaces what was there, and lives on when its source goes', async () => {
+      const folder = bucket()
+      await objects.put(`${folder}/from`, text('the bytes'))
+      await objects.put(`${folder}/deeper/to`, text('what was there before'))
+      await objects.copy(`${folder}/from`, `${folder}/deeper/to`)
+      await objects.copy(`${folder}/from`, `${folder}/deeper/to`)
+      await objects.put(`${folder}/from`, text('other bytes'))
+      expect(await read(objects, `${folder}/deeper/to`)).toBe('the bytes')
+      await objects.delete(`${folder}/from`)
+      expect(await read(objects, `${folder}/deeper/to`)).toBe('the bytes')
+      const names: string[] = []
+      for await (const { path } of objects.list(`${folder}/`)) names.push(path)
+      expect(names).toEqual([`${folder}/deeper/to`])
+    })
+
+    test('copying what is not there rejects and leaves nothing', async () => {
+      const folder = bucket()
+      await expect(objects.copy(`${folder}/nothing`, `${folder}/copy`)).rejects.toMatchObject({ code: 'storage.missing_object', kind: 'missing' })
+      expect(await objects.head(`${folder}/copy`)).toBeNull()
+    })
+
+    test('an address leads back to its path, whatever the name holds', async () => {
+      const folder = bucket()
+      for (const name of ['plain.parquet', 'day=2024-01-02/a b%20c#d?e.parquet', 'São Paulo/ü.bin']) {
+        const address = objects.uri(`${folder}/${name}`)
+        expect(address).toMatch(/^[a-z0-9]+:\/\/[!-~]+$/)
+        expect(objects.pathOf(address)).toBe(`${folder}/${name}`)
+      }
+      expect(objects.pathOf('gs://elsewhere/x')).toBeNull()
+      expect(objects.pathOf('file:///somewhere/else')).toBeNull()
+      expect(objects.pathOf('not an address')).toBeNull()
     })
 
     test('a staged file is invisible until it is published, then it is the object', async () => {

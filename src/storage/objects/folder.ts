@@ -2,11 +2,12 @@
  * Objects as files of a folder. A file appears under its name only when it is whole and on the disk: written beside its place,
  * synced, then linked (put if absent) or renamed (put), and the folder synced.
  */
-import type { Dirent } from 'node:fs'
-import { type FileHandle, link, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises'
+import { realpathSync, type Dirent } from 'node:fs'
+import { copyFile, type FileHandle, link, open, readdir, readFile, rename, rm, rmdir, stat, unlink } from 'node:fs/promises'
 import { createHash, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
 import { dirname, extname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { conflict, errno, LagoaError, missing, toLagoaError, unavailable } from '../../base/index.ts'
 import { ensureFolder, syncFolder } from '../folders.ts'
 import { checkPath, checkPrefix, compareUtf8, RESERVED_PREFIX } from './paths.ts'
@@ -108,6 +109,48 @@ class FolderObjects implements Objects {
     const info = await naming(file, () => describe(file, path))
     if (!info) throw missing('storage.missing_object', `There is no object ${path} in ${this.#root}`, { hint: 'List what is there with: lagoa tables' })
     return file
+  }
+
+  hold(): () => void {
+    this.#refuseWhenClosed()
+    return () => undefined
+  }
+
+  async copy(from: string, to: string): Promise<void> {
+    const source = this.#file(from)
+    const file = this.#file(to)
+    if (source === file) return
+    await naming(file, async () => {
+      await ensureFolder(dirname(file))
+      const temporary = temporaryName(file)
+      // Objects are replaced and never changed in place, so one file may stand under two names.
+      await link(source, temporary).catch(async (error: unknown) => {
+        const code = errno(error) ?? ''
+        if (ABSENT.has(code) || (await isFolder(source))) throw missing('storage.missing_object', `There is no object ${from} in ${this.#root}`)
+        await copyDurably(source, temporary)
+      })
+      await this.#moveInto(temporary, file, to)
+      // Renaming one name of a file onto another of its names leaves both.
+      await unlink(temporary).catch(nullWhenAbsent)
+    })
+  }
+
+  uri(path: string): string {
+    return pathToFileURL(this.#file(path)).href
+  }
+
+  pathOf(uri: string): string | null {
+    this.#refuseWhenClosed()
+    if (!/^file:\/(?:\/\/)?[^/]/i.test(uri)) return null
+    let file: string
+    try {
+      file = fileURLToPath(uri.replace(/^file:\/+/i, 'file:///'))
+    } catch {
+      return null
+    }
+    if (resolve(file) !== file) return null
+    for (const root of [this.#root, realRoot(this.#root)]) if (file.startsWith(`${root}/`)) return file.slice(root.length + 1)
+    return null
   }
 
   async stage(path: string): Promise<StagedObject> {
@@ -228,6 +271,24 @@ class FolderObjects implements Objects {
       for (const info of infos) if (info) yield info
       i = until
     }
+  }
+}
+
+function realRoot(root: string): string {
+  try {
+    return realpathSync(root)
+  } catch {
+    return root
+  }
+}
+
+async function copyDurably(from: string, to: string): Promise<void> {
+  await copyFile(from, to)
+  const handle = await open(to, 'r+')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
   }
 }
 

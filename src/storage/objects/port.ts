@@ -10,6 +10,8 @@
  *   else rejects with `storage.bad_path`. A prefix may be empty and may end anywhere.
  * - `list` yields paths in ascending UTF-8 byte order.
  * - Names that start with `.lagoa-` inside a folder belong to the adapter and are never listed.
+ * - Local files are a cache unless `capabilities.inPlace`: what `localFile` answered stays as long as the oldest hold that was open
+ *   then. Who gives such a file to an engine takes a hold first and releases it when the engine is done.
  * - Methods may be called concurrently. After `close` they reject with `storage.closed`.
  * - Nothing is retried inside except what the engine's own client does for single requests.
  */
@@ -26,10 +28,18 @@ export interface Objects {
   list(prefix: string, options?: { readonly after?: string }): AsyncIterable<ObjectInfo>
   /** Removing what is not there is no error. */
   delete(path: string): Promise<void>
-  /** A local file with the object's bytes, for engines that read files. It stays until `close`; never write to it. Rejects with `storage.missing_object`. */
+  /** A local file with the object's bytes, for engines that read files; never write to it. Rejects with `storage.missing_object`. */
   localFile(path: string): Promise<string>
+  /** Keeps local files until the answer is called; calling it again does nothing. Holds may overlap. */
+  hold(): () => void
   /** A local file to write into (by DuckDB, say) that becomes the object when published. */
   stage(path: string): Promise<StagedObject>
+  /** Makes the bytes of `from` those of `to` as well, without carrying them through this process; replaces as `put` does. Rejects with `storage.missing_object`. */
+  copy(from: string, to: string): Promise<void>
+  /** The address by which other engines find the object, percent-encoded: `file:///...` or `s3://bucket/key`. */
+  uri(path: string): string
+  /** The path behind an address, also one as other engines spell it (`file:/...`, `s3a://...`); null when it lies elsewhere. */
+  pathOf(uri: string): string | null
   close(): Promise<void>
 }
 

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { planBins, type PackableFile } from '../../../src/lake/delta/optimize.ts'
 import { openTable, type DeltaTable } from '../../../src/lake/delta/index.ts'
-import type { Objects } from '../../../src/storage/index.ts'
 import { checkpointFile, commitFile, field, lines, openLake, untext } from '../../helpers/delta.ts'
+import { watchedObjects } from '../../helpers/watched-objects.ts'
 
 const lake = await openLake()
 const FIELDS = [field('id', 'long'), field('name', 'string')]
@@ -178,19 +178,9 @@ describe('optimizing', () => {
   test('when the commit fails the packed files go and the table stays as it was', async () => {
     const root = fresh()
     const { objects, duck } = lake.place
-    const failing: Objects = {
-      capabilities: objects.capabilities,
-      get: (path) => objects.get(path),
-      getRange: (path, start, end) => objects.getRange(path, start, end),
-      head: (path) => objects.head(path),
-      put: (path, bytes) => objects.put(path, bytes),
-      putIfAbsent: () => Promise.reject(new Error('crash')),
-      list: (prefix, options) => objects.list(prefix, options),
-      delete: (path) => objects.delete(path),
-      localFile: (path) => objects.localFile(path),
-      stage: (path) => objects.stage(path),
-      close: () => objects.close(),
-    }
+    const failing = watchedObjects(objects, ({ kind }) => {
+      if (kind === 'putIfAbsent') throw new Error('crash')
+    })
     const table = lake.table(root)
     await table.create({ fields: FIELDS })
     for (let i = 0; i < 4; i++) await table.append(lake.select(`select ${i} as id`))
