@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { invalid } from '../../base/index.ts'
 import { alignInput, alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
+import type { AddFile } from './actions.ts'
 import { fileBounds, mayMatch } from './prune.ts'
 import { checkWritable } from './protocol.ts'
 import type { TableState } from './replay.ts'
@@ -68,7 +69,7 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
       : state.metadata
   const columns = await alignInput(table.root, metadata, input)
   const written = await writeRows(table.place, table.root, metadata, input.connection, inputSql(columns, input.sql), options.signal)
-  const removed = state.files.at(state.version)
+  const removed = await state.files.adds(state.files.at(state.version))
   const changed = metadata !== state.metadata
   if (written.rows === 0 && removed.length === 0 && !changed && !options.txn) return skipped(state.version)
   return finish(
@@ -134,7 +135,7 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
       throw invalid('lake.outside_condition', `${outside} rows to write to ${root} do not match the condition of the overwrite: ${where}`, {
         hint: 'Filter the input by the same condition.',
       })
-    const candidates = pruneFiles(state, test)
+    const candidates = await pruneFiles(state, test)
     const { whole, partial } = await filesToReplace(table, state, candidates, where, input, options)
     const removed = [...whole, ...partial]
     const kept =
@@ -185,25 +186,25 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
 async function filesToReplace(
   table: Table,
   state: TableState,
-  candidates: readonly number[],
+  candidates: readonly AddFile[],
   where: Predicate,
   input: Relation,
   options: CommitOptions,
-): Promise<{ whole: number[]; partial: number[] }> {
+): Promise<{ whole: AddFile[]; partial: AddFile[] }> {
   const files = await localFiles(table.place, table.root, state, candidates)
   const reader = await query(
     input.connection,
     `select ${FILE_COLUMN}, count(*), count(*) filter (where (${where}\n) is true) from (${scanSql(state, files, true)}) group by 1`,
     options.signal,
   )
-  const whole: number[] = []
-  const partial: number[] = []
-  const rowOf = new Map(files.paths.map((path, i) => [path, files.rows[i] ?? -1]))
+  const whole: AddFile[] = []
+  const partial: AddFile[] = []
+  const byPath = new Map(files.map((one) => [one.path, one.file]))
   for (const [path, all, matching] of reader.getRows()) {
-    const row = rowOf.get(String(path))
-    if (row === undefined || Number(matching) === 0) continue
-    if (matching === all) whole.push(row)
-    else partial.push(row)
+    const file = byPath.get(String(path))
+    if (file === undefined || Number(matching) === 0) continue
+    if (matching === all) whole.push(file)
+    else partial.push(file)
   }
   return { whole, partial }
 }

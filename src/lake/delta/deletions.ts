@@ -7,6 +7,7 @@ import { crc32 } from 'node:zlib'
 import { LagoaError, invalid, missing, unsupported } from '../../base/index.ts'
 import { isObject, numberOf, textOf } from './json.ts'
 import { BadBitmap, bitmapArrayRuns, type Run } from './roaring.ts'
+import { dataPath } from './paths.ts'
 import { literal } from './sql.ts'
 import type { Place } from './types.ts'
 
@@ -132,7 +133,7 @@ async function localFile(place: Place, root: string, file: string, path: string)
   }
 }
 
-/** The object that holds a vector; only ones in the table's folder are read. */
+/** The object that holds a vector. */
 async function vectorFile(place: Place, root: string, file: string, { storageType, pathOrInlineDv }: DeletionVector): Promise<string> {
   if (storageType === 'u') {
     const uuid = fromBase85(pathOrInlineDv.slice(-20))
@@ -145,23 +146,7 @@ async function vectorFile(place: Place, root: string, file: string, { storageTyp
   }
   if (storageType !== 'p')
     throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: ${file} has a deletion vector of the storage type ${storageType}`)
-  const [, scheme = '', rest = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/(?=\/|[^/]))?(.*)$/i.exec(decoded(pathOrInlineDv)) ?? []
-  const found = rest.lastIndexOf(`${root}/`)
-  const path = rest.slice(found)
-  const inside = found >= 0 && !path.split('/').includes('..')
-  // A store's URL names bucket and key. A local path counts when the objects' folder has this file just there.
-  if (inside && (scheme === '' || scheme === 'file' ? rest === (await localFile(place, root, file, path)) : found === 0)) return path
-  throw unsupported('lake.foreign_file', `Table ${root} uses the deletion vector ${pathOrInlineDv}, which lies outside its folder`, {
-    hint: 'Shallow clones cannot be read here; make a deep clone of the table.',
-  })
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return path
-  }
+  return dataPath(place.objects, root, pathOrInlineDv)
 }
 
 function damaged(root: string, file: string, what: string): LagoaError {

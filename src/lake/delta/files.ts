@@ -60,7 +60,7 @@ export class FileLog {
     this.paths.push(file.path)
     this.sizes.push(file.size)
     this.modified.push(file.modificationTime)
-    this.rows.push(rowsOf(file.stats) - (file.deletionVector?.cardinality ?? 0))
+    this.rows.push(rowsIn(file))
     this.stats.push(file.stats)
     this.partitions.push(this.#intern(file.partitionValues))
     if (file.tags !== null) this.tags.set(row, file.tags)
@@ -141,6 +141,10 @@ export class FileLog {
     return fileKey({ path: this.paths[row] ?? '', deletionVector: this.vectors.get(row) ?? null })
   }
 
+  removalAt(row: number, now: number, dataChange: boolean): RemoveFile {
+    return removalOf(this.addAt(row), now, dataChange)
+  }
+
   addAt(row: number): AddFile {
     return {
       path: this.paths[row] ?? '',
@@ -154,15 +158,9 @@ export class FileLog {
     }
   }
 
-  removalOf(row: number, now: number, dataChange: boolean): RemoveFile {
-    return {
-      path: this.paths[row] ?? '',
-      deletionTimestamp: now,
-      dataChange,
-      partitionValues: this.partitions[row] ?? {},
-      size: this.sizes[row] ?? 0,
-      deletionVector: this.vectors.get(row) ?? null,
-    }
+  /** The files at some rows, in their order; files of one partition share its values. */
+  adds(rows: readonly number[]): Promise<AddFile[]> {
+    return Promise.resolve(rows.map((row) => this.addAt(row)))
   }
 
   #intern(values: PartitionValues): PartitionValues {
@@ -172,6 +170,16 @@ export class FileLog {
     this.#interned.set(key, values)
     return values
   }
+}
+
+/** The action that takes a file out of the table. */
+export function removalOf({ path, partitionValues, size, deletionVector }: AddFile, now: number, dataChange: boolean): RemoveFile {
+  return { path, deletionTimestamp: now, dataChange, partitionValues, size, deletionVector }
+}
+
+/** How many rows of a file are there: without those that its deletion vector takes away; NaN when its statistics do not tell. */
+export function rowsIn(file: AddFile): number {
+  return rowsOf(file.stats) - (file.deletionVector?.cardinality ?? 0)
 }
 
 function rowsOf(stats: string | null): number {

@@ -3,7 +3,7 @@
  */
 import { LagoaError, invalid, missing } from '../../base/index.ts'
 import type { ObjectInfo } from '../../storage/index.ts'
-import { readCheckpoint } from './checkpoint.ts'
+import { readCheckpoint } from './checkpoint-read.ts'
 import { gap, lastCheckpointHint, listLog, noCommits, readCommit, readCommits, type ListedCheckpoint, type Listing } from './log.ts'
 import { commitPath } from './paths.ts'
 import { applyCommits, stateFromCheckpoint, type TableState } from './replay.ts'

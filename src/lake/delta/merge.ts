@@ -43,7 +43,7 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
     await settleDuplicates(root, connection, source, keys, options)
     const test = await keyRanges(connection, source, keys)
     const sourceRows = await countOf(connection, `select count(*) from temp.${source}`)
-    const candidates = sourceRows === 0 ? [] : pruneFiles(state, test)
+    const candidates = sourceRows === 0 ? [] : await pruneFiles(state, test)
     const files = await localFiles(place, root, state, candidates)
     const on = keys.map((key) => `t.${identifier(key.name)} is not distinct from s.${identifier(key.name)}`).join(' and ')
     const rows = `(select *, rowid as ${ROW} from temp.${source})`
@@ -52,13 +52,11 @@ export async function merge(table: Table, input: Relation, options: MergeOptions
       `create temp table ${hits} as select t.${FILE_COLUMN} as file, s.${ROW} as source_row from (${scanSql(state, files, true)}) t join ${rows} s on ${on}`,
       signal,
     )
-    const touched = (await query(connection, `select distinct file from temp.${hits}`)).getRows().map(([file]) => String(file))
+    const touched = new Set((await query(connection, `select distinct file from temp.${hits}`)).getRows().map(([file]) => String(file)))
     const updated = await countOf(connection, `select count(*) from temp.${hits}`)
-    const localOf = new Map(files.paths.map((path, i) => [path, i]))
-    const indexes = touched.flatMap((path) => localOf.get(path) ?? [])
-    const removed = indexes.flatMap((i) => files.rows[i] ?? [])
+    const rewriteFiles = files.filter(({ path }) => touched.has(path))
+    const removed = rewriteFiles.map(({ file }) => file)
     if (removed.length > 0) checkWritable(root, state.protocol, state.metadata, true)
-    const rewriteFiles = { ...files, rows: removed, paths: indexes.flatMap((i) => files.paths[i] ?? []) }
     const rewritten: Written =
       removed.length === 0
         ? NOTHING_WRITTEN

@@ -3,15 +3,16 @@
  */
 import { randomUUID } from 'node:crypto'
 import { LagoaError, conflict, missing } from '../../base/index.ts'
-import type { AddFile, RemoveFile, Transaction } from './actions.ts'
-import { writeCheckpoint } from './checkpoint.ts'
+import type { AddFile, ChangeFile, DomainMetadata, RemoveFile, Transaction } from './actions.ts'
+import { writeCheckpoint } from './checkpoint-write.ts'
 import { OUTCOME_UNKNOWN, commit, type Attempt } from './commit.ts'
+import { removalOf } from './files.ts'
 import type { Head } from './head.ts'
 import { pathKey } from './paths.ts'
 import { NEW_TABLE, checkWritable, checkpointInterval } from './protocol.ts'
 import type { TableState } from './replay.ts'
 import { checkFields, inputFields, matchColumns, type InputColumn } from './schema.ts'
-import type { CommitOptions, CommitResult, CreateOptions, Metadata, Place, Relation } from './types.ts'
+import type { CommitOptions, CommitResult, CreateOptions, Metadata, Place, Protocol, Relation } from './types.ts'
 import { writeError, type Written } from './write.ts'
 
 /** A table as its operations know it. */
@@ -58,12 +59,16 @@ export interface Decision {
   readonly parameters: Readonly<Record<string, unknown>>
   readonly metrics: Readonly<Record<string, number>>
   readonly written: readonly Written[]
-  readonly removed: readonly number[]
+  readonly removed: readonly AddFile[]
   readonly metadata?: Metadata
+  readonly protocol?: Protocol
+  readonly domains?: readonly DomainMetadata[]
+  /** Change data files that this write made. */
+  readonly changes?: readonly ChangeFile[]
   /** Whether a file that another writer adds meanwhile would have been read. */
   readonly reads: (file: AddFile) => boolean
-  /** Rows of the FileLog that were read. */
-  readonly readFiles: readonly number[]
+  /** Files whose rows were read. */
+  readonly readFiles: readonly AddFile[]
   readonly blindAppend: boolean
   readonly rowsAdded: number
   /** The same rows in other files; followers of the table need not look. */
@@ -75,11 +80,19 @@ export async function finish(table: Table, decision: Decision, options: CommitOp
   const now = Date.now()
   const dataChange = decision.rearranges !== true
   const adds = decision.written.flatMap((written) => written.adds.map((add) => ({ ...add, dataChange })))
-  const removes: RemoveFile[] = decision.removed.map((row) => state.files.removalOf(row, now, dataChange))
-  const pathsOf = (rows: readonly number[]): Set<string> => new Set(rows.map((row) => pathKey(state.files.paths[row] ?? '')))
+  const removes: RemoveFile[] = decision.removed.map((file) => removalOf(file, now, dataChange))
+  const pathsOf = (files: readonly AddFile[]): Set<string> => new Set(files.map(({ path }) => pathKey(path)))
   const attempt: Attempt = {
     readVersion: state.version,
-    content: { transactions: transactionsOf(options), adds, removes, ...(decision.metadata ? { metadata: decision.metadata } : {}) },
+    content: {
+      transactions: transactionsOf(options),
+      adds,
+      removes,
+      ...(decision.metadata ? { metadata: decision.metadata } : {}),
+      ...(decision.protocol ? { protocol: decision.protocol } : {}),
+      changes: decision.changes ?? [],
+      domains: decision.domains ?? [],
+    },
     intent: {
       reads: decision.reads,
       readPaths: pathsOf(decision.readFiles),

@@ -3,7 +3,8 @@
  * conflicts with an append and brings nothing to those who follow the table; the packed files stay for readers of older versions.
  */
 import { bug } from '../../base/index.ts'
-import type { PartitionValues } from './actions.ts'
+import type { AddFile, PartitionValues } from './actions.ts'
+import { rowsIn } from './files.ts'
 import { existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
 import { checkWritable } from './protocol.ts'
 import { PLACE_TAG, type TableState } from './replay.ts'
@@ -19,7 +20,8 @@ const MOST_FILES = 4096
 export async function optimize(table: Table, options: OptimizeOptions): Promise<CommitResult> {
   const state = await existing(table)
   checkWritable(table.root, state.protocol, state.metadata, false)
-  const bins = planBins(filesOf(state), {
+  const live = await state.files.adds(state.files.at(state.version))
+  const bins = planBins(packable(live), {
     smallBytes: options.smallBytes ?? 16 * MB,
     targetBytes: options.targetBytes ?? 128 * MB,
     atLeast: options.atLeast ?? 2,
@@ -27,11 +29,12 @@ export async function optimize(table: Table, options: OptimizeOptions): Promise<
     mostFiles: MOST_FILES,
   })
   if (bins.length === 0) return skipped(state.version)
+  const filesOf = (bin: readonly number[]): AddFile[] => bin.flatMap((row) => live[row] ?? [])
   const written: Written[] = []
   await keepingOnlyCommitted(written, async () => {
-    for (const bin of bins) written.push(await pack(table, state, bin, options.signal))
+    for (const bin of bins) written.push(await pack(table, state, filesOf(bin), options.signal))
   })
-  const removed = bins.flat()
+  const removed = filesOf(bins.flat())
   const adds = written.flatMap((one) => one.adds)
   const bytes = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0)
   return finish(
@@ -44,7 +47,7 @@ export async function optimize(table: Table, options: OptimizeOptions): Promise<
         numAddedFiles: adds.length,
         numRemovedFiles: removed.length,
         numAddedBytes: bytes(adds.map(({ size }) => size)),
-        numRemovedBytes: bytes(removed.map((row) => state.files.sizes[row] ?? 0)),
+        numRemovedBytes: bytes(removed.map(({ size }) => size)),
         minFileSize: Math.min(...adds.map(({ size }) => size)),
         maxFileSize: Math.max(...adds.map(({ size }) => size)),
       },
@@ -61,30 +64,30 @@ export async function optimize(table: Table, options: OptimizeOptions): Promise<
   )
 }
 
-async function pack({ place, root }: Table, state: TableState, bin: readonly number[], signal: AbortSignal | undefined): Promise<Written> {
-  const [first = 0] = bin
+async function pack({ place, root }: Table, state: TableState, bin: readonly AddFile[], signal: AbortSignal | undefined): Promise<Written> {
+  const [first] = bin
   const connection = await place.duck.connect()
   try {
     const sql = scanSql(state, await localFiles(place, root, state, bin))
-    const packed = await writeRows(place, root, state.metadata, connection, sql, signal, state.files.partitions[first] ?? {})
-    const expected = bin.reduce((sum, row) => sum + (state.files.rows[row] ?? Number.NaN), 0)
+    const packed = await writeRows(place, root, state.metadata, connection, sql, signal, first?.partitionValues ?? {})
+    const expected = bin.reduce((sum, file) => sum + rowsIn(file), 0)
     if (!Number.isNaN(expected) && packed.rows !== expected) {
       await packed.discard()
       throw bug('lake.optimize_rows', `Packing ${bin.length} files of ${root} gave ${packed.rows} rows instead of ${expected}; nothing was committed`)
     }
-    const tags = { [PLACE_TAG]: state.files.paths[first] ?? '' }
+    const tags = { [PLACE_TAG]: first?.path ?? '' }
     return { ...packed, adds: packed.adds.map((add) => ({ ...add, tags })) }
   } finally {
     connection.closeSync()
   }
 }
 
-function filesOf(state: TableState): PackableFile[] {
-  const { files } = state
-  return files.at(state.version).map((row) => ({ row, size: files.sizes[row] ?? 0, partition: files.partitions[row] ?? {} }))
+function packable(files: readonly AddFile[]): PackableFile[] {
+  return files.map(({ size, partitionValues }, row) => ({ row, size, partition: partitionValues }))
 }
 
 export interface PackableFile {
+  /** Its place in the order of rows. */
   readonly row: number
   readonly size: number
   /** Equal partitions are one object. */

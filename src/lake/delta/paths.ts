@@ -2,6 +2,7 @@
  * Names of objects: a table's log files, and the percent-encoded relative paths of data files (section "Add File and Remove File").
  */
 import { unsupported } from '../../base/index.ts'
+import type { Objects } from '../../storage/index.ts'
 import type { PartitionValues } from './actions.ts'
 
 export function logFolder(root: string): string {
@@ -36,14 +37,22 @@ export function pathKey(logged: string): string {
   }
 }
 
-/** From what a log holds to the object's path. Files elsewhere (shallow clones) are refused. */
-export function dataPath(root: string, logged: string): string {
-  if (/^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')) {
-    throw unsupported('lake.foreign_file', `Table ${root} uses the file ${logged}, which lies outside its folder`, {
-      hint: 'Shallow clones cannot be read here; make a deep clone of the table.',
-    })
+/** From what a log holds to the object's path. A shallow clone names files of another table by their address; outside of this store they are refused. */
+export function dataPath(objects: Objects, root: string, logged: string): string {
+  if (!isAddress(logged)) {
+    const key = pathKey(logged)
+    if (!key.split('/').includes('..')) return `${root}/${key}`
   }
-  return `${root}/${pathKey(logged)}`
+  const path = objects.pathOf(logged.startsWith('/') ? `file://${logged}` : logged)
+  if (path !== null) return path
+  throw unsupported('lake.foreign_file', `Table ${root} uses the file ${logged}, which lies outside of this object store`, {
+    hint: 'It is a shallow clone of a table elsewhere; make a deep clone of it.',
+  })
+}
+
+/** Not relative to the table's folder. */
+function isAddress(logged: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')
 }
 
 /** `day=2024-01-02/site=a%2Fb/`: the folder by which people find a partition. Readers go by the log, not by this name. */

@@ -3,7 +3,7 @@
  * States share one FileLog that only grows, so commits must be applied to the newest state alone.
  */
 import { invalid } from '../../base/index.ts'
-import type { AddFile, Commit, RemoveFile, Transaction } from './actions.ts'
+import type { AddFile, Commit, DomainMetadata, RemoveFile, Transaction } from './actions.ts'
 import { FileLog } from './files.ts'
 import { pathKey } from './paths.ts'
 import { checkReadable } from './protocol.ts'
@@ -16,6 +16,8 @@ export interface TableState {
   readonly protocol: Protocol
   readonly metadata: Metadata
   readonly transactions: ReadonlyMap<string, Transaction>
+  /** By domain; removed ones are not there. */
+  readonly domains: ReadonlyMap<string, DomainMetadata>
   readonly files: FileLog
   /** The version from which on `files` knows what each version added: the checkpoint's, or -1 when all commits were read. */
   readonly base: number
@@ -32,6 +34,7 @@ export interface CheckpointContent {
   readonly protocol: Protocol
   readonly metadata: Metadata
   readonly transactions: readonly Transaction[]
+  readonly domains: readonly DomainMetadata[]
   readonly adds: Iterable<AddFile>
   readonly removes: Iterable<RemoveFile>
 }
@@ -59,6 +62,7 @@ export function stateFromCheckpoint(root: string, content: CheckpointContent, ti
     protocol: content.protocol,
     metadata: content.metadata,
     transactions,
+    domains: domainsAfter(new Map(), content.domains),
     files,
     base: content.version,
     fileCount,
@@ -93,6 +97,7 @@ export function applyCommits(root: string, state: TableState | null, commits: re
   if (!protocol || !metadata) throw invalid('lake.log_damaged', `The log of ${root} has no commits`)
   const files = state?.files ?? new FileLog()
   const transactions = new Map(state?.transactions)
+  let domains: ReadonlyMap<string, DomainMetadata> = state?.domains ?? new Map()
   let { timestamp, version, fileCount, bytes, knownRows, filesWithoutRows } = state ?? EMPTY
   const count = (row: number, sign: 1 | -1): void => {
     fileCount += sign
@@ -119,7 +124,7 @@ export function applyCommits(root: string, state: TableState | null, commits: re
       if (before !== undefined) {
         // The same file again, with other statistics or tags: it replaces its earlier self.
         if (!add.dataChange) dataAt = files.dataAt[before] ?? -1
-        files.remove({ ...files.removalOf(before, 0, add.dataChange), deletionTimestamp: null }, version)
+        files.remove({ ...files.removalAt(before, 0, add.dataChange), deletionTimestamp: null }, version)
         count(before, -1)
       } else if (!add.dataChange) {
         dataAt = -1
@@ -127,8 +132,19 @@ export function applyCommits(root: string, state: TableState | null, commits: re
       count(files.add(add, version, dataAt, successorOf === undefined ? undefined : files.places[successorOf]), 1)
     }
     for (const txn of commit.transactions) transactions.set(txn.appId, txn)
+    domains = domainsAfter(domains, commit.domains)
   }
-  return { version, timestamp, protocol, metadata, transactions, files, base: state?.base ?? -1, fileCount, bytes, knownRows, filesWithoutRows }
+  return { version, timestamp, protocol, metadata, transactions, domains, files, base: state?.base ?? -1, fileCount, bytes, knownRows, filesWithoutRows }
+}
+
+function domainsAfter(known: ReadonlyMap<string, DomainMetadata>, actions: readonly DomainMetadata[]): ReadonlyMap<string, DomainMetadata> {
+  if (actions.length === 0) return known
+  const domains = new Map(known)
+  for (const action of actions) {
+    if (action.removed) domains.delete(action.domain)
+    else domains.set(action.domain, action)
+  }
+  return domains
 }
 
 /** Of a file that only rearranges rows: the path of the first file whose rows it holds, so that rows keep their order for readers here. */

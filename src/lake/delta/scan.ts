@@ -4,6 +4,7 @@
  */
 import { missing, LagoaError } from '../../base/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { AddFile, PartitionValues } from './actions.ts'
 import { keptRows } from './deletions.ts'
 import { listOf, isObject, type JsonObject } from './json.ts'
 import { checkIds, renamed, storedFields } from './mapping.ts'
@@ -22,33 +23,36 @@ const FETCHES = 32
 /** A column with the local path of each row's file, for writes that must know which files they touch. */
 export const FILE_COLUMN = '__lagoa_file'
 
-export interface LocalFiles {
-  /** Rows of the FileLog. */
-  readonly rows: readonly number[]
-  /** Local paths in the same order. */
-  readonly paths: readonly string[]
-  /** For files with a deletion vector, by their row: SQL over `file_row_number` that is true for the rows they have. */
-  readonly kept: ReadonlyMap<number, string>
+export interface LocalFile {
+  readonly file: AddFile
+  /** Where it lies on this machine. */
+  readonly path: string
+  /** With a deletion vector: SQL over `file_row_number` that is true for the rows the file has. */
+  readonly kept: string | null
 }
 
 /** Makes data files local. A file that the log names and the store does not have is an error that says so. */
-export async function localFiles(place: Place, root: string, state: TableState, rows: readonly number[]): Promise<LocalFiles> {
-  const paths: string[] = []
-  const kept = new Map<number, string>()
-  for (let start = 0; start < rows.length; start += FETCHES) {
-    const part = rows.slice(start, start + FETCHES)
-    paths.push(...(await Promise.all(part.map((row) => localFile(place, root, state, state.files.paths[row] ?? '')))))
-    for (const row of part) {
-      const vector = state.files.vectors.get(row)
-      if (vector) kept.set(row, await keptRows(place, root, state.files.paths[row] ?? '', vector))
-    }
+export async function localFiles(place: Place, root: string, state: TableState, files: readonly AddFile[]): Promise<LocalFile[]> {
+  const local: LocalFile[] = []
+  for (let start = 0; start < files.length; start += FETCHES) {
+    const fetched = files.slice(start, start + FETCHES).map(async (file) => ({
+      file,
+      path: await localPath(place, root, state, file.path),
+      kept: file.deletionVector && (await keptRows(place, root, file.path, file.deletionVector)),
+    }))
+    local.push(...(await Promise.all(fetched)))
   }
-  await checkIds(place, root, state.metadata, paths)
-  return { rows, paths, kept }
+  await checkIds(
+    place,
+    root,
+    state.metadata,
+    local.map(({ path }) => path),
+  )
+  return local
 }
 
-async function localFile(place: Place, root: string, state: TableState, logged: string): Promise<string> {
-  const path = dataPath(root, logged)
+async function localPath(place: Place, root: string, state: TableState, logged: string): Promise<string> {
+  const path = dataPath(place.objects, root, logged)
   try {
     return await place.objects.localFile(path)
   } catch (error) {
@@ -61,34 +65,30 @@ async function localFile(place: Place, root: string, state: TableState, logged: 
 }
 
 /** `select` with the table's columns in schema order; `withFile` adds FILE_COLUMN. */
-export function scanSql(state: TableState, files: LocalFiles, withFile: boolean = false): string {
+export function scanSql(state: TableState, files: readonly LocalFile[], withFile: boolean = false): string {
   const { fields, partitionColumns } = state.metadata
   const stored = storedFields(state.metadata)
   const data = stored.filter((_, i) => !partitionColumns.includes(fields[i]?.name ?? ''))
-  if (files.rows.length === 0) {
+  if (files.length === 0) {
     const nulls = fields.map((field) => `null::${duckType(field.type)} as ${identifier(field.name)}`)
     return `select ${[...nulls, ...(withFile ? [`null::varchar as ${FILE_COLUMN}`] : [])].join(', ')} where false`
   }
   const typed = data.map((field) => `null::${duckType(field.type)} as ${identifier(field.name)}`).join(', ')
-  const groups = new Map<unknown, Group>()
-  files.rows.forEach((row, i) => {
-    const key = state.files.partitions[row]
-    const group = groups.get(key) ?? { first: row, runs: [], complete: true }
-    const kept = files.kept.get(row) ?? null
+  const names = data.map((field) => field.name)
+  const groups = new Map<PartitionValues, Group>()
+  for (const { file, path, kept } of files) {
+    const group = groups.get(file.partitionValues) ?? { runs: [], complete: true }
     const run = group.runs.at(-1)
-    if (run && kept === null && run.kept === null) run.paths.push(files.paths[i] ?? '')
-    else group.runs.push({ paths: [files.paths[i] ?? ''], kept })
-    group.complete &&= mentionsAll(
-      parseStats(state.files.stats[row] ?? null),
-      data.map((field) => field.name),
-    )
-    groups.set(key, group)
-  })
-  const selects = [...groups.values()].map(({ first, runs, complete }) => {
+    if (run && kept === null && run.kept === null) run.paths.push(path)
+    else group.runs.push({ paths: [path], kept })
+    group.complete &&= mentionsAll(parseStats(file.stats), names)
+    groups.set(file.partitionValues, group)
+  }
+  const selects = [...groups].map(([partition, { runs, complete }]) => {
     const columns = fields.map((field, i) => {
       const from = stored[i] ?? field
       const value = partitionColumns.includes(field.name)
-        ? partitionLiteral(field, state.files.partitions[first]?.[from.name])
+        ? partitionLiteral(field, partition[from.name])
         : renamed(`cast(${identifier(from.name)} as ${duckType(from.type)})`, field.type, from.type)
       return `${value} as ${identifier(field.name)}`
     })
@@ -107,23 +107,22 @@ export function scanSql(state: TableState, files: LocalFiles, withFile: boolean 
 
 /** Files of one partition. */
 interface Group {
-  readonly first: number
   /** Neighbours that are read in one go: a file with a deletion vector is alone. */
   readonly runs: { readonly paths: string[]; readonly kept: string | null }[]
   complete: boolean
 }
 
-/** The rows of the FileLog at a state's version that can match a test. */
-export function pruneFiles(state: TableState, test: Test): number[] {
-  const live = state.files.at(state.version)
+/** The files at a state's version that can hold a row which matches a test, in the order of their rows. */
+export async function pruneFiles(state: TableState, test: Test): Promise<AddFile[]> {
+  const live = await state.files.adds(state.files.at(state.version))
   if (test.kind === 'any') return live
   const { fields, partitionColumns } = state.metadata
   const stored = storedFields(state.metadata)
   const storedNames = new Map(fields.map((field, i) => [field.name, stored[i]?.name ?? field.name]))
   const storedName = (column: string): string => storedNames.get(column) ?? column
   const storedPartitions = partitionColumns.map(storedName)
-  return live.filter((row) => {
-    const bounds = fileBounds(stored, storedPartitions, { stats: state.files.stats[row] ?? null, partitionValues: state.files.partitions[row] ?? {} })
+  return live.filter((file) => {
+    const bounds = fileBounds(stored, storedPartitions, file)
     return mayMatch(test, (column) => bounds(storedName(column)))
   })
 }

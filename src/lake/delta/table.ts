@@ -16,26 +16,35 @@ import type { AtVersion, DeltaTable, Metadata, Place, Protocol, Snapshot } from 
 /** `root` is `bucket/key` of the table's folder. Nothing is read until the first call. */
 export function openTable(place: Place, root: string): DeltaTable {
   const table: Table = { place, root, head: openHead(place, root) }
+  /** Local files stay until the work that uses them is done. */
+  const holding = async <T>(work: () => Promise<T>): Promise<T> => {
+    const release = place.objects.hold()
+    try {
+      return await work()
+    } finally {
+      release()
+    }
+  }
   return {
     root,
-    snapshot: (at) => snapshot(table, at),
+    snapshot: (at) => holding(() => snapshot(table, at)),
     create: (options, commit = {}) => create(table, options, commit),
-    append: (input, commit = {}) => append(table, input, commit),
-    overwrite: (input, options = {}) => overwrite(table, input, options),
-    merge: (input, options) => merge(table, input, options),
-    evolve: (fields, commit = {}) => evolve(table, fields, commit),
-    optimize: (options = {}) => optimize(table, options),
+    append: (input, commit = {}) => holding(() => append(table, input, commit)),
+    overwrite: (input, options = {}) => holding(() => overwrite(table, input, options)),
+    merge: (input, options) => holding(() => merge(table, input, options)),
+    evolve: (fields, commit = {}) => holding(() => evolve(table, fields, commit)),
+    optimize: (options = {}) => holding(() => optimize(table, options)),
     history: (limit = 100) => readHistory(table, limit),
     scan: async (of, options = {}) => {
       const { state } = own(root, of)
       const test = options.where === undefined ? ANY : await testOf(place, state, options.where)
-      return scanSql(state, await localFiles(place, root, state, pruneFiles(state, test)))
+      return scanSql(state, await localFiles(place, root, state, await pruneFiles(state, test)))
     },
     changes: async (after, upTo) => {
       const { state } = own(root, upTo)
       const { rows, gone, appendOnly } = await changedFiles(place, root, after, state)
       const count = rows.reduce((sum, row) => sum + (state.files.rows[row] ?? 0), 0)
-      const read = async (files: readonly number[]): Promise<string> => scanSql(state, await localFiles(place, root, state, files))
+      const read = async (files: readonly number[]): Promise<string> => scanSql(state, await localFiles(place, root, state, await state.files.adds(files)))
       return { sql: await read(rows), appendOnly, files: rows.length, rows: count, gone: () => read(gone) }
     },
   }

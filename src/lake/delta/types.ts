@@ -136,7 +136,7 @@ export interface DeltaTable {
   history(limit?: number): Promise<HistoryEntry[]>
   /**
    * SQL for DuckDB that reads this snapshot's rows, to be put in parentheses; `where` prunes files by partition values and statistics
-   * (it is not applied to rows). Files are local when this resolves.
+   * (it is not applied to rows). Files are local when this resolves: hold the place's objects until the SQL is no longer used.
    */
   scan(snapshot: Snapshot, options?: { readonly where?: Predicate }): Promise<string>
   /**

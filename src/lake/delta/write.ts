@@ -73,7 +73,7 @@ export async function writeRows(
       await move(written.file, object.file)
       const path = encodePath(relative)
       const size = await object.publish()
-      published.push(dataPath(root, path))
+      published.push(dataPath(place.objects, root, path))
       rows += written.rows
       adds.push({
         path,

@@ -88,11 +88,13 @@ function commitOf({ adds, removes }: Planned): Commit {
     })),
     removes: [...removes].map((path) => ({ path, deletionTimestamp: 1, dataChange: true, partitionValues: null, size: null, deletionVector: null })),
     transactions: [],
+    changes: [],
+    domains: [],
     info: null,
   }
 }
 
-const EMPTY: Commit = { version: 4, protocol: null, metadata: null, adds: [], removes: [], transactions: [], info: null }
+const EMPTY: Commit = { version: 4, protocol: null, metadata: null, adds: [], removes: [], transactions: [], changes: [], domains: [], info: null }
 const NOTHING: Intent = { reads: () => false, readPaths: new Set(), removedPaths: new Set(), appIds: new Set() }
 
 describe('conflicts', () => {
