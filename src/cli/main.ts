@@ -44,11 +44,31 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     examples: ['lagoa tables', 'lagoa tables silver.readings --json'],
     run: async (args) => (await import('./read.ts')).tables(args),
   },
+  table: {
+    usage: 'table COMMAND TABLE',
+    about: 'describe, history, optimize, vacuum, restore, convert or clone a table',
+    flags: [...WHERE, 'json', 'limit', 'zorder', 'where', 'dry-run', 'retain', 'force', 'version', 'at', 'partition-by'],
+    words: 3,
+    examples: [
+      'lagoa table describe silver.readings',
+      'lagoa table history /data/some-table --json',
+      'lagoa table optimize silver.readings --zorder sensor,at',
+      'lagoa table vacuum silver.readings --dry-run',
+      'lagoa table restore silver.readings --version 3',
+      'lagoa table convert bronze/old-exports --partition-by "day date"',
+      'lagoa table clone silver.readings silver/readings-test',
+    ],
+    run: async (args) => (await import('./table.ts')).table(args),
+  },
   sql: {
     usage: "sql 'SELECT ...'",
     about: 'query the tables',
     flags: [...WHERE, 'json', 'limit'],
-    examples: ["lagoa sql 'select count(*) from silver.readings'"],
+    examples: [
+      "lagoa sql 'select count(*) from silver.readings'",
+      "lagoa sql 'select * from silver.readings at (version => 3)'",
+      "lagoa sql \"select * from delta('/data/some-table', version => 3)\"",
+    ],
     run: async (args) => (await import('./read.ts')).runSql(args),
   },
   doctor: {

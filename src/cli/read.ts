@@ -6,7 +6,8 @@ import { numberFlag, type Arguments } from './args.ts'
 import { bytesText, note, print, textTable } from './output.ts'
 import { configFor, loggerFor } from './setup.ts'
 
-async function withPlatform(args: Arguments, body: (platform: Platform) => Promise<number>): Promise<number> {
+/** Opens what is needed to read, beside a running server or without one. */
+export async function withPlatform(args: Arguments, body: (platform: Platform) => Promise<number>): Promise<number> {
   const config = await configFor(args, false)
   const platform = await openPlatform({ config, logger: loggerFor(config, args, 'warn'), feed: null })
   try {
@@ -82,7 +83,7 @@ export function runSql(args: Arguments): Promise<number> {
   if (text.trim() === '') throw invalid('cli.no_sql', 'There is no query', { hint: "Write it in quotes: lagoa sql 'select count(*) from silver.readings'" })
   return withPlatform(args, async (platform) => {
     const limit = numberFlag('limit', args.values.limit) ?? 1000
-    const answer = await platform.query.run(text, { limit })
+    const answer = await platform.query.run(text, { limit, outside: true })
     if (args.values.json) print(JSON.stringify(answer))
     else {
       print(

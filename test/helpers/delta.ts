@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { afterAll } from 'vitest'
-import { openTable, type DeltaField, type DeltaTable, type DeltaType, type Place, type Relation, type Snapshot } from '../../src/lake/delta/index.ts'
+import { openTable, type DeltaField, type DeltaTable, type DeltaType, type Duck, type Place, type Relation, type Snapshot } from '../../src/lake/delta/index.ts'
 import { openDuck } from '../../src/lake/duck.ts'
 import { openFolderObjects, type Objects } from '../../src/storage/index.ts'
 import { tempFolder } from './folder.ts'
@@ -39,7 +39,7 @@ export async function openLake(): Promise<Lake> {
     place,
     objects,
     connection,
-    table: (root = 'silver/readings') => openTable(place, root),
+    table: (root = 'silver/readings') => settled(place.duck, openTable(place, root)),
     rows,
     content: async (table, select = '*', snapshot) => {
       const at = snapshot ?? (await table.snapshot())
@@ -52,6 +52,20 @@ export async function openLake(): Promise<Lake> {
       return found
     },
   }
+}
+
+/** Waits behind each command for what it left to be done in the background, so that a test can look at it. */
+function settled(duck: Duck, table: DeltaTable): DeltaTable {
+  return new Proxy(table, {
+    get(target, name, receiver): unknown {
+      const member: unknown = Reflect.get(target, name, receiver)
+      if (typeof member !== 'function') return member
+      return (...given: unknown[]): unknown => {
+        const answer: unknown = Reflect.apply(member, target, given)
+        return answer instanceof Promise ? answer.finally(() => duck.idle()) : answer
+      }
+    },
+  })
 }
 
 export function field(name: string, type: DeltaType, nullable: boolean = true): DeltaField {

@@ -229,7 +229,8 @@ export function serializeCommit(content: CommitContent): Uint8Array {
   return new TextEncoder().encode(lines.join('\n') + '\n')
 }
 
-function metadataJson(metadata: Metadata): JsonObject {
+/** Metadata as the log spells it. */
+export function metadataJson(metadata: Metadata): JsonObject {
   const { fields, ...rest } = metadata
   return { ...rest, format: { provider: 'parquet', options: {} }, schemaString: schemaString(fields) }
 }

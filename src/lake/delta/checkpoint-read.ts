@@ -2,82 +2,110 @@
  * Reading checkpoints (sections "Checkpoints" and "Checkpoint Schema"), the whole state at a version: those of both specifications, in one
  * file, in parts, and with sidecars.
  */
-import type { DuckDBConnection, DuckDBResultReader } from '@duckdb/node-api'
+import type { DuckDBConnection } from '@duckdb/node-api'
 import { invalid } from '../../base/index.ts'
 import {
   domainFrom,
   metadataFrom,
   parseCommit,
-  partitionValuesFrom,
   protocolFrom,
   transactionFrom,
   type AddFile,
   type Commit,
   type DomainMetadata,
-  type PartitionValues,
   type RemoveFile,
   type Transaction,
 } from './actions.ts'
-import { deletionVectorFrom } from './deletions.ts'
-import { isObject, numberOf, textMapOf, textOf, type JsonObject } from './json.ts'
+import { countActions, openBase } from './base.ts'
+import { addCells, addFrom, openSource, parsedObject, removeCells, removeFrom, type Source } from './checkpoint-files.ts'
+import { isObject, textOf, type JsonObject } from './json.ts'
 import type { ListedCheckpoint } from './log.ts'
 import { logFolder, pathKey } from './paths.ts'
 import type { CheckpointContent } from './replay.ts'
-import { fileList, query } from './sql.ts'
+import { identifier, query } from './sql.ts'
 import type { Metadata, Place, Protocol } from './types.ts'
+
+/** Of checkpoints with more files than this, only numbers are held in memory. */
+const FILES_IN_MEMORY = 20_000
 
 export async function readCheckpoint(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<CheckpointContent> {
   const [first = ''] = checkpoint.paths
+  const isJson = first.endsWith('.json')
   const connection = await place.duck.connect()
   try {
-    const top = first.endsWith('.json') ? await jsonContent(place, first) : await parquetContent(place, connection, checkpoint.paths)
-    const { protocol, metadata, transactions, domains, sidecars } = top
+    const top = isJson ? await jsonContent(place, first) : await parquetContent(place, connection, checkpoint.paths)
+    const { protocol, metadata, transactions, domains, adds, removes } = top
     if (!protocol || !metadata) throw invalid('lake.checkpoint_damaged', `The checkpoint ${first} holds no protocol or no metadata`)
-    let { adds, removes } = top
-    if (sidecars.length > 0) {
-      const more = await parquetContent(
-        place,
-        connection,
-        sidecars.map((path) => sidecarPath(root, path)),
-      )
-      adds = both(adds, more.adds)
-      removes = both(removes, more.removes)
-    }
-    return { version: checkpoint.version, protocol, metadata, transactions, domains, adds, removes }
+    const sidecars = top.sidecars.map((path) => sidecarPath(root, path))
+    const paths = isJson ? sidecars : [...checkpoint.paths, ...sidecars]
+    const rest = { version: checkpoint.version, protocol, metadata, transactions, domains }
+    if (paths.length === 0) return { ...rest, adds, removes, base: null }
+    const source = await localSource(place, connection, paths)
+    const counts = await countActions(connection, source)
+    if (counts.adds + counts.removes > (place.filesInMemory ?? FILES_IN_MEMORY)) return { ...rest, adds, removes, base: await openBase(place, root, paths, counts) }
+    const files = await filesOf(connection, source)
+    return { ...rest, adds: [...adds, ...files.adds], removes: [...removes, ...files.removes], base: null }
   } finally {
     connection.closeSync()
   }
 }
 
-/** What one file, or the parts of one checkpoint, hold. */
+/** The paths of the sidecars that a checkpoint names. */
+export async function sidecarsOf(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<string[]> {
+  const [first = ''] = checkpoint.paths
+  if (first.endsWith('.json')) return (await jsonContent(place, first)).sidecars.map((path) => sidecarPath(root, path))
+  const connection = await place.duck.connect()
+  try {
+    return (await parquetContent(place, connection, checkpoint.paths)).sidecars.map((path) => sidecarPath(root, path))
+  } finally {
+    connection.closeSync()
+  }
+}
+
+/** What the top level of a checkpoint holds. */
 interface Content {
   readonly protocol: Protocol | null
   readonly metadata: Metadata | null
   readonly transactions: readonly Transaction[]
   readonly domains: readonly DomainMetadata[]
-  readonly adds: Iterable<AddFile>
-  readonly removes: Iterable<RemoveFile>
+  /** Files of a top level in JSON; those in Parquet are read with the sidecars'. */
+  readonly adds: readonly AddFile[]
+  readonly removes: readonly RemoveFile[]
   /** Paths of files with more adds and removes (section "Sidecar File Information"). */
   readonly sidecars: readonly string[]
 }
 
+async function localSource(place: Place, connection: DuckDBConnection, paths: readonly string[]): Promise<Source> {
+  return openSource(connection, await Promise.all(paths.map((path) => place.objects.localFile(path))))
+}
+
+const SINGLE = ['protocol', 'metaData', 'txn', 'domainMetadata', 'sidecar'] as const
+
 async function parquetContent(place: Place, connection: DuckDBConnection, paths: readonly string[]): Promise<Content> {
-  const files = fileList(await Promise.all(paths.map((path) => place.objects.localFile(path))))
-  const source = `read_parquet(${files}, union_by_name = true, hive_partitioning = false)`
-  const columns = await columnsOf(connection, source)
-  const objectsIn = async (column: string): Promise<JsonObject[]> => {
-    if (!columns.has(column)) return []
-    const reader = await query(connection, `select to_json(${column})::varchar from ${source} where ${column} is not null`)
-    return reader.getRows().flatMap(([text]) => parsedObject(text))
+  const source = await localSource(place, connection, paths)
+  const there = SINGLE.filter((column) => source.names(column).size > 0)
+  const found = new Map<string, JsonObject[]>(SINGLE.map((column) => [column, []]))
+  if (there.length > 0) {
+    const isThere = (column: string): string => `${identifier(column)} is not null`
+    const cells = there.map((column) => `case when ${isThere(column)} then to_json(${identifier(column)})::varchar end`)
+    const reader = await query(connection, `select ${cells.join(', ')} from ${source.sql} where ${there.map(isThere).join(' or ')}`)
+    for (const row of reader.getRows()) for (const [i, text] of row.entries()) found.get(there[i] ?? '')?.push(...parsedObject(text))
   }
+  const objects = (column: (typeof SINGLE)[number]): JsonObject[] => found.get(column) ?? []
   return {
-    protocol: (await objectsIn('protocol')).map(protocolFrom)[0] ?? null,
-    metadata: (await objectsIn('metaData')).map(metadataFrom)[0] ?? null,
-    transactions: (await objectsIn('txn')).map(transactionFrom).filter((txn) => txn !== null),
-    domains: (await objectsIn('domainMetadata')).map(domainFrom).filter((domain) => domain !== null),
-    adds: await readAdds(connection, source, columns.get('add') ?? new Set()),
-    removes: await readRemoves(connection, source, columns.get('remove') ?? new Set()),
-    sidecars: (await objectsIn('sidecar')).map((sidecar) => textOf(sidecar.path)).filter((path) => path !== null),
+    protocol: objects('protocol').map(protocolFrom)[0] ?? null,
+    metadata: objects('metaData').map(metadataFrom)[0] ?? null,
+    transactions: objects('txn')
+      .map(transactionFrom)
+      .filter((txn) => txn !== null),
+    domains: objects('domainMetadata')
+      .map(domainFrom)
+      .filter((domain) => domain !== null),
+    adds: [],
+    removes: [],
+    sidecars: objects('sidecar')
+      .map((sidecar) => textOf(sidecar.path))
+      .filter((path) => path !== null),
   }
 }
 
@@ -107,84 +135,11 @@ function sidecarPath(root: string, logged: string): string {
   return `${logFolder(root)}_sidecars/${pathKey(logged.slice(logged.lastIndexOf('/') + 1))}`
 }
 
-function* both<T>(first: Iterable<T>, second: Iterable<T>): Generator<T> {
-  yield* first
-  yield* second
-}
-
-/** Top-level columns of the checkpoint with the names inside them. */
-async function columnsOf(connection: DuckDBConnection, source: string): Promise<Map<string, Set<string>>> {
-  const reader = await query(connection, `select * from ${source} limit 0`)
-  const names = reader.columnNames()
-  return new Map(
-    reader
-      .columnTypes()
-      .map((type, i) => [
-        names[i] ?? '',
-        new Set('entryNames' in type && Array.isArray(type.entryNames) ? type.entryNames.filter((name) => typeof name === 'string') : []),
-      ]),
-  )
-}
-
-async function readAdds(connection: DuckDBConnection, source: string, has: ReadonlySet<string>): Promise<Iterable<AddFile>> {
-  if (!has.has('path')) return []
-  const json = (name: string): string => (has.has(name) ? `to_json(add.${name})::varchar` : 'null::varchar')
-  const stats = [has.has('stats') ? 'add.stats' : null, has.has('stats_parsed') ? json('stats_parsed') : null].filter((sql) => sql !== null)
-  const reader = await query(
-    connection,
-    `select add.path, ${json('partitionValues')}, add.size, ${has.has('modificationTime') ? 'add.modificationTime' : '0'}, ${stats.length > 0 ? `coalesce(${stats.join(', ')})` : 'null::varchar'}, ${json('tags')}, ${json('deletionVector')}
-     from ${source} where add is not null and add.path is not null`,
-  )
-  return eachRow(reader, ([path, partitionValues, size, modified, text, tags, vector]) => ({
-    path: textOf(path) ?? '',
-    partitionValues: values(partitionValues) ?? {},
-    size: numberOf(size) ?? 0,
-    modificationTime: numberOf(modified) ?? 0,
-    dataChange: false,
-    stats: textOf(text),
-    tags: tags === null ? null : textMapOf(parsedObject(tags)[0]),
-    deletionVector: deletionVectorFrom(parsedObject(vector)[0]),
-  }))
-}
-
-async function readRemoves(connection: DuckDBConnection, source: string, has: ReadonlySet<string>): Promise<Iterable<RemoveFile>> {
-  if (!has.has('path')) return []
-  const column = (name: string, json: boolean = false): string => (has.has(name) ? (json ? `to_json(remove.${name})::varchar` : `remove.${name}`) : 'null')
-  const reader = await query(
-    connection,
-    `select remove.path, ${column('deletionTimestamp')}, ${column('dataChange')}, ${column('partitionValues', true)}, ${column('size')}, ${column('deletionVector', true)} from ${source} where remove is not null and remove.path is not null`,
-  )
-  return eachRow(reader, ([path, deleted, dataChange, partitionValues, size, vector]) => ({
-    path: textOf(path) ?? '',
-    deletionTimestamp: numberOf(deleted),
-    dataChange: dataChange !== false,
-    partitionValues: values(partitionValues),
-    size: numberOf(size),
-    deletionVector: deletionVectorFrom(parsedObject(vector)[0]),
-  }))
-}
-
-/** Row by row from columns, so that no array of rows is ever held. */
-function* eachRow<T>(reader: DuckDBResultReader, make: (cells: readonly unknown[]) => T): Generator<T> {
-  const columns = reader.getColumns()
-  for (let row = 0; row < reader.currentRowCount; row++) yield make(columns.map((column) => column[row] ?? null))
-}
-
-function parsedObject(text: unknown): JsonObject[] {
-  if (typeof text !== 'string') return []
-  const parsed: unknown = JSON.parse(text)
-  return isObject(parsed) ? [parsed] : []
-}
-
-const partitionCache = new Map<string, PartitionValues>([['{}', {}]])
-
-/** Partition values repeat: the last few thousand texts are parsed once. */
-function values(text: unknown): PartitionValues | null {
-  if (typeof text !== 'string') return null
-  const known = partitionCache.get(text)
-  if (known) return known
-  const parsed = partitionValuesFrom(JSON.parse(text))
-  if (partitionCache.size > 4096) partitionCache.clear()
-  if (parsed) partitionCache.set(text, parsed)
-  return parsed
+async function filesOf(connection: DuckDBConnection, source: Source): Promise<{ adds: AddFile[]; removes: RemoveFile[] }> {
+  const rowsOf = async (kind: 'add' | 'remove', cells: string): Promise<readonly (readonly unknown[])[]> =>
+    source.names(kind).has('path') ? (await query(connection, `select ${cells} from ${source.sql} where ${kind}.path is not null`)).getRows() : []
+  return {
+    adds: (await rowsOf('add', addCells(source))).map(addFrom),
+    removes: (await rowsOf('remove', removeCells(source))).map(removeFrom),
+  }
 }

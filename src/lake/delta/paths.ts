@@ -51,7 +51,7 @@ export function dataPath(objects: Objects, root: string, logged: string): string
 }
 
 /** Not relative to the table's folder. */
-function isAddress(logged: string): boolean {
+export function isAddress(logged: string): boolean {
   return /^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')
 }
 
