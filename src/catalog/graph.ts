@@ -59,9 +59,11 @@ export function findAsset(graph: Graph, text: string): Asset {
 export function findPlace(graph: Graph, text: string): Place {
   const whole = named(graph, text)
   if (whole) return { asset: whole.id }
-  const dot = text.lastIndexOf('.')
-  const owner = dot > 0 ? named(graph, text.slice(0, dot)) : undefined
-  if (owner) return { asset: owner.id, column: findColumn(owner, text.slice(dot + 1)) }
+  // Both names may have dots themselves: the longest beginning that is an asset is meant.
+  for (let dot = text.lastIndexOf('.'); dot > 0; dot = text.lastIndexOf('.', dot - 1)) {
+    const owner = named(graph, text.slice(0, dot))
+    if (owner) return { asset: owner.id, column: findColumn(owner, text.slice(dot + 1)) }
+  }
   const near = closest(
     text,
     graph.assets.flatMap(({ id, name, columns }) => [name, id, ...columns.map((column) => `${name}.${column.name}`)]),

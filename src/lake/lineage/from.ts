@@ -14,7 +14,7 @@ export interface FromReader extends Reader {
   readonly table: (schema: string, name: string) => Relation
 }
 
-export const EMPTY: From = { relations: [], star: [], rows: [] }
+const EMPTY: From = { relations: [], star: [], rows: [] }
 
 /** `outer` is what stands left of it and around the query: subqueries and functions here may refer to that. */
 export function fromOf(node: unknown, outer: Scope | null, reader: FromReader): From {
@@ -186,5 +186,7 @@ function unpivotOf(node: SqlNode, outer: Scope | null, reader: FromReader): From
     { name: nameNames[0] ?? '', values: new Map(), passed: null },
     { name: valueNames[0] ?? '', values: mixed(turned, true), passed: null },
   ]
-  return named(node, { columns, rows: source.rows }, null, null, reader)
+  // A null makes no row unless it is asked for.
+  const rows = node.include_nulls === true ? source.rows : [...source.rows, ...influences(turned, 'filtered')]
+  return named(node, { columns, rows }, null, null, reader)
 }

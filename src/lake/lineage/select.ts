@@ -220,12 +220,14 @@ function positioned(node: unknown, columns: readonly Column[]): Column[] | null 
   return column ? [column] : []
 }
 
-/** In ORDER BY and DISTINCT ON the names of the result come first. */
-function modifierRows(node: SqlNode, columns: readonly Column[], scope: Scope | null, reader: Reader): Influence[] {
-  const result: Scope = { ...scopeOf([], columns, scope) }
+/** In ORDER BY and DISTINCT ON a name that stands alone is first one of the result; inside an expression columns of the tables come first. */
+function modifierRows(node: SqlNode, columns: readonly Column[], scope: Scope, reader: Reader): Influence[] {
   const read = (expression: unknown): readonly Column[] => {
-    if (isNode(expression) && expression.class === 'STAR') return columns
-    return positioned(expression, columns) ?? columnsIn(expression, result, reader)
+    if (!isNode(expression)) return []
+    if (expression.class === 'STAR') return columns
+    const path = expression.class === 'COLUMN_REF' ? items(expression.column_names) : []
+    const result = path.length === 1 ? columns.find(({ name }) => same(name, String(path[0]))) : undefined
+    return result ? [result] : (positioned(expression, columns) ?? columnsIn(expression, scope, reader))
   }
   return items(node.modifiers)
     .filter(isNode)
@@ -238,7 +240,7 @@ function modifierRows(node: SqlNode, columns: readonly Column[], scope: Scope | 
           return influences(targets.length > 0 ? targets.flatMap(read) : columns, 'grouped')
         }
         default:
-          return influences(columnsIn([modifier.limit, modifier.offset], result, reader), 'filtered')
+          return influences(columnsIn([modifier.limit, modifier.offset], scope, reader), 'filtered')
       }
     })
 }
@@ -255,7 +257,7 @@ function setOf(node: SqlNode, context: Context): Relation {
       : node.setop_all === true
         ? []
         : influences(columns, 'grouped')
-  return { columns, rows: [...rows, ...decided, ...modifierRows(node, columns, null, readerOf(context))] }
+  return { columns, rows: [...rows, ...decided, ...modifierRows(node, columns, scopeOf([], columns, context.parent), readerOf(context))] }
 }
 
 /** Both sides must have as many columns, so each of them is needed. */
