@@ -35,7 +35,7 @@ export interface ImpactAnswer {
 }
 
 /** The worst first. */
-const EFFECTS: readonly Effect[] = ['breaks', 'may_break', 'goes', 'changes', 'waits']
+export const EFFECTS: readonly Effect[] = ['breaks', 'may_break', 'goes', 'changes', 'waits']
 const MOST_ITEMS = 1000
 
 export function impact(graph: Graph, start: Place, { limit = MOST_ITEMS }: { readonly limit?: number } = {}): ImpactAnswer {
@@ -155,7 +155,7 @@ function reach(
   starts: readonly ColumnPlace[],
   next: (place: ColumnPlace) => readonly ColumnPlace[],
 ): Map<string, { readonly place: ColumnPlace; readonly path: Path }> {
-  const seen = new Map(starts.map((place) => [placeKey(place), { place, path: [place] as Path }]))
+  const seen = new Map(starts.map((place): [string, { readonly place: ColumnPlace; readonly path: Path }] => [placeKey(place), { place, path: [place] }]))
   // A Map hands out what is added while it is walked, in order: breadth first.
   for (const { place, path } of seen.values()) {
     for (const to of next(place)) if (!seen.has(placeKey(to))) seen.set(placeKey(to), { place: to, path: [...path, to] })

@@ -17,4 +17,4 @@ export {
 export { createGraph, findAsset, findColumn, findPlace, type Graph } from './graph.ts'
 export { searchAssets, type AssetFilter, type Found } from './search.ts'
 export { lineage, type Direction, type LineageAnswer, type LineageNode, type LineageOptions } from './lineage.ts'
-export { impact, type Effect, type ImpactAnswer, type ImpactItem } from './impact.ts'
+export { EFFECTS, impact, type Effect, type ImpactAnswer, type ImpactItem } from './impact.ts'

@@ -5,6 +5,7 @@
 import { closest, invalid } from '../base/index.ts'
 import {
   ASSET_KINDS,
+  EFFECTS,
   findPlace,
   impact,
   KIND_WORDS,
@@ -91,7 +92,7 @@ export async function showImpact(args: Arguments): Promise<number> {
   }
   print(bold(`If ${described(graph, start)} goes`))
   if (answer.items.length === 0) print('\nNothing uses it.')
-  for (const effect of Object.keys(EFFECT_WORDS) as Effect[]) {
+  for (const effect of EFFECTS) {
     const items = answer.items.filter((item) => item.effect === effect)
     if (items.length === 0) continue
     print(`\n${bold(EFFECT_WORDS[effect])} (${answer.counts[effect]})`)

@@ -96,7 +96,11 @@ describe('GET /api/v1/lineage', () => {
     expect(up.nodes.map(({ id }) => id)).toEqual(['table:gold.air_hourly', 'table:silver.readings', 'table:bronze.sensor', 'stream:sensor_raw'])
   })
   test('refuses what it does not know, with the nearest names', async () => {
-    expect(await refused('/api/v1/lineage?asset=silver.readings&column=humidity')).toEqual([404, 'catalog.no_column', expect.stringContaining('relative_humidity')])
+    expect(await refused('/api/v1/lineage?asset=silver.readings&column=humidity')).toEqual([
+      404,
+      'catalog.no_column',
+      expect.stringContaining('relative_humidity'),
+    ])
     expect(await refused('/api/v1/lineage?asset=silver.readings&column=temprature')).toEqual([404, 'catalog.no_column', 'Did you mean temperature?'])
     expect(await refused('/api/v1/lineage?asset=silver.readings&depth=0')).toEqual([400, 'http.invalid_request', expect.stringContaining('/docs')])
     expect(await refused('/api/v1/lineage')).toEqual([400, 'http.invalid_request', expect.stringContaining('/docs')])

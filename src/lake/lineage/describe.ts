@@ -92,12 +92,12 @@ async function describeModel(model: Model, reading: Reading): Promise<Described>
     ...('unknown' in lineage
       ? model.inputs.map((input): Edge => ({ from: { asset: tableId(input) }, to: { asset: id }, how: 'unknown' }))
       : sqlEdges(model, lineage)),
-    ...(table.options.merge ?? []).map((column) => usedBy({ asset: id, column }, id, { part: 'merge' })),
-    ...(table.options.partitionBy ?? []).map((column) => usedBy({ asset: id, column }, id, { part: 'partition' })),
+    ...(table.options.merge ?? []).map((column) => usedBy({ asset: id, column: spelled(own, column) }, id, { part: 'merge' })),
+    ...(table.options.partitionBy ?? []).map((column) => usedBy({ asset: id, column: spelled(own, column) }, id, { part: 'partition' })),
     ...(mode.kind === 'window'
       ? [
-          usedBy({ asset: id, column: mode.column }, id, { part: 'window' }),
-          usedBy({ asset: tableId(mode.driver), column: mode.source }, id, { part: 'window_source' }),
+          usedBy({ asset: id, column: spelled(own, mode.column) }, id, { part: 'window' }),
+          usedBy({ asset: tableId(mode.driver), column: spelled(reading.shapes.get(mode.driver) ?? [], mode.source) }, id, { part: 'window_source' }),
         ]
       : []),
     ...quarantine.flatMap((held) => quarantineEdges(id, held)),
@@ -115,15 +115,15 @@ async function describeModel(model: Model, reading: Reading): Promise<Described>
 
 function sqlEdges({ name, inputs, table }: Model, { columns, rows, needs }: QueryLineage): Edge[] {
   const id = tableId(name)
-  const spelled = new Map(Object.keys(table.options.columns ?? {}).map((column) => [column.toLowerCase(), column]))
-  const promise = table.options.columns !== undefined
+  const promised = table.options.columns ? shapeOf(table.options.columns) : []
+  const promise = promised.length > 0
   const taken = columns.flatMap(({ passed }) => (passed && promise ? [passed] : []))
   return [
     ...inputs.map((input): Edge => ({ from: { asset: tableId(input) }, to: { asset: id }, how: 'read' })),
     ...columns.flatMap(({ name: column, sources, passed }) =>
       sources.map(({ source, how }): Edge => ({
         from: placeOf(source),
-        to: { asset: id, column: spelled.get(String(column).toLowerCase()) ?? String(column) },
+        to: { asset: id, column: spelled(promised, String(column)) },
         how,
         ...(passed && !promise ? { passed: true } : {}),
       })),
@@ -133,6 +133,9 @@ function sqlEdges({ name, inputs, table }: Model, { columns, rows, needs }: Quer
     ...taken.map((source) => usedBy(placeOf(source), id, { part: 'columns' })),
   ]
 }
+
+/** Options may write a column in another case than the table. */
+const spelled = (shape: Shape, column: string): string => shape.find(({ name }) => name.toLowerCase() === column.toLowerCase())?.name ?? column
 
 const usedBy = (from: Place, asset: string, use: Use): Edge => ({ from, to: { asset }, how: 'used', use })
 
