@@ -16,7 +16,7 @@ import { readTree } from '../tree.ts'
 import type { Source } from './scope.ts'
 import { lineageOf, type Lineage, type QueryLineage } from './select.ts'
 
-/** A table as SQL sees it: columns with DuckDB's types; null when they cannot be told. */
+/** A table as SQL sees it: columns with DuckDB's types; none when they cannot be told. */
 type Shape = readonly { readonly name: string; readonly type: string }[]
 
 interface Reading {
