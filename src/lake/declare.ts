@@ -50,6 +50,9 @@ export interface TableOptions<S extends Schema = Schema> {
   /** A stream's table commits at least this often while records come (5 s); a SQL table refreshes at most this often (at once). */
   readonly every?: string | number
   readonly description?: string
+  /** Who answers for it: a person or a team. */
+  readonly owner?: string
+  readonly tags?: readonly string[]
 }
 
 export interface Table<S extends Schema = Schema> {

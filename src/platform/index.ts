@@ -1,4 +1,5 @@
 /** Wiring: configuration, loading, starting and stopping. */
+export { readCatalog } from './catalog.ts'
 export { resolveConfig, type Config } from './config.ts'
 export { hidePasswords, shownConfig } from './secrets.ts'
 export { processEnvironment, settingsFrom, variableFor } from './environment.ts'

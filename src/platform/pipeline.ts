@@ -1,9 +1,11 @@
 /** A loaded project at work: its lake, its streams with their sinks, its rules. Built anew whenever the project is loaded again. */
 import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
 import { invalid, type Log } from '../base/index.ts'
+import type { Graph } from '../catalog/index.ts'
 import { createRefresher, openLake, type Lake, type Refresher, type Table } from '../lake/index.ts'
 import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
 import { tableSink } from './bronze.ts'
+import { composeCatalog } from './catalog.ts'
 import type { Engines } from './engines.ts'
 import type { Project } from './loader.ts'
 
@@ -13,6 +15,8 @@ export interface Pipeline {
   readonly refresher: Refresher
   readonly rules: readonly CompiledRule[]
   readonly streams: ReadonlyMap<string, StreamRuntime>
+  /** Everything that the project declares, as one graph; read when it is first asked for. */
+  catalog(): Promise<Graph>
   start(): Promise<void>
   stop(): Promise<void>
 }
@@ -60,6 +64,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     refresher.changed(table)
     onTable(table)
   }
+  let catalog: Promise<Graph> | null = null
   let streams = new Map<string, StreamRuntime>()
   const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
 
@@ -70,6 +75,13 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     rules,
     get streams() {
       return streams
+    },
+    catalog() {
+      catalog ??= composeCatalog(project, lake.plan, duck).catch((error: unknown) => {
+        catalog = null
+        throw error
+      })
+      return catalog
     },
     async start() {
       await alerts.load(rules)

@@ -10,6 +10,9 @@ const Fields = z.record(z.string(), z.instanceof(Field, { error: 'is not a field
 const Reference = (kind: 'stream' | 'table'): z.ZodType =>
   z.custom((value) => typeof value === 'object' && value !== null && 'kind' in value && value.kind === kind, { error: `is not a ${kind}` })
 
+/** What the catalogue tells of every asset. */
+const Owned = { owner: z.string().min(1).optional(), tags: z.array(z.string().min(1)).optional() }
+
 const StreamOptions = z.strictObject({
   schema: Fields,
   key: z.string().optional(),
@@ -21,6 +24,7 @@ const StreamOptions = z.strictObject({
   partitions: z.number().int().min(1).optional(),
   retention: z.strictObject({ time: Duration.optional(), bytes: z.number().positive().optional() }).optional(),
   description: z.string().optional(),
+  ...Owned,
 })
 
 const TableOptions = z.strictObject({
@@ -41,6 +45,7 @@ const TableOptions = z.strictObject({
     .optional(),
   every: Duration.optional(),
   description: z.string().optional(),
+  ...Owned,
 })
 
 const AlertOptions = z.strictObject({
@@ -54,6 +59,7 @@ const AlertOptions = z.strictObject({
   to: z.array(z.looseObject({ kind: z.string() })),
   message: z.string().optional(),
   description: z.string().optional(),
+  ...Owned,
 })
 
 const SCHEMAS = { stream: StreamOptions, table: TableOptions, alert: AlertOptions }

@@ -7,8 +7,7 @@ import { listLog, noCommits, type Listing } from './log.ts'
 import type { Table } from './operations.ts'
 import { commitPath } from './paths.ts'
 import { pinsOf } from './pins.ts'
-import { checkReadable, checkWritable } from './protocol.ts'
-import { protocolFeatures } from './restore.ts'
+import { checkReadable, checkWritable, supportedFeatures } from './protocol.ts'
 import type { TableState } from './replay.ts'
 import type { Metadata, Place, Protocol, TableDescription } from './types.ts'
 
@@ -22,7 +21,7 @@ export async function describe({ place, root, head }: Table): Promise<TableDescr
   }
   const listing = await listLog(place.objects, root)
   const { protocol, metadata } = state ?? (await declaredBy(place, root, listing))
-  const names = [...new Set(protocolFeatures(protocol))].sort()
+  const names = [...supportedFeatures(protocol)].sort()
   return {
     root,
     id: metadata.id,
@@ -32,7 +31,7 @@ export async function describe({ place, root, head }: Table): Promise<TableDescr
     version: state?.version ?? listing.commits.at(-1)?.version ?? listing.checkpoints.at(-1)?.version ?? 0,
     updatedAt: state?.timestamp ?? null,
     protocol,
-    features: names.map((name) => ({ name, ...standTo(root, name) })),
+    features: names.map((name) => ({ name, ...standTo(root, name, protocol.readerFeatures ?? []) })),
     unreadable: refusal(() => checkReadable(root, protocol, metadata)),
     unwritable: refusal(() => checkWritable(root, protocol, metadata, false)),
     columns: metadata.fields,
@@ -59,14 +58,13 @@ function oldestOf({ commits, checkpoints }: Listing): number {
   return commits[0]?.version === 0 ? 0 : (checkpoints[0]?.version ?? commits[0]?.version ?? 0)
 }
 
-/** The rules that guard reads and writes are asked about a table that has this feature and nothing else. */
-function standTo(root: string, feature: string): { reads: boolean; writes: boolean } {
-  const protocol: Protocol = { minReaderVersion: 3, minWriterVersion: 7, readerFeatures: [feature], writerFeatures: [feature] }
+/** The rules that guard reads and writes are asked about a table that has this feature and nothing else; most features leave readers alone. */
+function standTo(root: string, feature: string, forReaders: readonly string[]): { reads: boolean; writes: boolean } {
+  const readerFeatures = forReaders.includes(feature) ? [feature] : []
+  const protocol: Protocol = { minReaderVersion: 3, minWriterVersion: 7, readerFeatures, writerFeatures: [feature] }
   const metadata: Metadata = { id: '', fields: [], partitionColumns: [], configuration: {} }
-  return {
-    reads: refusal(() => checkReadable(root, protocol, metadata)) === null,
-    writes: refusal(() => checkWritable(root, protocol, metadata, false)) === null,
-  }
+  const reads = refusal(() => checkReadable(root, protocol, metadata)) === null
+  return { reads, writes: reads && refusal(() => checkWritable(root, protocol, metadata, false)) === null }
 }
 
 function refusal(check: () => void): string | null {

@@ -12,9 +12,9 @@ import { versionAt } from './head.ts'
 import { alreadyDone, existing, finish, skipped, type Table } from './operations.ts'
 import { dataPath } from './paths.ts'
 import { pin, unpin } from './pins.ts'
-import { checkWritable } from './protocol.ts'
+import { checkWritable, protocolFor, supportedFeatures } from './protocol.ts'
 import type { TableState } from './replay.ts'
-import type { AtVersion, CommitOptions, CommitResult, Place, Protocol } from './types.ts'
+import type { AtVersion, CommitOptions, CommitResult, Place } from './types.ts'
 import type { Written } from './write.ts'
 
 /** Long enough for any restore; a killed one's pin is over then. */
@@ -43,7 +43,10 @@ async function restoreVersion(table: Table, state: TableState, to: AtVersion, ve
   const { place, root } = table
   const target = await table.head.at(version)
   if (target === null) throw missing('lake.table_missing', `There is no table at ${root}`)
-  const protocol = mergedProtocol(state.protocol, target.protocol)
+  const supported = supportedFeatures(state.protocol)
+  // Files of then may use what the columns and settings of then do not tell of.
+  const dropped = [...supportedFeatures(target.protocol)].filter((feature) => !supported.has(feature))
+  const protocol = protocolFor(root, state.protocol, target.metadata, dropped)
   checkWritable(root, protocol, state.metadata, false)
   const now = await state.files.adds(state.files.at(state.version))
   const then = await target.files.adds(target.files.at(version))
@@ -97,49 +100,6 @@ function restoredDomains(state: TableState, target: TableState): DomainMetadata[
 }
 
 const CLUSTERING = 'delta.clustering'
-
-/** The features that legacy versions stand for (section "Valid Feature Names in Table Features"). */
-const LEGACY_WRITERS: readonly (readonly [number, string])[] = [
-  [2, 'appendOnly'],
-  [2, 'invariants'],
-  [3, 'checkConstraints'],
-  [4, 'changeDataFeed'],
-  [4, 'generatedColumns'],
-  [5, 'columnMapping'],
-  [6, 'identityColumns'],
-]
-const LEGACY_READERS: readonly (readonly [number, string])[] = [[2, 'columnMapping']]
-
-/** The least protocol that allows what either does; the first as it is when it allows all. */
-export function mergedProtocol(now: Protocol, then: Protocol): Protocol {
-  const readers = new Set([...featuresOf(now.minReaderVersion, 3, now.readerFeatures, LEGACY_READERS), ...featuresOf(then.minReaderVersion, 3, then.readerFeatures, LEGACY_READERS)])
-  const writers = new Set([...featuresOf(now.minWriterVersion, 7, now.writerFeatures, LEGACY_WRITERS), ...featuresOf(then.minWriterVersion, 7, then.writerFeatures, LEGACY_WRITERS)])
-  const minReaderVersion = Math.max(now.minReaderVersion, then.minReaderVersion)
-  const minWriterVersion = Math.max(now.minWriterVersion, then.minWriterVersion)
-  const grown =
-    minReaderVersion !== now.minReaderVersion ||
-    minWriterVersion !== now.minWriterVersion ||
-    (minWriterVersion >= 7 && (writers.size > (now.writerFeatures ?? []).length || (minReaderVersion >= 3 && readers.size > (now.readerFeatures ?? []).length)))
-  if (!grown) return now
-  return {
-    minReaderVersion,
-    minWriterVersion,
-    ...(minReaderVersion >= 3 ? { readerFeatures: [...readers].sort() } : {}),
-    ...(minWriterVersion >= 7 ? { writerFeatures: [...writers].sort() } : {}),
-  }
-}
-
-/** The features that a protocol names, or that its versions stand for. */
-export function protocolFeatures(protocol: Protocol): string[] {
-  return [
-    ...featuresOf(protocol.minReaderVersion, 3, protocol.readerFeatures, LEGACY_READERS),
-    ...featuresOf(protocol.minWriterVersion, 7, protocol.writerFeatures, LEGACY_WRITERS),
-  ]
-}
-
-function featuresOf(version: number, named: number, features: readonly string[] | undefined, legacy: readonly (readonly [number, string])[]): string[] {
-  return version >= named ? [...(features ?? [])] : legacy.filter(([since]) => since <= version).map(([, name]) => name)
-}
 
 const LOOKED_UP_AT_ONCE = 32
 /** So many missing files are named. */

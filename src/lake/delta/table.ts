@@ -2,6 +2,7 @@
 import { invalid } from '../../base/index.ts'
 import { alter } from './alter.ts'
 import { append, overwrite } from './append.ts'
+import { changeFeed } from './change-feed.ts'
 import { changedFiles } from './changes.ts'
 import { evolve } from './evolve.ts'
 import { shallowClone } from './clone.ts'
@@ -72,6 +73,7 @@ export function openTable(place: Place, root: string): DeltaTable {
       const read = async (files: readonly number[]): Promise<string> => scanSql(state, await localFiles(place, root, state, await state.files.adds(files)))
       return { sql: await read(rows), appendOnly, files: rows.length, rows: count, gone: () => read(gone) }
     },
+    changeFeed: (from, to) => holding(() => changeFeed(table, from, to)),
   }
 }
 

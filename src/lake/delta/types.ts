@@ -259,6 +259,21 @@ export interface DeltaTable {
    * one did, rows of rewritten files appear too, and `gone` reads the files of which rows were taken.
    */
   changes(after: number, upTo: Snapshot): Promise<Changes>
+  /**
+   * Each row that came, went or changed in the versions from `from` to `to` (or the newest), both included; a table keeps such a feed from
+   * when `delta.enableChangeDataFeed` is set. Hold the place's objects until the SQL is no longer used.
+   */
+  changeFeed(from: AtVersion, to?: AtVersion): Promise<ChangeFeed>
+}
+
+export interface ChangeFeed {
+  /**
+   * Rows with the table's columns, `_change_type` (insert, delete, update_preimage, update_postimage), `_commit_version` and
+   * `_commit_timestamp`, in no order.
+   */
+  readonly sql: string
+  readonly from: number
+  readonly to: number
 }
 
 export interface GraftOptions extends CommitOptions {

@@ -21,11 +21,13 @@ interface Upkeep {
   /** The first and the last version committed here since the last piece began; null when nothing is due. */
   due: { readonly first: number; readonly last: number } | null
   running: boolean
-  /** A checkpoint of a large table takes long: this process spends at most a quarter of its time on them. */
+  /** The next checkpoint of a large table comes no earlier: they take long, and at most a quarter of this process's time. */
   notBefore: number
   /** The cut-off to which the log was cleaned. */
   cleanedTo: number
 }
+
+const LARGE = 100_000
 
 const upkeeps = new WeakMap<Head, Upkeep>()
 
@@ -61,7 +63,7 @@ async function followUp({ place, root, head }: Kept, due: { readonly first: numb
     () => true,
     () => false,
   )
-  upkeep.notBefore = Date.now() + 3 * (Date.now() - now)
+  if (state.fileCount > LARGE) upkeep.notBefore = Date.now() + 3 * (Date.now() - now)
   if (written) await clean(place, root, state, now, upkeep).catch(() => undefined)
 }
 

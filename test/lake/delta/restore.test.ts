@@ -136,7 +136,7 @@ describe('a shallow clone', () => {
       ['2', 'b'],
       ['3', 'c'],
     ])
-    expect(await lake.paths(`${target}/`)).toEqual([commitFile(target, 0)])
+    expect((await lake.paths(`${target}/`)).filter((path) => !path.includes('/_'))).toEqual([])
     await clone.merge(lake.select("select 3 as id, 'clone' as name union all select 4, 'new'"), { keys: ['id'] })
     await table.append(lake.select('select 99 as id'))
     expect(await lake.content(clone)).toEqual([
