@@ -28,7 +28,7 @@ export const FLAGS = {
   force: { type: 'boolean', about: 'take less than the retention; nothing else may use the table then' },
   version: { type: 'string', value: 'N', about: 'the version' },
   at: { type: 'string', value: 'TIME', about: 'the version of that time (UTC)' },
-  'partition-by': { type: 'string', value: 'COLUMNS', about: "columns that the folders' names hold, with types: \"day date, site string\"" },
+  'partition-by': { type: 'string', value: 'COLUMNS', about: 'columns that the folders\' names hold, with types: "day date, site string"' },
   kind: { type: 'string', value: 'KIND', about: 'only assets of this kind: stream, table, alert, queue, live, dead_letters' },
   tag: { type: 'string', value: 'TAG', about: 'only assets with this tag' },
   owner: { type: 'string', value: 'NAME', about: 'only assets of this owner' },

@@ -67,7 +67,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     examples: [
       "lagoa sql 'select count(*) from silver.readings'",
       "lagoa sql 'select * from silver.readings at (version => 3)'",
-      "lagoa sql \"select * from delta('/data/some-table', version => 3)\"",
+      'lagoa sql "select * from delta(\'/data/some-table\', version => 3)"',
     ],
     run: async (args) => (await import('./read.ts')).runSql(args),
   },

@@ -194,7 +194,9 @@ async function scanOf(
 ): Promise<{ readonly sql: string; readonly release: () => void }> {
   const snapshot = await table.snapshot(at ?? (version === undefined ? undefined : { version }))
   if (!snapshot && isPlace)
-    throw missing('lake.table_missing', `There is no table at ${name}`, { hint: "Write its place as 'bucket/key', an address such as s3://bucket/key, or the path of a folder, which begins with / or ./" })
+    throw missing('lake.table_missing', `There is no table at ${name}`, {
+      hint: "Write its place as 'bucket/key', an address such as s3://bucket/key, or the path of a folder, which begins with / or ./",
+    })
   if (!snapshot)
     throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
   const release = table.keep(snapshot)

@@ -56,7 +56,10 @@ describe('lagoa table', () => {
     expect(await json('restore', TABLE, '--version', String(before.version))).toMatchObject({ skipped: false })
     expect((await json<Description>('describe', TABLE)).rows).toBe(before.rows)
     const dry = await table('vacuum', TABLE, '--retain', '0s', '--force', '--dry-run')
-    const listed = dry.stdout.trim().split('\n').filter((line) => line !== '')
+    const listed = dry.stdout
+      .trim()
+      .split('\n')
+      .filter((line) => line !== '')
     expect(dry.stderr).toContain('would be deleted')
     expect(await json('vacuum', TABLE, '--retain', '0s', '--force')).toMatchObject({ files: listed.length, sample: listed })
     expect(await sql("select count(*) from delta('silver/test')", { home })).toEqual([[before.rows]])

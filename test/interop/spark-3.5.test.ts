@@ -9,6 +9,7 @@ import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
 import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+import { looksAfterTables, sharesClones } from './upkeep.ts'
 
 const lake = await openLake()
 const engine = await startEngine('spark-3.5')
@@ -25,3 +26,5 @@ evaluatesExpressions(lake, engine)
 knowsFeatures(lake, engine, SPARK_FEATURES)
 keepsRandomHistories(lake, engine, 12)
 cleansOurTables(lake, engine, tables)
+looksAfterTables(lake, engine)
+sharesClones(lake, engine)

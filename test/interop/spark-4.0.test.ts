@@ -9,6 +9,7 @@ import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
 import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+import { looksAfterTables, sharesClones } from './upkeep.ts'
 
 const lake = await openLake()
 const engine = await startEngine('spark-4.0')
@@ -25,3 +26,5 @@ evaluatesExpressions(lake, engine)
 knowsFeatures(lake, engine, [...SPARK_FEATURES, ...SPARK_4_FEATURES])
 keepsRandomHistories(lake, engine, 6)
 cleansOurTables(lake, engine, tables)
+looksAfterTables(lake, engine)
+sharesClones(lake, engine)

@@ -216,7 +216,11 @@ export interface CommitContent {
 }
 
 export function serializeCommit(content: CommitContent): Uint8Array {
-  const lines: string[] = [JSON.stringify({ commitInfo: content.info })]
+  return serializeActions(content, [JSON.stringify({ commitInfo: content.info })])
+}
+
+export function serializeActions(content: Omit<CommitContent, 'info'>, first: readonly string[] = []): Uint8Array {
+  const lines: string[] = [...first]
   if (content.protocol) lines.push(JSON.stringify({ protocol: content.protocol }))
   if (content.metadata) lines.push(JSON.stringify({ metaData: metadataJson(content.metadata) }))
   for (const txn of content.transactions) lines.push(JSON.stringify({ txn: withoutNulls({ ...txn }) }))

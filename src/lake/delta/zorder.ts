@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { bug, invalid } from '../../base/index.ts'
-import type { AddFile } from './actions.ts'
+import type { AddFile, PartitionValues } from './actions.ts'
 import { clusteringColumns, orderedSql, orderingSql } from './cluster.ts'
 import { rowsIn } from './files.ts'
 import type { Table } from './operations.ts'
@@ -39,7 +39,14 @@ export function fileOrder(root: string, state: TableState, zOrderBy: readonly st
       })
     return orderBy(root, state, clusterBy, true)
   }
-  return zOrderBy === undefined ? null : orderBy(root, state, zOrderBy.map((name) => columnPath(state, name)), false)
+  return zOrderBy === undefined
+    ? null
+    : orderBy(
+        root,
+        state,
+        zOrderBy.map((name) => columnPath(state, name)),
+        false,
+      )
 }
 
 /** A column by its name, or one inside a struct by `outer.inner`. */
@@ -60,7 +67,7 @@ function orderBy(root: string, state: TableState, paths: readonly (readonly stri
 export function planCubes(files: readonly AddFile[], tag: string, limits: { readonly mostBytes: number; readonly atLeast: number }): AddFile[][] {
   const partitions = new Map<string, AddFile[]>()
   for (const file of files) {
-    const key = JSON.stringify(Object.entries(file.partitionValues).sort())
+    const key = partitionKey(file.partitionValues)
     const known = partitions.get(key)
     if (known) known.push(file)
     else partitions.set(key, [file])
@@ -95,6 +102,15 @@ export function planCubes(files: readonly AddFile[], tag: string, limits: { read
     if (room) close()
   }
   return cubes
+}
+
+/** Equal partitions have equal keys. */
+export function partitionKey(values: PartitionValues): string {
+  return JSON.stringify(
+    Object.keys(values)
+      .sort()
+      .map((name) => [name, values[name]]),
+  )
 }
 
 function cubeOf(file: AddFile): string {

@@ -208,7 +208,10 @@ class FolderObjects implements Objects {
 
   #writable(path: string): string {
     const file = this.#file(path)
-    if (this.#readOnly) throw denied('storage.read_only', `${file} is not written: ${this.#root} was opened to be read only`, { hint: 'Bring the data into the lake to change it.' })
+    if (this.#readOnly)
+      throw denied('storage.read_only', `${file} is not written: ${this.#root} was opened to be read only`, {
+        hint: 'Bring the data into the lake to change it.',
+      })
     return file
   }
 
