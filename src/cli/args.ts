@@ -20,6 +20,21 @@ export const FLAGS = {
   seed: { type: 'string', value: 'N', about: 'seed of the simulation (1)' },
   count: { type: 'string', value: 'N', about: 'end the simulation after this many readings' },
   once: { type: 'boolean', about: 'process what there is, print a summary, exit' },
+  into: { type: 'string', value: 'TABLE', about: 'table that the files go into, such as bronze.readings' },
+  format: { type: 'string', value: 'NAME', about: 'csv, json, ndjson or parquet (by name and content)' },
+  delimiter: { type: 'string', value: 'TEXT', about: "CSV: between two values, such as ';' or tab (found out)" },
+  quote: { type: 'string', value: 'TEXT', about: 'CSV: around values (found out)' },
+  header: { type: 'string', value: 'true|false', about: 'CSV: whether the first line names the columns (found out)' },
+  skip: { type: 'string', value: 'N', about: 'CSV: lines above the header (found out)' },
+  decimal: { type: 'string', value: '.|,', about: 'CSV: decimal point or comma (found out)' },
+  null: { type: 'string', value: 'LIST', about: 'CSV: texts that mean no value, divided by commas, such as -200,NA' },
+  'date-format': { type: 'string', value: 'FORMAT', about: 'CSV: such as %d/%m/%Y (found out)' },
+  'timestamp-format': { type: 'string', value: 'FORMAT', about: "CSV: such as '%d/%m/%Y %H:%M' (found out)" },
+  encoding: { type: 'string', value: 'NAME', about: 'of text, such as latin1 (UTF-8, else windows-1252)' },
+  columns: { type: 'string', value: 'LIST', about: "types of columns, such as 'id:string,co:double' (found out)" },
+  schema: { type: 'string', value: 'evolve|freeze', about: 'whether the table follows files with other columns (evolve)' },
+  changed: { type: 'string', value: 'WHAT', about: 'a file ingested before that has other content: refuse, add or replace (refuse)' },
+  'dry-run': { type: 'boolean', about: 'read and check everything, store nothing' },
   limit: { type: 'string', value: 'N', about: 'most rows to print (1000)' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
@@ -38,7 +53,7 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
   const names = [...allowed, 'help', 'verbose'] as const
   try {
     const { values, positionals } = parseArgs({
-      args: [...argv],
+      args: withValues(argv),
       options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])),
       allowPositionals: true,
       strict: true,
@@ -58,6 +73,18 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
       cause: error,
     })
   }
+}
+
+/** `--null -200`: what follows a flag that takes a value is its value, also when it begins with a dash and a digit. */
+function withValues(argv: readonly string[]): string[] {
+  const takes = (word: string | undefined): boolean => Object.entries<Flag>(FLAGS).some(([name, { type }]) => type === 'string' && word === `--${name}`)
+  const joined: string[] = []
+  for (const word of argv) {
+    const before = joined.at(-1)
+    if (/^-[\d.,]/.test(word) && takes(before)) joined[joined.length - 1] = `${before}=${word}`
+    else joined.push(word)
+  }
+  return joined
 }
 
 /** A whole number given as a flag. */

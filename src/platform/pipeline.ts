@@ -1,7 +1,7 @@
 /** A loaded project at work: its lake, its streams with their sinks, its rules. Built anew whenever the project is loaded again. */
 import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
 import { invalid, type Log } from '../base/index.ts'
-import { createRefresher, openLake, type Lake, type Refresher, type Table } from '../lake/index.ts'
+import { createRefresher, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
 import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
 import { tableSink } from './bronze.ts'
 import type { Engines } from './engines.ts'
@@ -11,6 +11,8 @@ export interface Pipeline {
   readonly project: Project
   readonly lake: Lake
   readonly refresher: Refresher
+  /** Fills the tables that are declared with `files(...)`. */
+  readonly files: FileWatcher
   readonly rules: readonly CompiledRule[]
   readonly streams: ReadonlyMap<string, StreamRuntime>
   start(): Promise<void>
@@ -60,6 +62,14 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     refresher.changed(table)
     onTable(table)
   }
+  const files = watchFiles({
+    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name) },
+    objects,
+    tables: project.tables,
+    folder: project.folder,
+    logger,
+    onIngested: committed,
+  })
   let streams = new Map<string, StreamRuntime>()
   const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
 
@@ -67,6 +77,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     project,
     lake,
     refresher,
+    files,
     rules,
     get streams() {
       return streams
@@ -86,10 +97,13 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
         }),
       )
       for (const runtime of streams.values()) await runtime.start()
-      if (!feed.once) refresher.start()
+      if (feed.once) return
+      files.start()
+      refresher.start()
     },
     async stop() {
       await Promise.all([...streams.values()].map((runtime) => runtime.stop()))
+      await files.stop()
       await refresher.stop()
     },
   }
@@ -97,7 +111,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
 
 /** A table that names a stream which nobody exports would wait for its rows for ever. */
 function refuseStranger({ name, options: { from } }: Table, { streams, tables }: Project): void {
-  if (!from) return
+  if (!from || from.kind === 'files') return
   const known = from.kind === 'stream' ? streams : tables
   if (known.some((one) => one.name === from.name)) return
   throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, {
