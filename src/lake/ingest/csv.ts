@@ -29,11 +29,25 @@ export interface CsvShape {
   /** Options of `read_csv`, as SQL. */
   readonly dialect: readonly string[]
   readonly notes: readonly string[]
+  /** All lines were looked at. */
+  readonly isWhole: boolean
+  /** Line ends are of one kind and quotes are those of RFC 4180. */
+  readonly strict: boolean
 }
 
 export async function sniffCsv(connection: DuckDBConnection, file: string, bytes: number, options: FileOptions): Promise<CsvShape> {
-  const sample = bytes <= SNIFF_WHOLE ? -1 : SAMPLE_ROWS
-  const sniff = (decimal: '.' | ','): Promise<Sniffed> => sniffed(connection, file, sample, { ...options, decimal })
+  const isWhole = bytes <= SNIFF_WHOLE
+  let strict = true
+  const sniff = async (decimal: '.' | ','): Promise<Sniffed> => {
+    const asked = { ...options, decimal }
+    const sample = isWhole ? -1 : SAMPLE_ROWS
+    if (!strict) return sniffed(connection, file, sample, asked, strict)
+    return sniffed(connection, file, sample, asked, true).catch((error: unknown) => {
+      if (!isNotStrict(error)) throw error
+      strict = false
+      return sniffed(connection, file, sample, asked, false)
+    })
+  }
   const point = options.decimal === ',' ? null : await sniff('.')
   // Where a comma divides the values, it cannot divide the decimals.
   const comma = options.decimal === ',' || (options.decimal === undefined && point?.delimiter !== ',') ? await sniff(',') : null
@@ -63,6 +77,8 @@ export async function sniffCsv(connection: DuckDBConnection, file: string, bytes
     file,
     columns,
     dialect,
+    isWhole,
+    strict,
     notes: [
       `delimiter ${JSON.stringify(best.delimiter)}`,
       ...(decimal === ',' ? ['decimal comma'] : []),
@@ -90,12 +106,13 @@ const numbers = ({ columns }: Sniffed): number => columns.filter(({ type }) => t
 
 const nulls = ({ null: texts }: FileOptions): string[] => (texts === undefined ? [] : [`nullstr=[${['', ...texts].map(quoteText).join(', ')}]`])
 
-async function sniffed(connection: DuckDBConnection, file: string, sample: number, options: FileOptions): Promise<Sniffed> {
+async function sniffed(connection: DuckDBConnection, file: string, sample: number, options: FileOptions, strict: boolean): Promise<Sniffed> {
   const given = [
     `sample_size=${sample}`,
     `decimal_separator=${quoteText(options.decimal ?? '.')}`,
     // Lines that break the dialect must not hide it.
     'ignore_errors=true',
+    ...(strict ? [] : ['strict_mode=false']),
     ...(options.delimiter === undefined ? [] : [`delim=${quoteText(options.delimiter)}`]),
     ...(options.quote === undefined ? [] : [`quote=${quoteText(options.quote)}`]),
     ...(options.header === undefined ? [] : [`header=${options.header}`]),
@@ -130,7 +147,7 @@ async function withLongNumbers(connection: DuckDBConnection, shape: CsvShape): P
   const doubles = shape.columns.filter(({ type }) => type === 'DOUBLE')
   if (doubles.length === 0) return shape
   const tests = doubles.map(({ name }) => `bool_or(regexp_full_match(${quoteName(name)}, '[+-]?[0-9]{16,}'))`)
-  const all = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), ['ignore_errors=true'])
+  const all = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), ['ignore_errors=true', ...(shape.strict ? [] : ['strict_mode=false'])])
   const row = (await connection.runAndReadAll(`select ${tests.join(', ')} from (select * from ${all} limit ${SAMPLE_ROWS})`)).getRows()[0] ?? []
   const long = new Set(doubles.filter((_, i) => row[i] === true).map(({ name }) => name))
   return { ...shape, columns: shape.columns.map((column) => (long.has(column.name) ? { ...column, type: 'VARCHAR' } : column)) }

@@ -52,7 +52,7 @@ export async function prepare(
     if (encoding !== 'utf-8') {
       const from = current
       current = join(work, 'utf8')
-      await pipeline(readable(from, signal), toUtf8(encoding), createWriteStream(current), { ...(signal ? { signal } : {}) })
+      await pipeline(readable(from, signal), toUtf8(encoding), createWriteStream(current), signal ? { signal } : {})
       notes.push(`read as ${encoding}`)
     }
   }
@@ -77,9 +77,7 @@ async function unpack(file: string, packing: Exclude<Packing, null>, to: string,
     },
   })
   try {
-    await pipeline(readable(file, signal), packing === 'gzip' ? createGunzip() : createZstdDecompress(), bounded, createWriteStream(to), {
-      ...(signal ? { signal } : {}),
-    })
+    await pipeline(readable(file, signal), packing === 'gzip' ? createGunzip() : createZstdDecompress(), bounded, createWriteStream(to), signal ? { signal } : {})
   } catch (error) {
     signal?.throwIfAborted()
     const code = errno(error) ?? ''

@@ -61,7 +61,7 @@ export async function readFileInto(request: ReadRequest): Promise<Reading> {
     signal?.throwIfAborted()
     throw explained(name, format, error)
   } finally {
-    for (const table of ['reject_errors', 'reject_scans', 'lagoa_bad_lines']) await connection.run(`drop table if exists temp.${table}`)
+    for (const table of ['reject_errors', 'reject_scans']) await connection.run(`drop table if exists temp.${table}`)
   }
 }
 
@@ -157,7 +157,7 @@ function misfit(column: Placed): string | null {
   const value = quoteName(name)
   const absent = nullable ? null : `${value} is null`
   if (fit !== 'try' || from === to) return absent
-  const whole = /INT$/.test(to) ? ` or not regexp_full_match(trim(${value}), '[+-]?[0-9]+')` : ''
+  const whole = to.endsWith('INT') ? ` or not regexp_full_match(trim(${value}), '[+-]?[0-9]+')` : ''
   const changed =
     from === 'VARCHAR'
       ? `(${value} is not null and (${kept(column)} is null${whole}))`
@@ -173,34 +173,61 @@ const WRONG_GUESS = 0.01
 const ROUNDS = 4
 
 async function readCsv(request: ReadRequest): Promise<Reading> {
-  const { connection, file, bytes, options, work, signal } = request
+  const { connection, file, bytes, options, signal } = request
   if (bytes === 0) return NOTHING
   const shape = await interruptible(connection, signal, () => sniffCsv(connection, file, bytes, options))
+  try {
+    return await readShaped(request, shape)
+  } catch (error) {
+    signal?.throwIfAborted()
+    // The lines that were sniffed kept to the standard, a later one does not.
+    if (!shape.strict || !isNotStrict(error)) throw error
+    return readShaped(request, { ...shape, strict: false })
+  }
+}
+
+async function readShaped(request: ReadRequest, shape: CsvShape): Promise<Reading> {
+  const { asked, work } = request
   const staged = join(work, 'rows.parquet')
-  const widened = new Map<string, string>()
+  /** What columns turned out to be instead of what they looked like. */
+  const seen = new Map<string, string>()
+  const fractions = new Set<string>()
   for (let round = 1; ; round++) {
-    const looks = shape.columns.map((column) => ({ ...column, type: request.asked.get(column.name) ?? widened.get(column.name) ?? column.type }))
+    const looks = shape.columns.map(({ name, type }) => ({ name, type: asked.get(name) ?? seen.get(name) ?? type }))
     const placed = place(
       request,
       looks.map(({ name, type }) => ({ name, type: type === 'TIMESTAMP' ? INSTANT : type })),
-    )
-    const types = new Map(
-      placed.map((column, i) => [column.name, column.fit === 'try' ? column.to : column.fit === 'text' ? 'VARCHAR' : (looks[i]?.type ?? 'VARCHAR')]),
-    )
+    ).map((column): Placed => (fractions.has(column.name) ? { ...column, from: 'VARCHAR', fit: 'try' } : column))
+    const types = new Map(placed.map((column, i) => [column.name, readAs(column, looks[i]?.type ?? 'VARCHAR', fractions)]))
+    const isGuess = new Set(placed.flatMap(({ isNew, name }) => (isNew && !asked.has(name) ? [name] : [])))
     await stageCsv(request, shape, placed, types, staged)
-    const wrong =
-      round < ROUNDS
-        ? await wrongGuesses(request, staged, new Set(placed.filter(({ isNew, name }) => isNew && !request.asked.has(name)).map(({ name }) => name)))
-        : []
-    if (wrong.length === 0)
-      return csvReading(
-        request,
-        shape,
-        placed.map((column) => ({ ...column, from: column.to })),
-        staged,
-      )
-    for (const name of wrong) widened.set(name, types.get(name) === 'BIGINT' ? 'DOUBLE' : 'VARCHAR')
+    const isSure = (name: string): boolean => shape.isWhole && shape.columns.some((column) => column.name === name && WHOLE_NUMBER.test(column.type))
+    const whole = placed.flatMap(({ name }) => (WHOLE_NUMBER.test(types.get(name) ?? '') && !isSure(name) ? [name] : []))
+    const broken = await withFractions(request, shape, whole)
+    const wrong = round < ROUNDS ? await wrongGuesses(request, staged, isGuess) : []
+    if (wrong.length + broken.length === 0) return csvReading(request, shape, placed.map((column) => (fractions.has(column.name) ? column : { ...column, from: column.to })), staged)
+    for (const name of broken)
+      if (isGuess.has(name)) seen.set(name, 'DOUBLE')
+      else fractions.add(name)
+    for (const name of wrong) if (!broken.includes(name)) seen.set(name, types.get(name) === 'BIGINT' ? 'DOUBLE' : 'VARCHAR')
   }
+}
+
+const WHOLE_NUMBER = /^(TINYINT|SMALLINT|INTEGER|BIGINT)$/
+
+/** The type in which `read_csv` reads a column. */
+function readAs({ name, fit, to }: Placed, looks: string, fractions: ReadonlySet<string>): string {
+  if (fractions.has(name) || fit === 'text') return 'VARCHAR'
+  return fit === 'try' ? to : looks
+}
+
+/** Columns read as whole numbers that hold 1.5 or 2e-3 somewhere: `read_csv` would round them without a word. */
+async function withFractions({ connection, signal }: ReadRequest, shape: CsvShape, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return []
+  const text = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), ['ignore_errors=true', ...(shape.strict ? [] : ['strict_mode=false'])])
+  const tests = names.map((name) => `bool_or(try_cast(${quoteName(name)} as bigint) is not null and (contains(${quoteName(name)}, '.') or contains(lower(${quoteName(name)}), 'e')))`)
+  const row = (await interruptible(connection, signal, () => connection.runAndReadAll(`select ${tests.join(', ')} from ${text}`))).getRows()[0] ?? []
+  return names.filter((_, i) => row[i] === true)
 }
 
 const NOTHING: Reading = { good: '', columns: [], bad: null, rows: 0, badRows: 0, blank: 0, added: [], widened: [], renamed: [], notes: [] }
@@ -212,25 +239,14 @@ async function stageCsv(
   types: ReadonlyMap<string, string>,
   to: string,
 ): Promise<void> {
-  const values = placed.map(
-    (column) =>
-      `${types.get(column.name) === column.to ? quoteName(column.name) : `cast(${quoteName(column.name)} as ${column.to})`} as ${quoteName(column.name)}`,
-  )
-  const copy = async (more: readonly string[]): Promise<void> => {
-    for (const table of ['reject_errors', 'reject_scans']) await connection.run(`drop table if exists temp.${table}`)
-    await interruptible(connection, signal, () =>
-      connection.run(
-        `copy (select ${values.join(', ')} from ${csvSql(shape, types, [...KEEP_REJECTS, ...more])}) to ${quoteText(to)} (format parquet, compression snappy)`,
-      ),
-    )
-  }
-  try {
-    await copy([])
-  } catch (error) {
-    signal?.throwIfAborted()
-    if (!isNotStrict(error)) throw error
-    await copy(['strict_mode=false'])
-  }
+  // Text that may not fit stays text until it is judged.
+  const values = placed.map(({ name, from, to, fit }) => {
+    const read = types.get(name)
+    return `${read === to || (fit === 'try' && from === read) ? quoteName(name) : `cast(${quoteName(name)} as ${to})`} as ${quoteName(name)}`
+  })
+  for (const table of ['reject_errors', 'reject_scans']) await connection.run(`drop table if exists temp.${table}`)
+  const read = csvSql(shape, types, [...KEEP_REJECTS, ...(shape.strict ? [] : ['strict_mode=false'])])
+  await interruptible(connection, signal, () => connection.run(`copy (select ${values.join(', ')} from ${read}) to ${quoteText(to)} (format parquet, compression snappy)`))
 }
 
 async function wrongGuesses({ connection }: ReadRequest, staged: string, guessed: ReadonlySet<string>): Promise<string[]> {
@@ -245,7 +261,7 @@ async function wrongGuesses({ connection }: ReadRequest, staged: string, guessed
 const LINES_COUNTED = 200_000
 
 async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonly Placed[], staged: string): Promise<Reading> {
-  const { connection, file, signal } = request
+  const { connection } = request
   // A trailing delimiter makes a column without a name; one that also has no value anywhere is none.
   const unnamed = shape.columns.filter(({ source }) => source === null).map(({ name }) => name)
   const counts =
@@ -256,7 +272,7 @@ async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonl
         ).getRows()[0] ?? [])
   const named = shape.columns.length > unnamed.length
   const dropped = new Set(named ? unnamed.filter((_, i) => Number(counts[i]) === 0) : [])
-  const rejected = await badLines(connection, file, signal)
+  const rejected = await badLines(request)
   const reading = await judged(
     request,
     placed.filter(({ name }) => !dropped.has(name)),
@@ -272,25 +288,21 @@ async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonl
 }
 
 /** The lines that DuckDB refused, once each, with their place in the file. */
-async function badLines(
-  connection: DuckDBConnection,
-  file: string,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly sql: string; readonly count: number } | null> {
+async function badLines({ connection, file, work, signal }: ReadRequest): Promise<{ readonly sql: string; readonly count: number } | null> {
+  const kept = join(work, 'bad.parquet')
   // What is said to begin with the end of the line before begins one byte later.
-  await connection.run(`create or replace temp table lagoa_bad_lines as
-    select line_byte_position - 1 + case when any_value(csv_line)[1] = chr(10) then 1 else 0 end as byte, min(line) as line, string_agg(distinct column_name, ', ') as columns,
+  const lines = `select line_byte_position - 1 + case when any_value(csv_line)[1] = chr(10) then 1 else 0 end as byte, min(line) as line, string_agg(distinct column_name, ', ') as columns,
       string_agg(distinct case error_type when 'CAST' then error_message else lower(error_type) || ': ' || error_message end, '; ') as error,
       left(trim(any_value(csv_line), chr(10) || chr(13)), ${KEPT_RAW}) as raw
-    from temp.reject_errors group by line_byte_position order by 1`)
-  const bytes = (await connection.runAndReadAll('select byte from temp.lagoa_bad_lines order by byte')).getRows().map(([byte]) => Number(byte))
+    from temp.reject_errors group by line_byte_position`
+  const bytes = (await connection.runAndReadAll(`select byte from (${lines}) order by byte limit ${LINES_COUNTED + 1}`)).getRows().map(([byte]) => Number(byte))
   if (bytes.length === 0) return null
-  if (bytes.length <= LINES_COUNTED) {
-    const lines = await linesAt(file, bytes, signal)
-    await connection.run(`create or replace temp table lagoa_bad_lines as select * replace (places.line as line) from (select * from lagoa_bad_lines) as bad
-      join (select unnest([${bytes.join(', ')}]::bigint[]) as at, unnest([${lines.join(', ')}]::bigint[]) as line) as places on places.at = bad.byte`)
-  }
-  return { sql: 'select line, byte, columns, error, raw from temp.lagoa_bad_lines', count: bytes.length }
+  const counted = bytes.length <= LINES_COUNTED
+  const places = counted ? await linesAt(file, bytes, signal) : []
+  const placed = `select * replace (places.line as line) from (${lines}) as bad join (select unnest([${bytes.join(', ')}]::bigint[]) as at, unnest([${places.join(', ')}]::bigint[]) as line) as places on places.at = bad.byte`
+  await connection.run(`copy (select line, byte, columns, error, raw from (${counted ? placed : lines}) order by byte) to ${quoteText(kept)} (format parquet)`)
+  const sql = `select line, byte, columns, error, raw from read_parquet(${quoteText(kept)})`
+  return { sql, count: counted ? bytes.length : await countOf(connection, sql) }
 }
 
 // --- JSON and Parquet
