@@ -96,7 +96,10 @@ export async function openLake(options: {
     table,
     open,
     async names() {
-      return [...new Set([...plan.tables.keys(), ...(await present())])]
+      const held: string[] = []
+      for (const name of quarantines) if (await open(name).snapshot()) held.push(name)
+      const declared = [...plan.tables.keys(), ...held]
+      return [...declared, ...(await present()).filter((name) => !isDeclared(name))]
     },
     async refresh(name, signal) {
       const model = models.get(name)

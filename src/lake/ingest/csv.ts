@@ -3,7 +3,6 @@
  * The read is then spelled out to the last option, so that nothing is guessed twice.
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { invalid } from '../../base/index.ts'
 import { isNode } from '../tree.ts'
 import { quoteName, quoteText } from '../sql.ts'
 import type { FileOptions } from './declare.ts'
@@ -48,13 +47,25 @@ export async function sniffCsv(connection: DuckDBConnection, file: string, bytes
       return sniffed(connection, file, sample, asked, false)
     })
   }
-  const point = options.decimal === ',' ? null : await sniff('.')
+  const hasQuotes = (await firstBytes(file, 1024 * 1024)).includes(0x22)
+  const shaped = (found: Sniffed, decimal: '.' | ','): CsvShape => shapeOf(file, found, decimal, options, { isWhole, strict, hasQuotes })
+  if (options.decimal !== undefined) return withLongNumbers(connection, shaped(await sniff(options.decimal), options.decimal))
+  const point = await sniff('.')
   // Where a comma divides the values, it cannot divide the decimals.
-  const comma = options.decimal === ',' || (options.decimal === undefined && point?.delimiter !== ',') ? await sniff(',') : null
-  const decimal = point !== null && (comma === null || numbers(comma) <= numbers(point)) ? '.' : ','
-  const best = (decimal === '.' ? point : comma) ?? point
-  if (!best) throw invalid('lake.csv_dialect', `Nothing could be found out about ${file}`)
-  const quote = options.quote ?? (best.quote === '' && !(await firstBytes(file, 1024 * 1024)).includes(0x22) ? '"' : best.quote)
+  const comma = point.delimiter === ',' ? null : await sniff(',')
+  const gain = comma === null ? -1 : numbers(comma) - numbers(point)
+  const isComma = gain > 0 || (gain === 0 && (await hasCommas(connection, shaped(point, '.'))))
+  return withLongNumbers(connection, isComma && comma ? shaped(comma, ',') : shaped(point, '.'))
+}
+
+function shapeOf(
+  file: string,
+  best: Sniffed,
+  decimal: '.' | ',',
+  options: FileOptions,
+  { isWhole, strict, hasQuotes }: { readonly isWhole: boolean; readonly strict: boolean; readonly hasQuotes: boolean },
+): CsvShape {
+  const quote = options.quote ?? (best.quote === '' && !hasQuotes ? '"' : best.quote)
   const dialect = [
     `delim=${quoteText(best.delimiter)}`,
     `quote=${quoteText(quote)}`,
@@ -73,7 +84,7 @@ export async function sniffCsv(connection: DuckDBConnection, file: string, bytes
     name: names[i] ?? name,
     type: type === 'TIME' ? 'VARCHAR' : type,
   }))
-  const shape: CsvShape = {
+  return {
     file,
     columns,
     dialect,
@@ -87,8 +98,24 @@ export async function sniffCsv(connection: DuckDBConnection, file: string, bytes
       ...(best.dateFormat === null ? [] : [`dates ${best.dateFormat}`]),
     ],
   }
-  return withLongNumbers(connection, shape)
 }
+
+/** One bad value makes text of a column to the sniffer: then most values with a comma or a point in them tell which divides the decimals. */
+async function hasCommas(connection: DuckDBConnection, shape: CsvShape): Promise<boolean> {
+  const texts = shape.columns.filter(({ type }) => type === 'VARCHAR')
+  if (texts.length === 0) return false
+  const all = (pattern: string, not: string): string =>
+    texts
+      .map(({ name }) => `count(*) filter (where regexp_full_match(${quoteName(name)}, '${pattern}') and not regexp_full_match(${quoteName(name)}, '${not}'))`)
+      .join(' + ')
+  const rows = `(select * from ${csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), tolerant(shape))} limit ${SAMPLE_ROWS})`
+  // 1,234 may as well be a thousand.
+  const sql = `select ${all('[+-]?[0-9]+,[0-9]+', '[+-]?[0-9]{1,3},[0-9]{3}')}, ${all('[+-]?[0-9]+[.][0-9]+', '')} from ${rows}`
+  const [commas, points] = ((await connection.runAndReadAll(sql)).getRows()[0] ?? []).map(Number)
+  return (commas ?? 0) > (points ?? 0)
+}
+
+const tolerant = ({ strict }: CsvShape): string[] => ['ignore_errors=true', ...(strict ? [] : ['strict_mode=false'])]
 
 interface Sniffed {
   readonly delimiter: string
@@ -147,7 +174,7 @@ async function withLongNumbers(connection: DuckDBConnection, shape: CsvShape): P
   const doubles = shape.columns.filter(({ type }) => type === 'DOUBLE')
   if (doubles.length === 0) return shape
   const tests = doubles.map(({ name }) => `bool_or(regexp_full_match(${quoteName(name)}, '[+-]?[0-9]{16,}'))`)
-  const all = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), ['ignore_errors=true', ...(shape.strict ? [] : ['strict_mode=false'])])
+  const all = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), tolerant(shape))
   const row = (await connection.runAndReadAll(`select ${tests.join(', ')} from (select * from ${all} limit ${SAMPLE_ROWS})`)).getRows()[0] ?? []
   const long = new Set(doubles.filter((_, i) => row[i] === true).map(({ name }) => name))
   return { ...shape, columns: shape.columns.map((column) => (long.has(column.name) ? { ...column, type: 'VARCHAR' } : column)) }

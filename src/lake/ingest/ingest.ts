@@ -5,7 +5,7 @@
  */
 import { mkdtemp, mkdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { backoff, invalid, LagoaError, systemClock, toLagoaError, type Schema } from '../../base/index.ts'
+import { backoff, errno, invalid, LagoaError, systemClock, toLagoaError, type Schema } from '../../base/index.ts'
 import { checkName } from '../checks.ts'
 import { quarantineName, type Table } from '../declare.ts'
 import { fieldsOfRelation, type DeltaField, type DeltaTable, type Duck, type Snapshot } from '../delta/index.ts'
@@ -15,7 +15,7 @@ import { asideRows, instant, keepAside, type Owner } from './aside.ts'
 import { FILE_FIELDS, type FileFormat, type FileOptions } from './declare.ts'
 import { formatOf } from './format.ts'
 import type { SourceFile } from './paths.ts'
-import { digestOf, knownEncoding, prepare, refuseMoved } from './prepare.ts'
+import { digestOf, gone, knownEncoding, prepare, refuseMoved } from './prepare.ts'
 import { readFileInto, refused, type KnownColumn, type Reading } from './reading.ts'
 import { columnsOf, type Column } from './types.ts'
 
@@ -71,7 +71,7 @@ export interface IngestOptions {
 }
 
 /** Under this key of a commit's info stands which file it brought. */
-export const FILE_INFO = 'lagoaFile'
+const FILE_INFO = 'lagoaFile'
 
 /** The table as a target: what the project declares of it, overlaid by what was asked for now. */
 export function targetOf(name: string, declared: Table | undefined, asked: FileOptions): Target {
@@ -123,15 +123,19 @@ export function openIngestion(place: IngestPlace, { target, dryRun = false, sign
     async take(file) {
       signal?.throwIfAborted()
       if (file.size === 0) return { ...nothing(file), outcome: 'empty' }
-      const local = await file.local()
-      const before = await stat(local)
-      const content = await digestOf(local, signal, onBytes)
+      let content: string | null = null
       try {
-        return await racing(signal, () => ingest(run, file, local, before, content, now()))
+        const local = await file.local()
+        const before = await stat(local)
+        const digest = await digestOf(local, signal, onBytes)
+        content = digest
+        return await racing(signal, () => ingest(run, file, local, before, digest, now()))
       } catch (error) {
         signal?.throwIfAborted()
+        if (errno(error) === 'ENOENT') throw gone(file.name, error)
         const fault = toLagoaError(error)
-        if (!REFUSALS.has(fault.code) && fault.kind !== 'invalid' && fault.kind !== 'unsupported' && fault.kind !== 'limit') throw error
+        const isRefusal = REFUSALS.has(fault.code) || fault.kind === 'invalid' || fault.kind === 'unsupported' || fault.kind === 'limit'
+        if (content === null || !isRefusal) throw error
         return refuse(file, content, fault)
       }
     },

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { errno, invalid, missing, overLimit, toLagoaError, unavailable } from '../../base/index.ts'
+import { errno, invalid, missing, overLimit, toLagoaError, unavailable, type LagoaError } from '../../base/index.ts'
 import { firstBytes, formatOfContent, packingOf, type Packing } from './format.ts'
 import type { FileFormat } from './declare.ts'
 
@@ -77,7 +77,13 @@ async function unpack(file: string, packing: Exclude<Packing, null>, to: string,
     },
   })
   try {
-    await pipeline(readable(file, signal), packing === 'gzip' ? createGunzip() : createZstdDecompress(), bounded, createWriteStream(to), signal ? { signal } : {})
+    await pipeline(
+      readable(file, signal),
+      packing === 'gzip' ? createGunzip() : createZstdDecompress(),
+      bounded,
+      createWriteStream(to),
+      signal ? { signal } : {},
+    )
   } catch (error) {
     signal?.throwIfAborted()
     const code = errno(error) ?? ''
@@ -150,10 +156,13 @@ function toUtf8(encoding: string): Transform {
   })
 }
 
+export const gone = (file: string, cause?: unknown): LagoaError =>
+  missing('lake.file_gone', `${file} went away while it was read`, { hint: 'Nothing of it was ingested.', cause })
+
 /** Throws when the file is another than when it was looked at: it is still being written. */
 export async function refuseMoved(file: string, before: { readonly size: number; readonly mtimeMs: number }): Promise<void> {
   const now = await stat(file).catch(() => null)
-  if (!now) throw missing('lake.file_gone', `${file} went away while it was read`, { hint: 'Nothing of it was ingested.' })
+  if (!now) throw gone(file)
   if (now.size !== before.size || now.mtimeMs !== before.mtimeMs)
     throw unavailable('lake.file_grows', `${file} was written to while it was read`, {
       hint: 'Nothing of it was ingested. Write files elsewhere and rename them into place, or ingest it again when it is whole.',

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { conflict, invalid, LagoaError } from '../../base/index.ts'
+import { conflict, invalid, LagoaError, overLimit, unavailable } from '../../base/index.ts'
 import { interruptible } from '../interrupt.ts'
 import { quoteName, quoteText } from '../sql.ts'
 import { csvSql, isNotStrict, KEEP_REJECTS, sniffCsv, type CsvShape } from './csv.ts'
@@ -70,7 +70,17 @@ function explained(name: string, format: FileFormat, error: unknown): unknown {
   const found =
     /^(?:Invalid Input|Conversion|Binder|IO|Parser|Out of Range|Serialization|Not implemented) Error: ([^\n]*)/.exec(text)?.[1] ??
     /^(?:TProtocolException|Malformed JSON)[^\n]*/.exec(text)?.[0]
-  if (found === undefined || /No space left|max_temp_directory_size/.test(text)) return error
+  if (/No space left|max_temp_directory_size/.test(text))
+    return unavailable('storage.disk_full', `${name} could not be ingested, the disk is full`, {
+      hint: 'Free some space, then ingest it again; nothing was committed.',
+      cause: error,
+    })
+  if (text.startsWith('Out of Memory'))
+    return overLimit('lake.ingest_memory', `${name} needs more memory than the lake may use`, {
+      hint: 'Raise lake.memory in lagoa.config.ts, or ingest the file in parts.',
+      cause: error,
+    })
+  if (found === undefined) return error
   return invalid('lake.file_unreadable', `${name} cannot be read as ${format}: ${found}`, {
     hint:
       format === 'csv'
@@ -205,7 +215,13 @@ async function readShaped(request: ReadRequest, shape: CsvShape): Promise<Readin
     const whole = placed.flatMap(({ name }) => (WHOLE_NUMBER.test(types.get(name) ?? '') && !isSure(name) ? [name] : []))
     const broken = await withFractions(request, shape, whole)
     const wrong = round < ROUNDS ? await wrongGuesses(request, staged, isGuess) : []
-    if (wrong.length + broken.length === 0) return csvReading(request, shape, placed.map((column) => (fractions.has(column.name) ? column : { ...column, from: column.to })), staged)
+    if (wrong.length + broken.length === 0)
+      return csvReading(
+        request,
+        shape,
+        placed.map((column) => (fractions.has(column.name) ? column : { ...column, from: column.to })),
+        staged,
+      )
     for (const name of broken)
       if (isGuess.has(name)) seen.set(name, 'DOUBLE')
       else fractions.add(name)
@@ -224,8 +240,15 @@ function readAs({ name, fit, to }: Placed, looks: string, fractions: ReadonlySet
 /** Columns read as whole numbers that hold 1.5 or 2e-3 somewhere: `read_csv` would round them without a word. */
 async function withFractions({ connection, signal }: ReadRequest, shape: CsvShape, names: readonly string[]): Promise<string[]> {
   if (names.length === 0) return []
-  const text = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), ['ignore_errors=true', ...(shape.strict ? [] : ['strict_mode=false'])])
-  const tests = names.map((name) => `bool_or(try_cast(${quoteName(name)} as bigint) is not null and (contains(${quoteName(name)}, '.') or contains(lower(${quoteName(name)}), 'e')))`)
+  const text = csvSql(shape, new Map(shape.columns.map(({ name }) => [name, 'VARCHAR'])), [
+    'ignore_errors=true',
+    ...(shape.strict ? [] : ['strict_mode=false']),
+  ])
+  // The cheap look comes first: most columns have no such letter anywhere.
+  const tests = names.map((name) => {
+    const value = quoteName(name)
+    return `bool_or((contains(${value}, '.') or contains(${value}, 'e') or contains(${value}, 'E')) and try_cast(${value} as bigint) is not null)`
+  })
   const row = (await interruptible(connection, signal, () => connection.runAndReadAll(`select ${tests.join(', ')} from ${text}`))).getRows()[0] ?? []
   return names.filter((_, i) => row[i] === true)
 }
@@ -246,7 +269,9 @@ async function stageCsv(
   })
   for (const table of ['reject_errors', 'reject_scans']) await connection.run(`drop table if exists temp.${table}`)
   const read = csvSql(shape, types, [...KEEP_REJECTS, ...(shape.strict ? [] : ['strict_mode=false'])])
-  await interruptible(connection, signal, () => connection.run(`copy (select ${values.join(', ')} from ${read}) to ${quoteText(to)} (format parquet, compression snappy)`))
+  await interruptible(connection, signal, () =>
+    connection.run(`copy (select ${values.join(', ')} from ${read}) to ${quoteText(to)} (format parquet, compression snappy)`),
+  )
 }
 
 async function wrongGuesses({ connection }: ReadRequest, staged: string, guessed: ReadonlySet<string>): Promise<string[]> {

@@ -43,7 +43,7 @@ const KEPT: ReadonlySet<DuckDBTypeId> = new Set([
  * The type in which a table holds values of this one without loss: itself where it can, the next larger number, an instant for times
  * without zone, text for the rest (UUID, TIME, ENUM). Null for nested values whose names a table cannot have: they become JSON text.
  */
-export function storedAs(type: DuckDBType): string | null {
+function storedAs(type: DuckDBType): string | null {
   if (type instanceof DuckDBListType || type instanceof DuckDBArrayType) {
     const inner = storedAs(type.valueType)
     return inner === null ? null : `${inner}[]`

@@ -3,7 +3,7 @@
  * after the other in the order of their names; one that was written to a moment ago is left until it rests. A file that was refused is
  * left alone until it changes, and told in the status of its table.
  */
-import { backoff, ERROR_KINDS, parseDuration, systemClock, toLagoaError, type Clock, type LagoaError, type Log } from '../../base/index.ts'
+import { backoff, ERROR_KINDS, LagoaError, parseDuration, systemClock, toLagoaError, type Clock, type Log } from '../../base/index.ts'
 import type { Objects } from '../../storage/index.ts'
 import type { Table } from '../declare.ts'
 import { knownEncoding } from './prepare.ts'
@@ -108,14 +108,24 @@ export function watchFiles({ place, objects, tables, folder: base, logger, clock
         continue
       }
       const began = performance.now()
-      const outcome = await ingestion.take(file).catch((error: unknown) => {
-        const fault = toLagoaError(error)
+      const outcome = await ingestion.take(file).catch((thrown: unknown) => {
+        const error = toLagoaError(thrown)
+        signal.throwIfAborted()
         // It is looked at again at the next pass: it grew, or went away, while it was read.
-        if (fault.code === 'lake.file_grows' || fault.code === 'lake.file_gone') return null
-        throw error
+        if (error.code === 'lake.file_grows' || error.code === 'lake.file_gone') return null
+        // What is the matter with one file holds up no other; what is the matter with the store is no file's fault.
+        if (ERROR_KINDS[error.kind].retry && error.code !== 'storage.no_permission') throw error
+        return error
       })
       if (outcome === null) {
         restless = true
+        continue
+      }
+      if (outcome instanceof LagoaError) {
+        const known = seen.get(file.path)
+        // Without a mark it is tried again at every pass, for nothing about the file may tell that its cause is gone.
+        seen.set(file.path, { mark: '', name: file.name, error: outcome })
+        if (known?.error?.message !== outcome.message) logger.warn('lake.file_failed', { table: table.name, file: file.name, error: outcome })
         continue
       }
       one.lastMs = performance.now() - began

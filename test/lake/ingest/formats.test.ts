@@ -25,7 +25,12 @@ describe('each format', () => {
     const inbox = await openInbox()
     const pack = (bytes: Buffer): Buffer => (packing === 'gzip' ? gzipSync(bytes) : packing === 'zstd' ? zstdCompressSync(bytes) : bytes)
     const ending = { plain: '', gzip: '.gz', zstd: '.zst' }[packing]
-    const bytes = { csv: Buffer.from(CSV), ndjson: Buffer.from(NDJSON), json: Buffer.from(JSON_ARRAY), parquet: readFileSync(await parquet(inbox, 'p.parquet', "select * from (values (1::bigint, 'Ana'), (2, 'José')) t(id, name)")) }
+    const bytes = {
+      csv: Buffer.from(CSV),
+      ndjson: Buffer.from(NDJSON),
+      json: Buffer.from(JSON_ARRAY),
+      parquet: readFileSync(await parquet(inbox, 'p.parquet', "select * from (values (1::bigint, 'Ana'), (2, 'José')) t(id, name)")),
+    }
     for (const [format, content] of Object.entries(bytes)) {
       for (const [into, name] of [
         [`bronze.named_${format}`, `a.${format}${ending}`],
@@ -43,8 +48,14 @@ describe('each format', () => {
   test('that is cut off is refused with what to do', async () => {
     const inbox = await openInbox()
     const packed = gzipSync(Buffer.from(CSV.repeat(1000)))
-    expect(await inbox.take(packed.subarray(0, packed.length - 20), { name: 'a.csv.gz' })).toMatchObject({ outcome: 'refused', error: { code: 'lake.file_damaged' } })
-    expect(await inbox.take(Buffer.from('PAR1 but no more'), { name: 'a.parquet' })).toMatchObject({ outcome: 'refused', error: { code: 'lake.file_unreadable' } })
+    expect(await inbox.take(packed.subarray(0, packed.length - 20), { name: 'a.csv.gz' })).toMatchObject({
+      outcome: 'refused',
+      error: { code: 'lake.file_damaged' },
+    })
+    expect(await inbox.take(Buffer.from('PAR1 but no more'), { name: 'a.parquet' })).toMatchObject({
+      outcome: 'refused',
+      error: { code: 'lake.file_unreadable' },
+    })
     expect(await inbox.take('[{"a":1},{"a":', { name: 'a.json' })).toMatchObject({ outcome: 'refused', error: { code: 'lake.file_unreadable' } })
   })
 })
@@ -92,7 +103,10 @@ describe('JSON', () => {
   test('never loses an inner field that the table does not have', async () => {
     const inbox = await openInbox()
     await inbox.take('{"id":1,"geo":{"lat":1.5,"lon":2.5}}\n', { name: 'a.ndjson' })
-    expect(await inbox.take('{"id":2,"geo":{"lat":1.5}}\n{"id":3,"geo":{"lat":2.5,"alt":9}}\n{"id":4}\n', { name: 'b.ndjson' })).toMatchObject({ rows: 2, bad: 1 })
+    expect(await inbox.take('{"id":2,"geo":{"lat":1.5}}\n{"id":3,"geo":{"lat":2.5,"alt":9}}\n{"id":4}\n', { name: 'b.ndjson' })).toMatchObject({
+      rows: 2,
+      bad: 1,
+    })
     expect(await inbox.select('select _raw from {bronze.x_quarantine}')).toEqual([[expect.stringContaining('"alt":9')]])
   })
 })
@@ -106,8 +120,18 @@ describe('Parquet', () => {
       "select 1.25::decimal(10,2) as d, timestamp '2026-01-31 10:00:00' as naive, timestamptz '2026-01-31 10:00:00+00' as instant, {'a': [1, 2], 'b': {'c': 'x'}} as s, map {'k': 1} as m, 18446744073709551615::ubigint as u, time '10:00:00' as t, 'x'::blob as b, date '2026-01-31' as day",
     )
     expect((await inbox.ingest(file))[0]).toMatchObject({ outcome: 'added', rows: 1 })
-    expect(await inbox.columns()).toMatchObject({ d: 'decimal(10,2)', naive: 'timestamp', instant: 'timestamp', u: 'decimal(20,0)', t: 'string', b: 'binary', day: 'date' })
-    expect(await inbox.select('select d::varchar, naive = instant, s.a[2], s.b.c, m[\'k\'], u::varchar, t from {bronze.x}')).toEqual([['1.25', true, 2, 'x', 1, '18446744073709551615', '10:00:00']])
+    expect(await inbox.columns()).toMatchObject({
+      d: 'decimal(10,2)',
+      naive: 'timestamp',
+      instant: 'timestamp',
+      u: 'decimal(20,0)',
+      t: 'string',
+      b: 'binary',
+      day: 'date',
+    })
+    expect(await inbox.select("select d::varchar, naive = instant, s.a[2], s.b.c, m['k'], u::varchar, t from {bronze.x}")).toEqual([
+      ['1.25', true, 2, 'x', 1, '18446744073709551615', '10:00:00'],
+    ])
   })
 })
 

@@ -49,7 +49,14 @@ describe('a file', () => {
   })
   test('of a dry run leaves nothing behind', async () => {
     const inbox = await openInbox()
-    expect(await inbox.take('id,n\n1,x\n', { dryRun: true })).toMatchObject({ outcome: 'ready', rows: 1, columns: [{ name: 'id', type: 'BIGINT' }, { name: 'n', type: 'VARCHAR' }] })
+    expect(await inbox.take('id,n\n1,x\n', { dryRun: true })).toMatchObject({
+      outcome: 'ready',
+      rows: 1,
+      columns: [
+        { name: 'id', type: 'BIGINT' },
+        { name: 'n', type: 'VARCHAR' },
+      ],
+    })
     expect(await inbox.lake.open('bronze.x').snapshot()).toBeNull()
     expect(readdirSync(join(inbox.folder, 'work'))).toEqual([])
   })
@@ -58,7 +65,10 @@ describe('a file', () => {
     const path = inbox.write('big.csv', `id,t\n${Array.from({ length: 300_000 }, (_, i) => `${i},${'x'.repeat(40)}`).join('\n')}\n`)
     const stop = new AbortController()
     const running = inbox.ingest(path, { signal: stop.signal })
-    setTimeout(() => stop.abort(new Error('enough')), 60)
+    void expect
+      .poll(() => readdirSync(inbox.folder).includes('work') && readdirSync(join(inbox.folder, 'work')).length, { interval: 5, timeout: 20_000 })
+      .toBe(1)
+      .then(() => stop.abort(new Error('enough')))
     await expect(running).rejects.toThrow('enough')
     expect(readdirSync(join(inbox.folder, 'work'))).toEqual([])
     expect(await inbox.ingest(path)).toMatchObject([{ outcome: 'added', rows: 300_000 }])
@@ -142,11 +152,23 @@ const CHILD = (folder: string): string => `
   }
 `
 
-function child(folder: string): { kill(): void; done: Promise<{ code: number | null; out: string }> } {
+interface Child {
+  kill(): void
+  /** It has added a file, or is over. */
+  readonly added: Promise<void>
+  readonly done: Promise<{ readonly code: number | null; readonly out: string }>
+}
+
+function child(folder: string): Child {
   const started = spawn(process.execPath, ['--input-type=module', '-e', CHILD(folder)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
   let out = ''
   for (const stream of [started.stdout, started.stderr]) stream.on('data', (chunk: Buffer) => (out += chunk.toString()))
-  return { kill: () => void started.kill('SIGKILL'), done: new Promise((done) => started.once('close', (code) => done({ code, out }))) }
+  const done = new Promise<{ code: number | null; out: string }>((end) => started.once('close', (code) => end({ code, out })))
+  const added = new Promise<void>((seen) => {
+    started.stdout.on('data', () => out.includes('added') && seen())
+    void done.then(() => seen())
+  })
+  return { kill: () => void started.kill('SIGKILL'), added, done }
 }
 
 /** Twelve files of 2,000 rows, each with two bad lines, some with columns of their own. */
@@ -170,7 +192,9 @@ test('kill -9 at any moment and a new start add every row once', { timeout: 120_
   fill(inbox)
   for (let kill = 0; kill < 8; kill++) {
     const running = child(folder)
-    await sleep(350 + kill * 90 + Math.random() * 100)
+    // After a file, in the midst of the next one or of the one after it.
+    await running.added
+    await sleep(Math.random() * 60)
     running.kill()
     await running.done
   }

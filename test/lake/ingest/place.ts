@@ -26,9 +26,15 @@ export interface Inbox {
   readonly objects: Objects
   /** Writes a file and answers its path. */
   write(name: string, content: string | Uint8Array): string
-  ingest(paths: string | readonly string[], options?: FileOptions & { readonly into?: string; readonly dryRun?: boolean; readonly signal?: AbortSignal }): Promise<FileOutcome[]>
+  ingest(
+    paths: string | readonly string[],
+    options?: FileOptions & { readonly into?: string; readonly dryRun?: boolean; readonly signal?: AbortSignal },
+  ): Promise<FileOutcome[]>
   /** Ingests one new file with this content. */
-  take(content: string | Uint8Array, options?: FileOptions & { readonly name?: string; readonly into?: string; readonly dryRun?: boolean }): Promise<FileOutcome>
+  take(
+    content: string | Uint8Array,
+    options?: FileOptions & { readonly name?: string; readonly into?: string; readonly dryRun?: boolean },
+  ): Promise<FileOutcome>
   /** Rows of a SELECT in which `{x}` stands for table x, as JSON. */
   select(sql: string): Promise<unknown[][]>
   /** Columns of a table with their Delta types, without those that every table of files has. */
@@ -55,7 +61,12 @@ export async function openInbox(tables: readonly Table[] = [], folder: string = 
   }
   const ingest: Inbox['ingest'] = async (paths, { into = 'bronze.x', dryRun = false, signal, ...options } = {}) => {
     const target = targetOf(into, lake.plan.tables.get(into), options)
-    const found = await findFiles(typeof paths === 'string' ? [paths] : paths, { objects, base: folder, project: folder, anyName: options.format !== undefined })
+    const found = await findFiles(typeof paths === 'string' ? [paths] : paths, {
+      objects,
+      base: folder,
+      project: folder,
+      anyName: options.format !== undefined,
+    })
     const ingestion = openIngestion(place, { target, dryRun, ...(signal ? { signal } : {}) })
     const outcomes: FileOutcome[] = []
     for (const file of found) outcomes.push(await ingestion.take(file))
@@ -70,7 +81,6 @@ export async function openInbox(tables: readonly Table[] = [], folder: string = 
     async take(content, { name = `in/${++files}.csv`, ...options } = {}) {
       const [outcome] = await ingest(write(name, content), options)
       if (!outcome) throw new Error('no outcome')
-      if (process.env.SHOW && outcome.error) console.log(outcome.error)
       return outcome
     },
     async select(sql) {
@@ -90,7 +100,9 @@ export async function openInbox(tables: readonly Table[] = [], folder: string = 
     },
     async columns(table = 'bronze.x') {
       const snapshot = await lake.open(table).snapshot()
-      return Object.fromEntries((snapshot?.metadata.fields ?? []).filter(({ name }) => name !== '_file' && name !== '_ingested_at').map(({ name, type }) => [name, type]))
+      return Object.fromEntries(
+        (snapshot?.metadata.fields ?? []).filter(({ name }) => name !== '_file' && name !== '_ingested_at').map(({ name, type }) => [name, type]),
+      )
     },
     watch: (table, onIngested = () => undefined) =>
       watchFiles({ place, objects, tables: [table], folder, logger: silentLog, onIngested: (_, outcome) => onIngested(outcome) }),
