@@ -17,6 +17,8 @@ export interface JsonSource {
   readonly reads: readonly string[]
   /** A SELECT of `line, byte, columns, error, raw` of the lines that are no objects; null when all are. */
   readonly bad: string | null
+  /** Counts the JSON values in it, whatever they are. */
+  readonly values: string
 }
 
 type Layout = 'array' | 'newline_delimited' | 'unstructured'
@@ -38,9 +40,10 @@ export async function openJson(
     if ((await sortLines(file, source, others, signal)) > 0)
       bad = `select * from read_json(${quoteText(others)}, format='newline_delimited', maximum_object_size=${LONGEST_LINE}, columns={line: 'BIGINT', byte: 'BIGINT', columns: 'VARCHAR', error: 'VARCHAR', raw: 'VARCHAR'})`
   }
-  const read = (sample: number): string =>
-    `select * from read_json(${quoteText(source)}, format=${quoteText(layout)}, records='true', sample_size=${sample}, maximum_object_size=${LONGEST_LINE})`
-  return { reads: bytes <= SNIFF_WHOLE ? [read(-1)] : [read(SAMPLE), read(-1)], bad }
+  const of = `${quoteText(source)}, format=${quoteText(layout)}, maximum_object_size=${LONGEST_LINE}`
+  const read = (sample: number): string => `select * from read_json(${of}, records='true', sample_size=${sample})`
+  const values = `select count(*) from read_json(${of}, records='false', columns={json: 'JSON'})`
+  return { reads: bytes <= SNIFF_WHOLE ? [read(-1)] : [read(SAMPLE), read(-1)], bad, values }
 }
 
 /** A first line that is an object of its own is taken for one of many. */

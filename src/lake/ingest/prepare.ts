@@ -49,11 +49,13 @@ export async function prepare(
   const format = options.format ?? formatOfContent(await firstBytes(current, 64))
   if (format !== 'parquet') {
     const encoding = options.encoding === undefined ? await encodingOf(current, signal) : knownEncoding(options.encoding)
-    if (encoding !== 'utf-8') {
+    // DuckDB reads no JSON behind a byte order mark.
+    const isMarked = format !== 'csv' && (await firstBytes(current, 3)).equals(Buffer.from([0xef, 0xbb, 0xbf]))
+    if (encoding !== 'utf-8' || isMarked) {
       const from = current
       current = join(work, 'utf8')
       await pipeline(readable(from, signal), toUtf8(encoding), createWriteStream(current), signal ? { signal } : {})
-      notes.push(`read as ${encoding}`)
+      if (encoding !== 'utf-8') notes.push(`read as ${encoding}`)
     }
   }
   return { file: current, format, bytes: (await stat(current)).size, notes }

@@ -337,7 +337,7 @@ async function readNested(request: ReadRequest): Promise<Reading> {
   if (bytes === 0) return NOTHING
   const source =
     format === 'parquet'
-      ? { reads: [`select * from read_parquet(${quoteText(file)})`], bad: null }
+      ? { reads: [`select * from read_parquet(${quoteText(file)})`], bad: null, values: null }
       : await openJson(connection, file, bytes, format, work, signal)
   const staged = join(work, 'rows.parquet')
   let failure: unknown
@@ -359,6 +359,11 @@ async function readNested(request: ReadRequest): Promise<Reading> {
     } catch (error) {
       signal?.throwIfAborted()
       if (error instanceof LagoaError) throw error
+      if (source.values !== null && error instanceof Error && error.message.includes('non-record JSON')) {
+        const values = Number((await connection.runAndReadAll(source.values)).getRows()[0]?.[0] ?? 0)
+        if (values === 0 && source.bad === null) return NOTHING
+        throw refused(request.name, 'there is no JSON object with fields in it', 'Each row is an object: {"id": 1, ...}, one a line, or in an array.')
+      }
       failure = error
     }
   }

@@ -77,6 +77,22 @@ describe('JSON', () => {
     expect(await inbox.select('select id, "in"::json->>\'a b\' from {bronze.x}')).toEqual([['1', '2']])
     expect(await inbox.take('{\n "id": 2\n}\n{\n "id": 3\n}', { name: 'two.json' })).toMatchObject({ rows: 2 })
   })
+  test('may begin with a byte order mark, or have nothing in it', async () => {
+    const inbox = await openInbox()
+    expect(await inbox.take('\ufeff{"id":1}\n{"id":2}\n', { name: 'a.ndjson' })).toMatchObject({ outcome: 'added', rows: 2 })
+    for (const [name, text] of [
+      ['b.json', '[]'],
+      ['b.json', ' [ ]\n'],
+      ['b.ndjson', '\n\n'],
+    ] as const)
+      expect({ text, ...(await inbox.take(text, { name })) }).toMatchObject({ text, outcome: 'empty' })
+    for (const [name, text] of [
+      ['c.json', '[1, 2]'],
+      ['c.json', '"x"'],
+      ['c.ndjson', '5\n6\n'],
+    ] as const)
+      expect({ text, ...(await inbox.take(text, { name })) }).toMatchObject({ text, outcome: 'refused', error: { code: 'lake.file_refused' } })
+  })
   test('by lines keeps lines aside that are no objects', async () => {
     const inbox = await openInbox()
     const text = '{"id":1}\n\n{"id":\r\n{"id":"é"}\n5\n{"id":2}\n{"id":3}\n'
