@@ -1,5 +1,5 @@
 /** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
-import { tierOf } from '../lake/index.ts'
+import { quarantineName, refusals, tierOf, type Lake } from '../lake/index.ts'
 import { invalid, toLagoaError } from '../base/index.ts'
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
@@ -34,6 +34,8 @@ export function tables(args: Arguments): Promise<number> {
             fault = toLagoaError(error).message
             return null
           })
+        const refused = lake ? await refusedFiles(lake, name) : []
+        fault ??= refused.length === 0 ? undefined : refused.map(({ error }) => error).join(' ')
         return {
           name,
           tier: tierOf(name),
@@ -60,7 +62,7 @@ export function tables(args: Arguments): Promise<number> {
             bytesText(t.bytes),
             t.files,
             t.version,
-            t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+            t.updatedAt === null && t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
           ]),
         ),
       )
@@ -76,6 +78,23 @@ export function tables(args: Arguments): Promise<number> {
     }
     return 0
   })
+}
+
+/** More than these are no list that anybody reads. */
+const MOST_REFUSALS = 5
+
+/** Files that the table's folder has and the table could not take. */
+async function refusedFiles(lake: Lake, name: string): Promise<{ readonly error: string }[]> {
+  if (name.endsWith('_quarantine')) return []
+  const connection = await lake.duck.connect()
+  try {
+    return await refusals(lake.open(quarantineName(name)), connection, MOST_REFUSALS)
+  } catch {
+    // A damaged quarantine is told where it is listed itself.
+    return []
+  } finally {
+    connection.closeSync()
+  }
 }
 
 export function runSql(args: Arguments): Promise<number> {

@@ -269,7 +269,7 @@ const KINDS: readonly Kind[] = [
   })),
   ...(['name', 'id'] as const).map((mode): Kind => ({
     name: `columns mapped by ${mode}, renamed, dropped and added`,
-    conditions: ['id > 1', "`a b` = 'x'"],
+    conditions: ['id > 1', 'id = 4'],
     travels: true,
     async make(table, lake) {
       await table.create({
@@ -301,7 +301,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     name: 'constraints, generated columns and defaults',
-    conditions: ['twice = 4', "`day` = date '2024-03-31'"],
+    conditions: ['twice = 4', "day = date '2024-03-31'"],
     async make(table, lake) {
       await table.create({
         fields: [
@@ -320,11 +320,11 @@ const KINDS: readonly Kind[] = [
   },
   {
     name: 'timestamps without a zone',
-    conditions: ["`local` > cast('2024-01-01 00:00:00' as timestamp_ntz)", 'p is null'],
+    conditions: ["plain > cast('2024-01-01 00:00:00' as timestamp)", 'p is null'],
     async make(table, lake) {
-      await table.create({ fields: [field('local', 'timestamp_ntz'), field('st', { type: 'struct', fields: [field('t', 'timestamp_ntz')] }), field('p', 'timestamp_ntz')], partitionBy: ['p'] })
+      await table.create({ fields: [field('plain', 'timestamp_ntz'), field('st', { type: 'struct', fields: [field('t', 'timestamp_ntz')] }), field('p', 'timestamp_ntz')], partitionBy: ['p'] })
       for (const local of ['1969-12-31 23:59:59.999999', '2024-02-29 12:34:56.789012'])
-        await table.append(lake.select(`select timestamp '${local}' as "local", {t: timestamp '${local}'} as st, timestamp '${local}' as p union all select null, null, null`))
+        await table.append(lake.select(`select timestamp '${local}' as plain, {t: timestamp '${local}'} as st, timestamp '${local}' as p union all select null, null, null`))
     },
   },
   {

@@ -22,6 +22,8 @@ export interface AddFile {
   readonly stats: string | null
   readonly tags: Readonly<Record<string, string>> | null
   readonly deletionVector: DeletionVector | null
+  /** Who ordered the file's rows by the table's clustering columns (section "Clustered Table"). */
+  readonly clusteringProvider?: string
 }
 
 export interface RemoveFile {
@@ -132,6 +134,7 @@ function addFrom(value: JsonObject): AddFile | null {
     stats: textOf(value.stats),
     tags: isObject(value.tags) ? textMapOf(value.tags) : null,
     deletionVector: deletionVectorFrom(value.deletionVector),
+    ...(typeof value.clusteringProvider === 'string' ? { clusteringProvider: value.clusteringProvider } : {}),
   }
 }
 

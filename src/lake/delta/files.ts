@@ -132,7 +132,7 @@ export class FileLog {
       return undefined
     }
     this.#present.delete(pathKey(file.path))
-
+    this.#namedPresent.delete(pathKey(file.path))
     this.#takeAway(row, file, version)
     return row
   }

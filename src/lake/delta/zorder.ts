@@ -28,6 +28,8 @@ export interface FileOrder {
 
 const ORDER_TAG = 'lagoa.order'
 const CUBE_TAG = 'lagoa.cube'
+/** By what name other engines know who clustered a file; files of theirs are left to them. */
+const PROVIDER = 'lagoa'
 
 /** Null when files are only to be packed. */
 export function fileOrder(root: string, state: TableState, zOrderBy: readonly string[] | undefined): FileOrder | null {
@@ -67,6 +69,7 @@ function orderBy(root: string, state: TableState, paths: readonly (readonly stri
 export function planCubes(files: readonly AddFile[], tag: string, limits: { readonly mostBytes: number; readonly atLeast: number }): AddFile[][] {
   const partitions = new Map<string, AddFile[]>()
   for (const file of files) {
+    if (file.clusteringProvider !== undefined && file.clusteringProvider !== PROVIDER) continue
     const key = partitionKey(file.partitionValues)
     const known = partitions.get(key)
     if (known) known.push(file)
@@ -75,7 +78,7 @@ export function planCubes(files: readonly AddFile[], tag: string, limits: { read
   const cubes: AddFile[][] = []
   let bytes = 0
   const loose = (file: AddFile): boolean => file.tags?.[ORDER_TAG] !== tag
-  if (files.filter(loose).length < limits.atLeast && limits.atLeast > 1) return []
+  if ([...partitions.values()].flat().filter(loose).length < limits.atLeast && limits.atLeast > 1) return []
   for (const partition of partitions.values()) {
     const sizes = new Map<string, number>()
     for (const file of partition) if (!loose(file)) sizes.set(cubeOf(file), (sizes.get(cubeOf(file)) ?? 0) + file.size)
@@ -144,7 +147,7 @@ export async function writeCube(
     }
     const tags = { [PLACE_TAG]: first?.path ?? '', [ORDER_TAG]: order.tag, [CUBE_TAG]: randomUUID() }
     const written: Written = {
-      adds: parts.flatMap((part) => part.adds.map((add) => ({ ...add, tags }))),
+      adds: parts.flatMap((part) => part.adds.map((add) => ({ ...add, tags, ...(order.clusters ? { clusteringProvider: PROVIDER } : {}) }))),
       rows: parts.reduce((sum, part) => sum + part.rows, 0),
       discard,
     }

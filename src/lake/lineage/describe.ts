@@ -31,7 +31,7 @@ export async function describeTables({ tables, models }: TablePlan, duck: Duck, 
   try {
     const reading: Reading = { connection, shapes: new Map(), isAggregate: await aggregateNames(connection) }
     const parts: Described[] = []
-    for (const table of tables.values()) if (table.options.sql === undefined) parts.push(await describeStreamTable(table, reading))
+    for (const table of tables.values()) if (table.options.sql === undefined) parts.push(await describeSourceTable(table, reading))
     for (const model of models) {
       signal?.throwIfAborted()
       parts.push(await describeModel(model, reading))
@@ -52,21 +52,23 @@ async function aggregateNames(connection: DuckDBConnection): Promise<(name: stri
   return (name) => names.has(name)
 }
 
-async function describeStreamTable(table: Table, { shapes }: Reading): Promise<Described> {
+async function describeSourceTable(table: Table, { shapes }: Reading): Promise<Described> {
   const { name, options } = table
   const columns = declaredColumns(table) ?? {}
   shapes.set(name, shapeOf(columns))
   const id = tableId(name)
-  const stream = options.from ? assetId('stream', options.from.name) : null
+  const { from } = options
+  const source = from === undefined ? null : assetId(from.kind, from.name)
+  const filesAsset: Asset[] = from?.kind === 'files' ? [{ id: assetId('files', from.name), kind: 'files', name: from.name, tags: [], columns: [] }] : []
   return {
-    assets: [{ ...tableAsset(table), columns: declared(columns) }],
+    assets: [...filesAsset, { ...tableAsset(table), columns: declared(columns) }],
     edges: [
-      ...(stream === null
+      ...(source === null
         ? []
         : [
-            { from: { asset: stream }, to: { asset: id }, how: 'read' as const },
-            ...Object.keys(options.from?.kind === 'stream' ? options.from.schema : {}).map((column): Edge => ({
-              from: { asset: stream, column },
+            { from: { asset: source }, to: { asset: id }, how: 'read' as const },
+            ...Object.keys(from?.kind === 'stream' ? from.schema : {}).map((column): Edge => ({
+              from: { asset: source, column },
               to: { asset: id, column },
               how: 'copied',
               passed: true,

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { planCubes } from '../../../src/lake/delta/zorder.ts'
 import { openTable, type DeltaTable } from '../../../src/lake/delta/index.ts'
 import type { AddFile } from '../../../src/lake/delta/actions.ts'
-import { commitFile, field, lines, openLake } from '../../helpers/delta.ts'
+import { commitFile, field, lines, openLake, untext } from '../../helpers/delta.ts'
 import { watchedObjects } from '../../helpers/watched-objects.ts'
 
 const lake = await openLake()
@@ -180,7 +180,22 @@ describe('ordering by several columns', () => {
     expect((await table.describe())?.clusterBy).toEqual([['y'], ['x']])
     await expect(table.optimize({ zOrderBy: ['x'] })).rejects.toMatchObject({ code: expect.stringMatching(/bad_option|feature_unsupported/) as string })
     expect(await table.optimize()).toMatchObject({ filesRemoved: 2, filesAdded: 1 })
+    expect(untext(await lake.objects.get(commitFile(root, 4)))).toContain('"clusteringProvider":"lagoa"')
     expect(await table.optimize()).toMatchObject({ skipped: true })
-    expect((await table.history(1))[0]?.parameters).toMatchObject({ clusterBy: '["y","x"]', zOrderBy: '[]' })
+    expect(await lake.table(root).optimize()).toMatchObject({ skipped: true })
+    // What another engine clustered is left to it.
+    const add = {
+      path: 'of-another.parquet',
+      partitionValues: {},
+      size: 1,
+      modificationTime: 0,
+      dataChange: true,
+      stats: '{"numRecords":1}',
+      clusteringProvider: 'liquid',
+    }
+    await lake.objects.putIfAbsent(commitFile(root, 5), lines({ commitInfo: {} }, { add }))
+    expect(await table.optimize()).toMatchObject({ skipped: true, version: 5 })
+    await lake.objects.delete(commitFile(root, 5))
+    expect((await lake.table(root).history(1))[0]?.parameters).toMatchObject({ clusterBy: '["y","x"]', zOrderBy: '[]' })
   })
 })
