@@ -84,7 +84,7 @@ const timeText = (ms: number | null): string => (ms === null ? '' : new Date(ms)
 
 async function describe(of: DeltaTable, args: Arguments): Promise<void> {
   const told = await of.describe()
-  if (told === null) throw noTable(of)
+  if (told === null) throw await noTable(of)
   tell(args, told, () => {
     const facts: readonly (readonly [string, string])[] = [
       ['table', told.name ?? told.root],
@@ -132,7 +132,7 @@ async function describe(of: DeltaTable, args: Arguments): Promise<void> {
 
 async function history(of: DeltaTable, args: Arguments): Promise<void> {
   const entries = await of.history(numberFlag('limit', args.values.limit))
-  if (entries.length === 0 && (await of.snapshot()) === null) throw noTable(of)
+  if (entries.length === 0) throw await noTable(of)
   tell(args, entries, () =>
     textTable(
       ['version', 'time', 'operation', 'by', 'metrics'],
@@ -239,7 +239,9 @@ function pointIn({ values }: Arguments): { readonly version: number } | { readon
   return { timestamp }
 }
 
-function noTable(of: DeltaTable): Error {
+async function noTable(of: DeltaTable): Promise<Error> {
+  // A name of the project has its own answer, with the names that are near.
+  await of.snapshot()
   return missing('lake.table_missing', `There is no table at ${of.root}`, {
     hint: 'Write a name of the project (silver.readings), bucket/key, an address, or the path of a folder, which begins with / or ./',
   })

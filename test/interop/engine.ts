@@ -33,6 +33,8 @@ export interface Engine {
   readonly name: EngineName
   /** `where` is applied with the engine's own skipping of files. */
   read(path: string, options?: { readonly version?: number; readonly where?: string }): Promise<Found>
+  /** The change feed from one version to another, both included, without the times of the commits. */
+  changes(path: string, from: number, to: number): Promise<Found>
   write(path: string, write: EngineWrite): Promise<void>
   merge(path: string, keys: readonly string[], rows: Rows): Promise<void>
   delete(path: string, where?: string): Promise<void>
@@ -130,6 +132,7 @@ export async function startEngine(name: EngineName): Promise<Engine> {
   return {
     name,
     read: async (path, options = {}) => found(await ask({ op: 'read', path, ...options })),
+    changes: async (path, from, to) => found(await ask({ op: 'changes', path, from, to })),
     write: async (path, { fields, ...write }) => void (await ask({ op: 'write', path, ...write, schema: schema({ fields, rows: [] }) })),
     merge: async (path, keys, rows) => void (await ask({ op: 'merge', path, keys, rows: rows.rows, schema: schema(rows) })),
     delete: async (path, where) => void (await ask({ op: 'delete', path, where })),

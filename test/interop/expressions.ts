@@ -152,7 +152,9 @@ export function evaluatesExpressions(lake: Lake, engine: Engine): void {
       await source.create({ fields: FIELDS })
       await source.append(lake.select(ROWS))
       const list = EXPRESSIONS.map((text, n) => `${text} as e${n}`).join(', ')
-      await engine.sql([`create table delta.\`${path}\` using delta as select id, ${list} from delta.\`${path}_source\``], { 'spark.sql.ansi.enabled': 'false' })
+      await engine.sql([`create table delta.\`${path}\` using delta as select id, ${list} from delta.\`${path}_source\``], {
+        'spark.sql.ansi.enabled': 'false',
+      })
       const theirs = lake.table(root)
       const snapshot = (await theirs.snapshot())!
       const rows = await source.scan((await source.snapshot())!)
@@ -166,7 +168,11 @@ export function evaluatesExpressions(lake: Lake, engine: Engine): void {
       }
       expect(differing).toEqual([])
       const types = snapshot.metadata.fields.slice(1).map(({ type }) => type)
-      expect(EXPRESSIONS.map((text, n) => [text, translate(text, FIELDS).type === types[n] ? 'same' : [translate(text, FIELDS).type, types[n]]]).filter(([, same]) => same !== 'same')).toEqual([])
+      expect(
+        EXPRESSIONS.map((text, n) => [text, translate(text, FIELDS).type === types[n] ? 'same' : [translate(text, FIELDS).type, types[n]]]).filter(
+          ([, same]) => same !== 'same',
+        ),
+      ).toEqual([])
     })
   })
 }

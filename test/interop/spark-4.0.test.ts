@@ -1,6 +1,7 @@
 /** Our Delta tables and Spark 4.0 with Delta 4.0. */
 import { afterAll } from 'vitest'
 import { openLake } from '../helpers/delta.ts'
+import { tellsTheSameChanges } from './change-feeds.ts'
 import { changesOurTables } from './changes-our-tables.ts'
 import { startEngine } from './engine.ts'
 import { evaluatesExpressions } from './expressions.ts'
@@ -18,6 +19,7 @@ const tables = await makeOurTables(lake)
 
 readsOurTables(lake, engine, tables)
 changesOurTables(lake, engine)
+tellsTheSameChanges(lake, engine)
 readsTheirTables(lake, engine, tables, {
   'partition column p q': 'Spark writes no table with such a column, it only reads them',
   'partition column a=b': 'Spark writes no table with such a column, it only reads them',

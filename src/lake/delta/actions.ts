@@ -229,8 +229,8 @@ export function serializeActions(content: Omit<CommitContent, 'info'>, first: re
   for (const txn of content.transactions) lines.push(JSON.stringify({ txn: withoutNulls({ ...txn }) }))
   for (const domain of content.domains ?? []) lines.push(JSON.stringify({ domainMetadata: domain }))
   for (const remove of content.removes)
-    lines.push(JSON.stringify({ remove: withoutNulls({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
-  for (const add of content.adds) lines.push(JSON.stringify({ add: withoutNulls({ ...add }) }))
+    lines.push(JSON.stringify({ remove: fileJson({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
+  for (const add of content.adds) lines.push(JSON.stringify({ add: fileJson(add) }))
   // Change data is no change of the table's own files, so the flag is always false.
   for (const change of content.changes ?? []) lines.push(JSON.stringify({ cdc: { ...change, dataChange: false } }))
   return new TextEncoder().encode(lines.join('\n') + '\n')
@@ -240,6 +240,10 @@ export function serializeActions(content: Omit<CommitContent, 'info'>, first: re
 export function metadataJson(metadata: Metadata): JsonObject {
   const { fields, ...rest } = metadata
   return { ...rest, format: { provider: 'parquet', options: {} }, schemaString: schemaString(fields) }
+}
+
+function fileJson(file: AddFile | RemoveFile): JsonObject {
+  return withoutNulls({ ...file, deletionVector: file.deletionVector && withoutNulls({ ...file.deletionVector }) })
 }
 
 /** Absent and null mean the same in the log, but not to every reader. */

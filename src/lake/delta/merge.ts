@@ -353,7 +353,7 @@ function parametersOf({ predicate, clauses: { matched, notMatched, notMatchedByS
   const told = (clauses: Clauses['matched']): unknown[] =>
     clauses.map(({ and, action }) => ({ ...(and === null ? {} : { predicate: and }), actionType: action }))
   return {
-    predicate,
+    predicate: [predicate],
     matchedPredicates: told(matched),
     notMatchedPredicates: told(notMatched),
     notMatchedBySourcePredicates: told(notMatchedBySource),

@@ -89,7 +89,7 @@ async function restoreVersion(table: Table, state: TableState, to: AtVersion, ve
 }
 
 /** Files that were there before: when the commit fails they stay. */
-export function standing(adds: readonly AddFile[]): Written {
+function standing(adds: readonly AddFile[]): Written {
   return { adds, rows: 0, discard: () => Promise.resolve() }
 }
 

@@ -80,6 +80,12 @@ def read(request):
     return rows_of(frame.where(request["where"]) if request.get("where") else frame)
 
 
+def changes(request):
+    reader = spark.read.format("delta").option("readChangeFeed", "true")
+    frame = reader.option("startingVersion", request["from"]).option("endingVersion", request["to"]).load(request["path"])
+    return rows_of(frame.drop("_commit_timestamp"))
+
+
 def write(request):
     mode = request.get("mode", "append")
     writer = relation(request).coalesce(request.get("files", 1)).write.format("delta").mode(mode)
@@ -147,6 +153,7 @@ def sql(request):
 
 operations = {
     "read": read,
+    "changes": changes,
     "write": write,
     "merge": merge,
     "delete": delete,
