@@ -103,6 +103,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         if (pipeline) return pipeline.lake
         throw problem ?? toLagoaError(new Error('The project is not loaded'))
       },
+      hold: () => engines.objects.hold(),
       allowedFolder: engines.objectsFolder,
       memoryLimit: config.query.memory,
       threads: config.query.threads ?? 2,

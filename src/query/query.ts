@@ -40,6 +40,8 @@ const DEFAULT_TIMEOUT_MS = 60_000
 
 export async function openQuery(options: {
   readonly lake: () => Lake
+  /** Keeps the files that a query reads until the answer is called. */
+  readonly hold: () => () => void
   readonly allowedFolder: string
   readonly memoryLimit: string
   readonly threads: number
@@ -93,7 +95,7 @@ export async function openQuery(options: {
       const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = asked
       const late = AbortSignal.timeout(timeoutMs)
       const stop = signal ? AbortSignal.any([late, signal]) : late
-      const work = run(text, stop, asked)
+      const work = run(text, stop, asked).finally(options.hold())
       running.add(work)
       void work.catch(() => undefined).finally(() => running.delete(work))
       try {
