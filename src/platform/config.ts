@@ -121,13 +121,17 @@ function refuseHalfObjects(objects: z.output<typeof ConfigSchema>['objects'], la
   const { store, cache: _, ...remote } = objects
   const given = Object.entries(remote).find(([, value]) => value !== undefined)?.[0]
   if (store === 'folder' && given !== undefined)
-    throw invalid('config.invalid', `${at(given)} is set, but objects are kept in a folder`, { hint: "Set objects.store to 's3' (LAGOA_OBJECTS__STORE=s3), or leave it out." })
+    throw invalid('config.invalid', `${at(given)} is set, but objects are kept in a folder`, {
+      hint: "Set objects.store to 's3' (LAGOA_OBJECTS__STORE=s3), or leave it out.",
+    })
   if ((objects.accessKeyId === undefined) !== (objects.secretAccessKey === undefined))
     throw invalid('config.invalid', `Of ${at('accessKeyId')} and ${at('secretAccessKey')} only one is set`, {
       hint: 'Set both, or neither to use what the AWS tools find.',
     })
   if (objects.sessionToken !== undefined && objects.accessKeyId === undefined)
-    throw invalid('config.invalid', `${at('sessionToken')} is set without the key that it belongs to`, { hint: 'Set objects.accessKeyId and objects.secretAccessKey too.' })
+    throw invalid('config.invalid', `${at('sessionToken')} is set without the key that it belongs to`, {
+      hint: 'Set objects.accessKeyId and objects.secretAccessKey too.',
+    })
   if (objects.prefix !== undefined && objects.bucket === undefined)
     throw invalid('config.invalid', `${at('prefix')} is set without ${at('bucket')}`, { hint: 'Name the bucket in which the prefix lies.' })
 }

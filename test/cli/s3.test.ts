@@ -33,7 +33,11 @@ describe.skipIf(noS3Server !== null)(`a project on S3${noS3Server === null ? '' 
     expect(onS3.tables).toEqual(onFolder.tables)
     expect(onS3.alerts).toEqual(onFolder.alerts)
     for (const text of [SUMS, HOURLY]) expect(await sql(text, { home, env })).toEqual(await sql(text, { home: folderHome }))
-    expect(readdirSync(server.folder).filter((name) => !name.startsWith('.')).sort()).toEqual(['bronze', 'gold', 'silver'])
+    expect(
+      readdirSync(server.folder)
+        .filter((name) => !name.startsWith('.'))
+        .sort(),
+    ).toEqual(['bronze', 'gold', 'silver'])
     expect(readdirSync(home)).not.toContain('objects')
     const again = await once(args, { home, env })
     expect(again.tables).toEqual(onS3.tables)

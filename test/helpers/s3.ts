@@ -55,10 +55,18 @@ export async function startS3({ tls }: S3ServerOptions = {}): Promise<S3Server> 
     const child = spawn(
       PROGRAM,
       [
-        ...['--port', `127.0.0.1:${port}`, '--region', region, '--keep-alive', '--quiet'],
+        '--port',
+        `127.0.0.1:${port}`,
+        '--region',
+        region,
+        '--keep-alive',
+        '--quiet',
         ...(tls ? ['--cert', tls.cert, '--key', tls.key] : []),
+        'posix',
         // Not every folder takes extended attributes.
-        ...['posix', '--sidecar', join(folder, 'metadata'), data],
+        '--sidecar',
+        join(folder, 'metadata'),
+        data,
       ],
       { stdio: 'ignore', env: { PATH: process.env.PATH, ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey } },
     )

@@ -248,7 +248,18 @@ describe.skipIf(noS3Server !== null)(`the cache of objects on S3${noS3Server ===
       await objects.close()`
     const run = spawnSync(
       'unshare',
-      ['--user', '--map-root-user', '--mount', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --input-type=module -e "$3"', 'sh', dir, process.execPath, script],
+      [
+        '--user',
+        '--map-root-user',
+        '--mount',
+        'sh',
+        '-c',
+        'mount -t tmpfs -o size=1m tmpfs "$1" && exec "$2" --input-type=module -e "$3"',
+        'sh',
+        dir,
+        process.execPath,
+        script,
+      ],
       { encoding: 'utf8' },
     )
     expect(run.stderr).toBe('')

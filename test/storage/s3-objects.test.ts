@@ -58,7 +58,8 @@ describe.skipIf(noS3Server !== null)(`objects on S3${noS3Server === null ? '' : 
 
     test('a list crosses pages', async () => {
       const objects = await openObjects(server, { bucket: 'many' })
-      for (let i = 0; i < 1100; i += 50) await Promise.all(Array.from({ length: 50 }, (_, j) => objects.put(`b/many/${String(i + j).padStart(5, '0')}`, bytes('x'))))
+      for (let i = 0; i < 1100; i += 50)
+        await Promise.all(Array.from({ length: 50 }, (_, j) => objects.put(`b/many/${String(i + j).padStart(5, '0')}`, bytes('x'))))
       const found = await paths(objects, 'b/many/')
       expect(found).toHaveLength(1100)
       expect(found).toEqual([...found].sort())
@@ -129,7 +130,11 @@ describe.skipIf(noS3Server !== null)(`objects on S3${noS3Server === null ? '' : 
       proxy.fate((request) => (request.method === 'PUT' ? { answer: 403, code: 'AccessDenied' } : 'pass'))
       const reader = await openObjects(proxy.server, { bucket: 'read-only' })
       expect(text(await reader.get('silver/x'))).toBe('x')
-      await expect(reader.put('silver/y', bytes('y'))).rejects.toMatchObject({ kind: 'denied', code: 'storage.denied', hint: expect.stringContaining('docs/s3.md') })
+      await expect(reader.put('silver/y', bytes('y'))).rejects.toMatchObject({
+        kind: 'denied',
+        code: 'storage.denied',
+        hint: expect.stringContaining('docs/s3.md'),
+      })
     })
 
     test('wrong credentials, no server and a foreign certificate are told as what they are', async () => {
@@ -282,10 +287,8 @@ describe.skipIf(noS3Server !== null)(`objects on S3${noS3Server === null ? '' : 
   test.skipIf(!openssl)(`TLS with a certificate of one's own needs its authority named${openssl ? '' : ' (skipped: there is no openssl)'}`, async () => {
     const folder = tempFolder()
     const tls = { cert: join(folder, 'cert.pem'), key: join(folder, 'key.pem') }
-    const made = spawnSync('openssl', [
-      ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=s3', '-addext', 'subjectAltName=IP:127.0.0.1'],
-      ...['-keyout', tls.key, '-out', tls.cert],
-    ])
+    const subject = ['-subj', '/CN=s3', '-addext', 'subjectAltName=IP:127.0.0.1']
+    const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, '-keyout', tls.key, '-out', tls.cert])
     expect(made.status).toBe(0)
     const secure = await startS3({ tls })
     await expect(openS3Objects({ ...optionsFor(secure), bucket: 'secure' })).rejects.toMatchObject({
@@ -318,10 +321,7 @@ describe.skipIf(noS3Server !== null)(`objects on S3${noS3Server === null ? '' : 
       }).stdout.trim()
     expect(run({})).toBe('storage.no_credentials')
     expect(run({ AWS_ACCESS_KEY_ID: server.accessKeyId, AWS_SECRET_ACCESS_KEY: server.secretAccessKey })).toBe('1')
-    writeFileSync(
-      join(folder, 'credentials'),
-      `[lake]\naws_access_key_id = ${server.accessKeyId}\naws_secret_access_key = ${server.secretAccessKey}\n`,
-    )
+    writeFileSync(join(folder, 'credentials'), `[lake]\naws_access_key_id = ${server.accessKeyId}\naws_secret_access_key = ${server.secretAccessKey}\n`)
     expect(run({ AWS_SHARED_CREDENTIALS_FILE: join(folder, 'credentials'), AWS_PROFILE: 'lake' })).toBe('1')
     expect(existsSync(join(server.folder, 'chain/b/x'))).toBe(true)
   })
@@ -334,4 +334,3 @@ async function paths(objects: Objects, prefix: string, after?: string): Promise<
   for await (const { path } of objects.list(prefix, after === undefined ? {} : { after })) found.push(path)
   return found
 }
-

@@ -48,7 +48,8 @@ describe.skipIf(noS3Server !== null)(`Delta tables on S3${noS3Server === null ? 
     const table = elsewhere.table(root)
     const before = proxy.seen.length
     const snapshot = await table.snapshot()
-    const read = async (): Promise<unknown[][]> => elsewhere.rows(`select count(*) from (${await table.scan(snapshot!, { where: `day = date '2024-01-03'` })}) where day = date '2024-01-03'`)
+    const read = async (): Promise<unknown[][]> =>
+      elsewhere.rows(`select count(*) from (${await table.scan(snapshot!, { where: `day = date '2024-01-03'` })}) where day = date '2024-01-03'`)
     expect(await read()).toEqual([['100']])
     expect(await read()).toEqual([['100']])
     const data = proxy.seen.slice(before).filter(({ method, path }) => method === 'GET' && path.includes('.parquet'))
