@@ -19,7 +19,7 @@ export interface Sizes {
 }
 
 /** 5 GB is what stores copy in one request. */
-export const DEFAULT_SIZES: Sizes = { download: 8 * 1024 ** 2, upload: 16 * 1024 ** 2, copy: 5 * 1024 ** 3 }
+const DEFAULT_SIZES: Sizes = { download: 8 * 1024 ** 2, upload: 16 * 1024 ** 2, copy: 5 * 1024 ** 3 }
 
 /** Parts in memory at once: 64 MB each way. */
 const DOWNLOADS = 8
