@@ -6,22 +6,26 @@ import { join } from 'node:path'
 import { errno } from '../../base/index.ts'
 import { RESERVED_PREFIX } from './paths.ts'
 
-const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8)
-const TEMPORARY = /^\.lagoa-([0-9a-f]{8})-(\d+)-[0-9a-f]+/
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8)
+const HOST = digest(hostname())
+/** Tells this process from an earlier one of the same pid: in a container every start may have the same. */
+const START = digest(String(performance.timeOrigin))
+const TEMPORARY = /^\.lagoa-([0-9a-f]{8})-(\d+)-([0-9a-f]{8})[0-9a-f]+/
 /** Of another machine's process nothing is known but its file's age. */
 const ABANDONED_MS = 24 * 3_600_000
 
-/** `.lagoa-<host>-<pid>-<random>` in a folder. */
+/** `.lagoa-<host>-<pid>-<start><random>` in a folder. */
 export function temporaryName(folder: string): string {
-  return join(folder, `${RESERVED_PREFIX}${HOST}-${process.pid}-${randomBytes(8).toString('hex')}`)
+  return join(folder, `${RESERVED_PREFIX}${HOST}-${process.pid}-${START}${randomBytes(4).toString('hex')}`)
 }
 
 export async function removeWhenLeftOver(folder: string, name: string): Promise<void> {
   const match = TEMPORARY.exec(name)
   if (!match) return
   const file = join(folder, name)
-  const isHere = match[1] === HOST
-  if (isHere && isRunning(Number(match[2]))) return
+  const [, host, pid, start] = match
+  const isHere = host === HOST
+  if (isHere && isRunning(Number(pid)) && (Number(pid) !== process.pid || start === START)) return
   if (!isHere) {
     const info = await stat(file).catch(() => null)
     if (!info || Date.now() - info.mtimeMs < ABANDONED_MS) return
