@@ -14,7 +14,7 @@ const environment = ({ endpoint, accessKeyId, secretAccessKey }: S3Server): Reco
   LAGOA_OBJECTS__SECRET_ACCESS_KEY: secretAccessKey,
 })
 
-const SUMS = 'select count(*), count(co), sum(co), min("at"), max("at") from silver.readings'
+const SUMS = 'select count(*), count(co), round(sum(co), 6), min("at"), max("at") from silver.readings'
 const HOURLY = 'select * from gold.air_hourly order by all'
 
 describe.skipIf(noS3Server !== null)(`a project on S3${noS3Server === null ? '' : ` (skipped: ${noS3Server})`}`, async () => {

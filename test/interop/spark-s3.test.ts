@@ -17,6 +17,8 @@ describe.skipIf(noS3Server !== null)(`Spark on S3${noS3Server === null ? '' : ` 
   const spark = await startEngine('spark-3.5', {
     'spark.hadoop.fs.s3a.endpoint': server.endpoint,
     'spark.hadoop.fs.s3a.path.style.access': 'true',
+    // Otherwise each write deletes the markers of all folders above it, which are no objects here.
+    'spark.hadoop.fs.s3a.directory.marker.retention': 'keep',
     'spark.hadoop.fs.s3a.access.key': server.accessKeyId,
     'spark.hadoop.fs.s3a.secret.key': server.secretAccessKey,
   })
@@ -24,7 +26,12 @@ describe.skipIf(noS3Server !== null)(`Spark on S3${noS3Server === null ? '' : ` 
   const engine = onS3(spark)
   const tables = await makeOurTables(lake)
 
-  readsOurTables(lake, engine, tables)
+  // What a table holds was tried in a folder; here it matters how its files are named, found and fetched.
+  readsOurTables(
+    lake,
+    engine,
+    tables.filter(({ name }) => /^(every type: |partitions named by odd text|a checkpoint at every commit)/.test(name)),
+  )
   changesOurTables(lake, engine)
 
   test('a table that it writes is ours to read, at each version', async () => {
