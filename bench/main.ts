@@ -3,10 +3,11 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { markdown, type Figure } from './figures.ts'
+import { lake } from './lake.ts'
 import { serving } from './serving.ts'
 import { streams } from './streams.ts'
 
-const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, serving }
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, lake, serving }
 
 const wanted = process.argv.slice(2)
 const page = join(import.meta.dirname, 'README.md')

@@ -9,13 +9,14 @@ const ROOT = resolve(import.meta.dirname, '..')
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   base: [],
   storage: ['base'],
-  lake: ['base', 'storage'],
+  catalog: ['base'],
+  lake: ['base', 'storage', 'catalog'],
   query: ['base', 'storage', 'lake'],
-  streams: ['base', 'storage'],
-  alerts: ['base', 'storage', 'streams'],
-  platform: ['base', 'storage', 'lake', 'query', 'streams', 'alerts'],
-  server: ['base', 'storage', 'lake', 'query', 'streams', 'alerts', 'platform'],
-  cli: ['base', 'lake', 'platform', 'server'],
+  streams: ['base', 'storage', 'catalog'],
+  alerts: ['base', 'storage', 'streams', 'catalog'],
+  platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts'],
+  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts', 'platform'],
+  cli: ['base', 'catalog', 'lake', 'platform', 'server'],
 }
 
 /** Client libraries and the only files that may import them. */

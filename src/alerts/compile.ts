@@ -46,6 +46,8 @@ const OPTIONS = z.strictObject({
   ),
   message: text.max(2_000).optional(),
   description: text.max(10_000).optional(),
+  owner: text.max(200).optional(),
+  tags: z.array(text.max(200)).optional(),
 })
 
 const READINGS = z.strictObject({ readings: z.int().min(1).max(1_000_000) })

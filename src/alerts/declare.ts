@@ -30,6 +30,9 @@ export interface AlertOptions<S extends Schema = Schema> {
   /** What the alert says. `{field}` is the field's value in the reading that fired, `{key}` and `{rule}` are what they say. */
   readonly message?: string
   readonly description?: string
+  /** Who answers for it: a person or a team. */
+  readonly owner?: string
+  readonly tags?: readonly string[]
 }
 
 export interface Alert {

@@ -14,6 +14,7 @@ export {
   type Severity,
 } from './declare.ts'
 export { compileRule, compileRules, type CompiledRule } from './compile.ts'
+export { describeAlerts } from './describe.ts'
 export { checkCondition } from './cel/check.ts'
 export { createEvaluator, evaluate, STRETCH, type Evaluator } from './cel/evaluate.ts'
 export { FALSE, TRUE, UNKNOWN } from './cel/outcomes.ts'

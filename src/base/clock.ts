@@ -33,6 +33,14 @@ export function parseDuration(text: string | number): number | null {
   return Number(match[1]) * (DURATION_UNITS[match[2] ?? 'ms'] ?? 1)
 }
 
+/** Epoch milliseconds of `2026-01-31`, `2026-01-31 10:00` or ISO text; without a zone it counts as UTC. Null when it is no time. */
+export function parseInstant(text: string): number | null {
+  const dated = text.length <= 10
+  const zoned = dated || /(?:Z|[+-]\d\d(?::?\d\d)?)$/i.test(text.slice(10))
+  const value = Date.parse(dated ? text : `${text.replace(' ', 'T')}${zoned ? '' : 'Z'}`)
+  return Number.isNaN(value) ? null : value
+}
+
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, sec: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 }
 
 /** Back-off for the n-th retry (0-based): doubles from `base` to `cap`, with full jitter on the upper half. */

@@ -1,12 +1,13 @@
 /** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
-import { tierOf } from '../lake/index.ts'
+import { quarantineName, refusals, tierOf, type Lake } from '../lake/index.ts'
 import { invalid, toLagoaError } from '../base/index.ts'
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { bytesText, note, print, textTable } from './output.ts'
 import { configFor, loggerFor } from './setup.ts'
 
-async function withPlatform(args: Arguments, body: (platform: Platform) => Promise<number>): Promise<number> {
+/** Opens what is needed to read, beside a running server or without one. */
+export async function withPlatform(args: Arguments, body: (platform: Platform) => Promise<number>): Promise<number> {
   const config = await configFor(args, false)
   const platform = await openPlatform({ config, logger: loggerFor(config, args, 'warn'), feed: null })
   try {
@@ -33,6 +34,8 @@ export function tables(args: Arguments): Promise<number> {
             fault = toLagoaError(error).message
             return null
           })
+        const refused = lake ? await refusedFiles(lake, name) : []
+        fault ??= refused.length === 0 ? undefined : refused.map(({ error }) => error).join(' ')
         return {
           name,
           tier: tierOf(name),
@@ -59,7 +62,7 @@ export function tables(args: Arguments): Promise<number> {
             bytesText(t.bytes),
             t.files,
             t.version,
-            t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+            t.updatedAt === null && t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
           ]),
         ),
       )
@@ -77,12 +80,29 @@ export function tables(args: Arguments): Promise<number> {
   })
 }
 
+/** More than these are no list that anybody reads. */
+const MOST_REFUSALS = 5
+
+/** Files that the table's folder has and the table could not take. */
+async function refusedFiles(lake: Lake, name: string): Promise<{ readonly error: string }[]> {
+  if (name.endsWith('_quarantine')) return []
+  const connection = await lake.duck.connect()
+  try {
+    return await refusals(lake.open(quarantineName(name)), connection, MOST_REFUSALS)
+  } catch {
+    // A damaged quarantine is told where it is listed itself.
+    return []
+  } finally {
+    connection.closeSync()
+  }
+}
+
 export function runSql(args: Arguments): Promise<number> {
   const text = args.positionals.join(' ')
   if (text.trim() === '') throw invalid('cli.no_sql', 'There is no query', { hint: "Write it in quotes: lagoa sql 'select count(*) from silver.readings'" })
   return withPlatform(args, async (platform) => {
     const limit = numberFlag('limit', args.values.limit) ?? 1000
-    const answer = await platform.query.run(text, { limit })
+    const answer = await platform.query.run(text, { limit, outside: true })
     if (args.values.json) print(JSON.stringify(answer))
     else {
       print(

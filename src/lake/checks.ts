@@ -1,12 +1,14 @@
 /** What is checked about a declaration when a project is loaded, each with an error that names the nearest right word. */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { closest, invalid, parseDuration, type ColumnRef } from '../base/index.ts'
-import { declaredColumns, tableRoot, type Table } from './declare.ts'
+import { declaredColumns, type Table } from './declare.ts'
+import { FILE_FIELDS, type FilesRef } from './ingest/declare.ts'
+import { isTableName } from './present.ts'
 import { parseSelect, type ParsedSelect } from './parse.ts'
 import { quoteColumns } from './sql.ts'
 
-export function checkName({ name }: Table): void {
-  if (!/^[a-z][a-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_]*$/.test(name) || tableRoot(name).length > 200) {
+export function checkName({ name }: Pick<Table, 'name'>): void {
+  if (!isTableName(name)) {
     throw invalid('lake.table_name', `"${name}" cannot be a table name`, {
       hint: 'Write layer.name, such as silver.readings: a small letter first, then letters, digits and underscores.',
     })
@@ -29,10 +31,33 @@ export function durationOf(value: string | number, what: string): number {
   return ms
 }
 
+/** What only a SELECT can keep is refused where rows come straight from files, and a declaration that could never take a file. */
+function checkFilesTable({ name, options }: Table, { options: { schema, types } }: FilesRef): void {
+  const without = (['merge', 'window', 'expect'] as const).filter((option) => options[option] !== undefined)
+  if (without.length > 0)
+    throw invalid('lake.files_table', `Table ${name} takes the rows of files as they are, so ${without.join(' and ')} cannot apply`, {
+      hint: 'Put it on a table with sql: that reads this one.',
+    })
+  const own = Object.keys(options.columns ?? {}).find((column) => Object.hasOwn(FILE_FIELDS, column.toLowerCase()))
+  if (own !== undefined)
+    throw invalid('lake.files_table', `Table ${name} declares ${own}, which every table of files has anyway`, { hint: 'Leave it out of columns.' })
+  if (options.columns && types)
+    throw invalid('lake.files_table', `Table ${name} has both columns and types of its files`, { hint: 'Keep columns: they are the types.' })
+  if (options.columns && Object.keys(options.columns).length === 0)
+    throw invalid('lake.files_table', `Table ${name} promises no column`, { hint: 'Name them, or leave out columns: then the files tell.' })
+  const known = schema === 'evolve' ? undefined : (declaredColumns({ kind: 'table', name, options, c: {} }) ?? undefined)
+  durationOf(options.every ?? 0, `Table ${name}: every`)
+  for (const column of options.partitionBy ?? []) checkOwnColumn(name, known, column, 'partitionBy')
+}
+
 /** What only a SELECT can keep is refused where rows come straight from a stream, instead of being forgotten. */
-export function checkStreamTable({ name, options }: Table): void {
+export function checkStreamTable(table: Table): void {
+  const { name, options } = table
+  if (options.from?.kind === 'files') return checkFilesTable(table, options.from)
   if (options.from?.kind !== 'stream')
-    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, { hint: 'Give it from: a stream, or sql: a SELECT over other tables.' })
+    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, {
+      hint: 'Give it from: a stream or files(...), or sql: a SELECT over other tables.',
+    })
   const without = (['merge', 'window', 'columns', 'expect'] as const).filter((option) => options[option] !== undefined)
   if (without.length > 0)
     throw invalid('lake.stream_table', `Table ${name} takes the records of ${options.from.name} as they are, so ${without.join(' and ')} cannot apply`, {

@@ -6,7 +6,7 @@ import { fieldsOfRelation } from './delta/index.ts'
 import type { Model } from './model.ts'
 import { quoteName } from './sql.ts'
 
-const DUCK_TYPES = {
+export const DUCK_TYPES = {
   string: 'varchar',
   json: 'varchar',
   int: 'integer',

@@ -3,6 +3,7 @@
  * bucket (`silver.readings` lives at `silver/readings`).
  */
 import { columnRefs, t, type ColumnRef, type ColumnRefs, type Schema } from '../base/index.ts'
+import { FILE_FIELDS, type FilesRef } from './ingest/declare.ts'
 import type { Sql } from './sql.ts'
 
 /** Anything whose records can fill a table; the stream of the streams room has this shape. */
@@ -36,8 +37,8 @@ export interface TimeWindow {
 }
 
 export interface TableOptions<S extends Schema = Schema> {
-  /** A stream: its records are appended as they are. A table: the one whose changes drive an incremental refresh. */
-  readonly from?: StreamRef | Table
+  /** A stream: its records are appended as they are. Files: each is ingested once. A table: the one whose changes drive an incremental refresh. */
+  readonly from?: StreamRef | FilesRef | Table
   /** The rows, as a SELECT over other tables. */
   readonly sql?: Sql | string
   /** Key columns: new rows update the row with the same key or are added. Only new rows of the input are read. */
@@ -47,9 +48,12 @@ export interface TableOptions<S extends Schema = Schema> {
   readonly columns?: S
   readonly partitionBy?: readonly string[]
   readonly expect?: Readonly<Record<string, Expectation>>
-  /** A stream's table commits at least this often while records come (5 s); a SQL table refreshes at most this often (at once). */
+  /** A stream's table commits at least this often while records come (5 s); files are looked for this often (5 s); a SQL table refreshes at most this often (at once). */
   readonly every?: string | number
   readonly description?: string
+  /** Who answers for it: a person or a team. */
+  readonly owner?: string
+  readonly tags?: readonly string[]
 }
 
 export interface Table<S extends Schema = Schema> {
@@ -67,6 +71,10 @@ export const BRONZE_FIELDS = {
   _ingested_at: t.timestamp().describe('When the event log took the record'),
 } satisfies Schema
 
+export function table<const S extends Schema>(
+  name: string,
+  options: TableOptions<S> & { readonly columns: S; readonly from: FilesRef },
+): Table<S & typeof FILE_FIELDS>
 export function table<const S extends Schema>(name: string, options: TableOptions<S> & { readonly columns: S }): Table<S>
 export function table<const S extends Schema>(
   name: string,
@@ -74,7 +82,7 @@ export function table<const S extends Schema>(
 ): Table<S & typeof BRONZE_FIELDS>
 export function table(name: string, options: TableOptions): Table
 export function table(name: string, options: TableOptions): Table {
-  const known = options.columns ?? (options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : undefined)
+  const known = knownColumns(options)
   return { kind: 'table', name, options, c: known ? columnRefs(name, known) : anyColumn(name) }
 }
 
@@ -84,13 +92,16 @@ function anyColumn(asset: string): ColumnRefs<Schema> {
 }
 
 /** The columns a table is known to have before it exists, or null when only its SQL tells. */
-export function declaredColumns({ options }: Table): Schema | null {
-  if (options.columns) return options.columns
-  return options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : null
+export const declaredColumns = ({ options }: Table): Schema | null => knownColumns(options)
+
+function knownColumns({ columns, from, sql }: TableOptions): Schema | null {
+  if (columns) return from?.kind === 'files' && sql === undefined ? { ...columns, ...FILE_FIELDS } : columns
+  return from?.kind === 'stream' && sql === undefined ? { ...from.schema, ...BRONZE_FIELDS } : null
 }
 
-/** Some of its rows may be held in a quarantine table. */
-export const holdsRows = ({ options }: Table): boolean => Object.values(options.expect ?? {}).some(({ severity }) => severity === 'quarantine')
+/** Some of its rows may be held in a quarantine table: those that break an expectation, or lines of files that cannot be read. */
+export const holdsRows = ({ options }: Table): boolean =>
+  (options.from?.kind === 'files' && options.sql === undefined) || Object.values(options.expect ?? {}).some(({ severity }) => severity === 'quarantine')
 
 export const quarantineName = (name: string): string => `${name}_quarantine`
 

@@ -30,11 +30,22 @@ export async function openDuck(options: DuckOptions): Promise<Duck> {
   } finally {
     setup.closeSync()
   }
+  const running = new Set<Promise<void>>()
+  const idle = async (): Promise<void> => {
+    while (running.size > 0) await Promise.all(running)
+  }
   return {
     connect: () => instance.connect(),
-    close: () => {
+    background(work) {
+      const one: Promise<void> = work()
+        .catch(() => undefined)
+        .finally(() => running.delete(one))
+      running.add(one)
+    },
+    idle,
+    async close() {
+      await idle()
       instance.closeSync()
-      return Promise.resolve()
     },
   }
 }

@@ -7,6 +7,8 @@ export interface ParsedSelect {
   /** Tables read, as `schema.name` or `name`, without names that a WITH clause defines; one that is read twice appears twice. */
   readonly reads: readonly TableRead[]
   readonly tables: readonly string[]
+  /** Calls of `delta('bucket/key')`: tables by their place and not by their name. */
+  readonly places: readonly SqlNode[]
   readonly tree: SqlNode
 }
 
@@ -23,14 +25,22 @@ const HARMLESS_FUNCTIONS: ReadonlySet<string> = new Set(['range', 'generate_seri
 const TELLTALE_FUNCTIONS =
   /^(pg_get_\w+|duckdb_\w+|pragma_\w+|read_\w+|write_\w+|current_setting|getenv|getvariable|set_config|which_secret|query|query_table|format_type)$/
 
-/** Refuses everything but one SELECT over tables: no files, no settings, no writing. `columns` gives column names for a better hint when the text does not parse. */
+/**
+ * Refuses everything but one SELECT over tables: no files, no settings, no writing. `columns` gives column names for a better hint when the
+ * text does not parse; `places` allows tables by their place.
+ */
 export async function parseSelect(
   connection: DuckDBConnection,
   text: string,
   what: string = 'The query',
   columns: () => Iterable<string> | Promise<Iterable<string>> = () => [],
+  options: { readonly places?: boolean } = {},
 ): Promise<ParsedSelect> {
   const tree = await readTree(connection, text)
+  if (tree.error === true && options.places) {
+    const named = quotedTimestamp(text, tree)
+    if (named !== null) return parseSelect(connection, named, what, columns, options)
+  }
   if (tree.error === true) {
     if (tree.error_type === 'not implemented')
       throw denied('lake.sql_select_only', `${what} is not a SELECT`, {
@@ -46,32 +56,47 @@ export async function parseSelect(
   const statements = Array.isArray(tree.statements) ? tree.statements : []
   if (statements.length !== 1) throw invalid('lake.sql_one_statement', `${what} has ${statements.length} statements`, { hint: 'Write exactly one SELECT.' })
   const reads: TableRead[] = []
-  walk(statements[0], new Set(), reads, what)
-  return { reads, tables: [...new Set(reads.map(({ name }) => name))], tree }
+  const places: SqlNode[] = []
+  walk(statements[0], new Set(), { reads, places: options.places ? places : null }, what)
+  return { reads, tables: [...new Set(reads.map(({ name }) => name))], places, tree }
+}
+
+interface Found {
+  readonly reads: TableRead[]
+  /** Null where tables are read by name only. */
+  readonly places: SqlNode[] | null
+}
+
+/** `timestamp` is a word of SQL that cannot name an argument as `version` can: where it stands before `=>` it is put in quotes. */
+function quotedTimestamp(text: string, { error_message: message, position }: SqlNode): string | null {
+  if (!/at or near "(?:=>|:=)"/.test(String(message))) return null
+  const before = textBefore(text, Number(position ?? Number.NaN))
+  const named = before?.replace(/\btimestamp(\s*)$/i, '"timestamp"$1')
+  return before === null || named === undefined || named === before ? null : named + text.slice(before.length)
 }
 
 /** `known` are the names that WITH clauses give and that DuckDB sees from here; anything wider would let them stand for its own views. */
-function walk(node: unknown, known: ReadonlySet<string>, reads: TableRead[], what: string): void {
+function walk(node: unknown, known: ReadonlySet<string>, found: Found, what: string): void {
   if (Array.isArray(node)) {
-    for (const item of node) walk(item, known, reads, what)
+    for (const item of node) walk(item, known, found, what)
     return
   }
   if (!isNode(node)) return
-  check(node, what)
+  check(node, what, found)
   if (node.type === 'BASE_TABLE') {
     const read = tableRead(node, known, what)
-    if (read) reads.push(read)
+    if (read) found.reads.push(read)
   }
   const scope = new Set(known)
   for (const [name, query] of definitions(node)) {
     // A definition sees those before it. Itself it sees only in the second part of a recursive one, which brings its own name.
-    walk(query, scope, reads, what)
+    walk(query, scope, found, what)
     scope.add(name)
   }
   const own = node.type === 'RECURSIVE_CTE_NODE' ? String(node.cte_name).toLowerCase() : null
   for (const [key, value] of Object.entries(node)) {
     if (key === 'cte_map') continue
-    walk(value, own !== null && key === 'right' ? new Set([...scope, own]) : scope, reads, what)
+    walk(value, own !== null && key === 'right' ? new Set([...scope, own]) : scope, found, what)
   }
 }
 
@@ -92,12 +117,13 @@ function tableRead(node: SqlNode, known: ReadonlySet<string>, what: string): Tab
   return { name: schema === '' ? name : `${schema}.${name}`, at: isNode(node.at_clause) ? node.at_clause : null }
 }
 
-function check(node: SqlNode, what: string): void {
+function check(node: SqlNode, what: string, { places }: Found): void {
   if (node.type === 'TABLE_FUNCTION' && isNode(node.function)) {
     const name = String(node.function.function_name).toLowerCase()
-    if (!HARMLESS_FUNCTIONS.has(name)) {
+    if (name === 'delta' && places !== null) places.push(node.function)
+    else if (!HARMLESS_FUNCTIONS.has(name)) {
       throw denied('lake.sql_function', `${what} may not call ${name}() in FROM`, {
-        hint: `Allowed there are tables, subqueries and ${[...HARMLESS_FUNCTIONS].join(', ')}.`,
+        hint: `Allowed there are tables, subqueries and ${[...HARMLESS_FUNCTIONS, ...(places === null ? [] : ['delta'])].join(', ')}.`,
       })
     }
   }

@@ -15,7 +15,7 @@ import {
   type DuckDBConnection,
   type DuckDBType,
 } from '@duckdb/node-api'
-import { bug, invalid, type FieldType, type NumberColumn, type RowColumn, type Rows, type Schema, type TextColumn } from '../base/index.ts'
+import { bug, invalid, type Field, type FieldType, type NumberColumn, type RowColumn, type Rows, type Schema, type TextColumn } from '../base/index.ts'
 import type { DeltaField, Relation } from './delta/types.ts'
 
 /** A relation over staged rows. `drop` frees them; do it when the write is done. */
@@ -33,6 +33,9 @@ export function deltaFieldsOf(schema: Schema): DeltaField[] {
     metadata: { ...(field.description === undefined ? {} : { comment: field.description }), ...(field.unitText === undefined ? {} : { unit: field.unitText }) },
   }))
 }
+
+/** The DuckDB type of a field's values, as SQL has it. */
+export const duckTypeOf = ({ type }: Field): string => TYPES[type].duck.toString()
 
 /**
  * Stages batches that share one list of columns. `extra` adds columns by SQL expression (`{ ingested_at: 'now()' }`), which may use the others.

@@ -1,9 +1,11 @@
 /** A loaded project at work: its lake, its streams with their sinks, its rules. Built anew whenever the project is loaded again. */
 import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
 import { invalid, type Log } from '../base/index.ts'
-import { createRefresher, openLake, type Lake, type Refresher, type Table } from '../lake/index.ts'
+import type { Graph } from '../catalog/index.ts'
+import { createRefresher, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
 import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
 import { tableSink } from './bronze.ts'
+import { composeCatalog } from './catalog.ts'
 import type { Engines } from './engines.ts'
 import type { Project } from './loader.ts'
 
@@ -11,8 +13,12 @@ export interface Pipeline {
   readonly project: Project
   readonly lake: Lake
   readonly refresher: Refresher
+  /** Fills the tables that are declared with `files(...)`. */
+  readonly files: FileWatcher
   readonly rules: readonly CompiledRule[]
   readonly streams: ReadonlyMap<string, StreamRuntime>
+  /** Everything that the project declares, as one graph; read when it is first asked for. */
+  catalog(): Promise<Graph>
   start(): Promise<void>
   stop(): Promise<void>
 }
@@ -60,6 +66,15 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     refresher.changed(table)
     onTable(table)
   }
+  let catalog: Promise<Graph> | null = null
+  const files = watchFiles({
+    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name) },
+    objects,
+    tables: project.tables,
+    folder: project.folder,
+    logger,
+    onIngested: committed,
+  })
   let streams = new Map<string, StreamRuntime>()
   const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
 
@@ -67,9 +82,17 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     project,
     lake,
     refresher,
+    files,
     rules,
     get streams() {
       return streams
+    },
+    catalog() {
+      catalog ??= composeCatalog(project, lake.plan, duck).catch((error: unknown) => {
+        catalog = null
+        throw error
+      })
+      return catalog
     },
     async start() {
       await alerts.load(rules)
@@ -86,10 +109,13 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
         }),
       )
       for (const runtime of streams.values()) await runtime.start()
-      if (!feed.once) refresher.start()
+      if (feed.once) return
+      files.start()
+      refresher.start()
     },
     async stop() {
       await Promise.all([...streams.values()].map((runtime) => runtime.stop()))
+      await files.stop()
       await refresher.stop()
     },
   }
@@ -97,7 +123,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
 
 /** A table that names a stream which nobody exports would wait for its rows for ever. */
 function refuseStranger({ name, options: { from } }: Table, { streams, tables }: Project): void {
-  if (!from) return
+  if (!from || from.kind === 'files') return
   const known = from.kind === 'stream' ? streams : tables
   if (known.some((one) => one.name === from.name)) return
   throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, {

@@ -11,6 +11,7 @@ import type { Config } from './config.ts'
 import { openEngines, type Engines } from './engines.ts'
 import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
+import { openPlaced } from './places.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
 import { createRates, type Rates } from './rates.ts'
 
@@ -104,6 +105,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         throw problem ?? toLagoaError(new Error('The project is not loaded'))
       },
       hold: () => engines.objects.hold(),
+      place: (place, allowed) => openPlaced({ ...engines, lake: pipeline?.lake ?? null }, place, allowed),
       allowedFolder: engines.objectsFolder,
       memoryLimit: config.query.memory,
       threads: config.query.threads ?? 2,

@@ -3,8 +3,8 @@
  * DuckDB instance that runs it can open no file outside the lake, load nothing and change no setting.
  */
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
-import { LagoaError, invalid, overLimit, toLagoaError } from '../base/index.ts'
-import { bindTables, declaredColumns, interruptible, parseSelect, type Lake } from '../lake/index.ts'
+import { LagoaError, invalid, missing, overLimit, toLagoaError } from '../base/index.ts'
+import { bindTables, declaredColumns, interruptible, parseSelect, type DeltaTable, type Lake } from '../lake/index.ts'
 import { jsonCell } from './cells.ts'
 import { pinVersions, type ReadAt } from './versions.ts'
 
@@ -22,6 +22,8 @@ export interface QueryOptions {
   readonly signal?: AbortSignal
   /** Reads these tables at an older version, where the text does not say itself (`silver.readings at (version => 3)`). */
   readonly versions?: ReadonlyMap<string, number>
+  /** The text may read tables in folders outside of the lake with `delta('/path')`: only a process of the user's own may allow that. */
+  readonly outside?: boolean
   /** Conditions that the text applies to these tables anyway: files that cannot match are not opened. */
   readonly prune?: ReadonlyMap<string, string>
 }
@@ -38,47 +40,83 @@ const DEFAULT_LIMIT = 1000
 const LARGEST_LIMIT = 100_000
 const DEFAULT_TIMEOUT_MS = 60_000
 
+/** A table by its place. */
+export interface PlacedTable {
+  readonly table: DeltaTable
+  /** The folder of which the engine must be allowed to read files, when it lies outside of the lake. */
+  readonly outside: string | null
+  close(): Promise<void>
+}
+
 export async function openQuery(options: {
   readonly lake: () => Lake
   /** Keeps the files that a query reads until the answer is called. */
   readonly hold: () => () => void
+  /** Opens what `delta('...')` names; rejects places outside of the lake unless they are allowed. */
+  readonly place?: (place: string, options: { readonly outside: boolean }) => Promise<PlacedTable>
   readonly allowedFolder: string
   readonly memoryLimit: string
   readonly threads: number
   readonly tempFolder: string
 }): Promise<Query> {
-  const instance = await DuckDBInstance.create(':memory:', {
-    threads: String(options.threads),
-    memory_limit: options.memoryLimit,
-    temp_directory: options.tempFolder,
-  })
-  const control = await instance.connect()
-  for (const setting of [
-    "set global TimeZone = 'UTC'",
-    'set autoinstall_known_extensions = false',
-    'set autoload_known_extensions = false',
-    `set allowed_directories = ['${options.allowedFolder.replaceAll("'", "''")}/']`,
-    'set enable_external_access = false',
-    'set lock_configuration = true',
-  ]) {
-    await control.run(setting)
+  /** An engine that can open files below these folders and nothing else. */
+  const confined = async (folders: readonly string[]): Promise<DuckDBInstance> => {
+    const made = await DuckDBInstance.create(':memory:', {
+      threads: String(options.threads),
+      memory_limit: options.memoryLimit,
+      temp_directory: options.tempFolder,
+    })
+    const setup = await made.connect()
+    try {
+      for (const setting of [
+        "set global TimeZone = 'UTC'",
+        'set autoinstall_known_extensions = false',
+        'set autoload_known_extensions = false',
+        `set allowed_directories = [${folders.map((folder) => `'${folder.replaceAll("'", "''")}/'`).join(', ')}]`,
+        'set enable_external_access = false',
+        'set lock_configuration = true',
+      ]) {
+        await setup.run(setting)
+      }
+    } catch (error) {
+      made.closeSync()
+      throw error
+    } finally {
+      setup.closeSync()
+    }
+    return made
   }
+  const instance = await confined([options.allowedFolder])
+  const control = await instance.connect()
 
   const running = new Set<Promise<unknown>>()
 
-  const run = async (text: string, stop: AbortSignal, { limit = DEFAULT_LIMIT, versions, prune }: QueryOptions): Promise<QueryAnswer> => {
+  const run = async (text: string, stop: AbortSignal, { limit = DEFAULT_LIMIT, versions, prune, outside = false }: QueryOptions): Promise<QueryAnswer> => {
     if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT)
       throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
     const began = performance.now()
-    const connection = await instance.connect()
+    const opened: (() => Promise<void> | void)[] = []
     try {
+      const parser = await instance.connect()
+      opened.push(() => parser.closeSync())
       const lake = options.lake()
       const asked = stripSemicolon(text)
-      const parsed = await parseSelect(connection, asked, 'The query', () => columnNames(lake))
-      const pinned = await pinVersions(connection, asked, parsed)
+      const { place } = options
+      const parsed = await parseSelect(parser, asked, 'The query', () => columnNames(lake), { places: place !== undefined })
+      const pinned = await pinVersions(parser, asked, parsed)
       const bound = new Map<string, string>()
-      for (const read of pinned.reads) bound.set(read.alias, await scanOf(lake, read, versions?.get(read.name), prune?.get(read.name)))
+      const folders: string[] = []
+      for (const read of pinned.reads) {
+        const placed = read.isPlace && place ? await place(read.name, { outside }) : null
+        if (placed) opened.push(() => placed.close())
+        if (placed?.outside) folders.push(placed.outside)
+        const scan = await scanOf(placed?.table ?? lake.table(read.name), read, versions?.get(read.name), prune?.get(read.name))
+        opened.push(scan.release)
+        bound.set(read.alias, scan.sql)
+      }
       stop.throwIfAborted()
+      // What an engine may open is fixed when it starts: for folders outside it takes one of its own.
+      const connection = folders.length === 0 ? parser : await connectAnew(folders, opened)
       const binding = await bindTables(connection, bound)
       try {
         return await interruptible(connection, stop, () => answer(connection, pinned.text, limit, began))
@@ -86,8 +124,16 @@ export async function openQuery(options: {
         await binding.release()
       }
     } finally {
-      connection.closeSync()
+      for (const close of opened.reverse()) await close()
     }
+  }
+
+  const connectAnew = async (folders: readonly string[], opened: (() => Promise<void> | void)[]): Promise<DuckDBConnection> => {
+    const engine = await confined([options.allowedFolder, ...new Set(folders)])
+    opened.push(() => engine.closeSync())
+    const connection = await engine.connect()
+    opened.push(() => connection.closeSync())
+    return connection
   }
 
   return {
@@ -141,12 +187,27 @@ async function notMuchLater<T>(work: Promise<T>, stop: AbortSignal): Promise<T> 
   }
 }
 
-async function scanOf(lake: Lake, { name, at }: ReadAt, version: number | undefined, where: string | undefined): Promise<string> {
-  const table = lake.table(name)
+/** SQL for a table's rows; no vacuum of this process takes its files until the release. */
+async function scanOf(
+  table: DeltaTable,
+  { name, isPlace, at }: ReadAt,
+  version: number | undefined,
+  where: string | undefined,
+): Promise<{ readonly sql: string; readonly release: () => void }> {
   const snapshot = await table.snapshot(at ?? (version === undefined ? undefined : { version }))
+  if (!snapshot && isPlace)
+    throw missing('lake.table_missing', `There is no table at ${name}`, {
+      hint: "Write its place as 'bucket/key', an address such as s3://bucket/key, or the path of a folder, which begins with / or ./",
+    })
   if (!snapshot)
     throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
-  return table.scan(snapshot, where === undefined ? {} : { where })
+  const release = table.keep(snapshot)
+  try {
+    return { sql: await table.scan(snapshot, where === undefined ? {} : { where }), release }
+  } catch (error) {
+    release()
+    throw error
+  }
 }
 
 async function answer(connection: DuckDBConnection, text: string, limit: number, began: number): Promise<QueryAnswer> {

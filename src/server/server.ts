@@ -10,6 +10,7 @@ import { version } from './version.ts'
 import { openApi } from './openapi.ts'
 import type { HttpContext, Route } from './route.ts'
 import { alertRoutes } from './routes/alerts.ts'
+import { assetRoutes } from './routes/assets.ts'
 import { createEventHub, eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -43,6 +44,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     ...tableRoutes(platform),
     ...queryRoutes(platform),
     ...alertRoutes(platform),
+    ...assetRoutes(platform),
     ...keyRoutes(platform),
     ...eventRoutes(hub),
     ...healthRoutes(platform),

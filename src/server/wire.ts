@@ -276,6 +276,97 @@ export const LiveMessage = z.object({
   reloaded: z.boolean().optional().describe('The project was changed and loaded again: fetch everything anew'),
 })
 
+const AssetKind = z.enum(['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'])
+const AssetHead = z.object({
+  id: z.string().describe('kind:name, such as table:silver.readings'),
+  kind: AssetKind,
+  name: z.string(),
+  description: z.string().optional(),
+  owner: z.string().optional(),
+  tags: z.array(z.string()),
+})
+const AssetColumnShape = z.object({
+  name: z.string(),
+  type: z.string().optional(),
+  description: z.string().optional(),
+  unit: z.string().optional(),
+  tags: z.array(z.string()).optional(),
+})
+
+export const AssetSummary = AssetHead.extend({
+  columns: z.number().describe('How many there are'),
+  matched: z.array(z.string()).describe('Columns that the search found, the best first'),
+})
+export const AssetList = page(AssetSummary)
+
+export const AssetShape = AssetHead.extend({
+  columns: z.array(AssetColumnShape),
+  partOf: z.string().optional().describe('The asset that it belongs to and goes with'),
+  unknown: z.string().optional().describe('Why it is not known of which columns it is made'),
+})
+
+const PlaceShape = z.object({ asset: z.string(), column: z.string().optional().describe('Absent: the asset as a whole, its rows') })
+const UseShape = z.object({
+  part: z.enum([
+    'sql',
+    'columns',
+    'merge',
+    'partition',
+    'window',
+    'window_source',
+    'expectation',
+    'key',
+    'event_time',
+    'live_key',
+    'when',
+    'clear',
+    'by',
+    'message',
+  ]),
+  name: z.string().optional().describe('Of an expectation'),
+})
+
+export const LineageEdge = z.object({
+  from: PlaceShape,
+  to: PlaceShape,
+  how: z
+    .enum(['copied', 'computed', 'filtered', 'joined', 'grouped', 'ordered', 'used', 'read', 'unknown'])
+    .describe('copied and computed join columns; filtered, joined, grouped and ordered decide rows; used is a definition that names the column'),
+  use: UseShape.optional(),
+  passed: z.boolean().optional().describe('The column goes along with all others: nothing names it'),
+})
+const LineageNodeShape = AssetHead.extend({
+  tier: z.enum(['bronze', 'silver', 'gold', 'other']).optional().describe('Of a table'),
+  distance: z.number().describe('Steps from where the walk began; negative is upstream'),
+  columns: z.array(z.object({ name: z.string(), type: z.string().optional() })).describe('The first hundred'),
+  columnCount: z.number(),
+  traced: z.array(z.string()).describe('Columns on the way, in a walk that began at a column'),
+  unknown: z.string().optional().describe('Why it is not known of which columns it is made'),
+})
+export const LineageShape = z.object({
+  start: PlaceShape,
+  nodes: z.array(LineageNodeShape),
+  edges: z.array(LineageEdge),
+  truncated: z.boolean().describe('There is more than the depth let through'),
+})
+
+const ImpactItem = PlaceShape.extend({
+  use: UseShape.optional(),
+  effect: z
+    .enum(['breaks', 'may_break', 'goes', 'changes', 'waits'])
+    .describe(
+      'breaks: its definition names what goes. may_break: its lineage is unknown. goes: it goes too. changes: it comes from what goes. waits: it gets nothing new until what breaks is mended',
+    ),
+  why: z.string(),
+  path: z.array(PlaceShape).describe('From what goes to this'),
+})
+export const ImpactShape = z.object({
+  start: PlaceShape,
+  items: z.array(ImpactItem).describe('The worst first'),
+  counts: z.object({ breaks: z.number(), may_break: z.number(), goes: z.number(), changes: z.number(), waits: z.number() }),
+  truncated: z.boolean(),
+})
+
 export const ErrorShape = z.object({
   error: z.object({ code: z.string(), kind: z.string(), message: z.string(), hint: z.string().optional(), requestId: z.string().optional() }),
 })
@@ -299,5 +390,11 @@ export type AlertShape = z.infer<typeof AlertShape>
 export type KeyShape = z.infer<typeof KeyShape>
 export type Overview = z.infer<typeof Overview>
 export type LiveMessage = z.infer<typeof LiveMessage>
+export type AssetSummary = z.infer<typeof AssetSummary>
+export type AssetShape = z.infer<typeof AssetShape>
+export type LineageShape = z.infer<typeof LineageShape>
+export type LineageNode = z.infer<typeof LineageNodeShape>
+export type LineageEdge = z.infer<typeof LineageEdge>
+export type ImpactShape = z.infer<typeof ImpactShape>
 export type FieldShape = z.infer<typeof FieldShape>
 export type Page<T> = { items: T[]; cursor?: string | undefined }

@@ -21,6 +21,9 @@ export interface StreamOptions<S extends Schema> {
   /** How long and how much the log keeps: 7 days and 10 GB per partition by default. */
   readonly retention?: { readonly time?: string | number; readonly bytes?: number }
   readonly description?: string
+  /** Who answers for it: a person or a team. */
+  readonly owner?: string
+  readonly tags?: readonly string[]
 }
 
 export interface Stream<S extends Schema = Schema> {

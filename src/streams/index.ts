@@ -1,5 +1,6 @@
 /** Streams: the event log, what feeds it and the loops that carry its records to their sinks. */
 export { stream, type Stream, type StreamOptions } from './declare.ts'
+export { describeStreams } from './describe.ts'
 export type { BadRecord, DecodedBatch, Delivery, Sink } from './sink.ts'
 export type { EventLog, PartitionOffsets, ProducerMark, TopicOptions } from './log/port.ts'
 export { encodeJson, encodeRecords, recordsOf, storedBatch, type NewRecord, type RecordBatch, type RecordView } from './log/batch.ts'

@@ -8,6 +8,7 @@ import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
 import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+import { looksAfterTables } from './upkeep.ts'
 
 const lake = await openLake()
 const engine = await startEngine('delta-rs')
@@ -25,3 +26,4 @@ readsTheirTables(lake, engine, tables, {
 knowsFeatures(lake, engine, DELTA_RS_FEATURES)
 keepsRandomHistories(lake, engine, 60)
 cleansOurTables(lake, engine, tables)
+looksAfterTables(lake, engine)

@@ -261,10 +261,79 @@ const KINDS: readonly Kind[] = [
   ...['p q', 'p/q', 'p%q', 'ação', '_u', '.d', 'a=b', '#?', 'a+b', 'a:b'].map((column): Kind => ({
     name: `partition column ${column}`,
     async make(table, lake) {
-      await table.create({ fields: [field('id', 'long'), field(column, 'string')], partitionBy: [column] })
+      // Names that files may not have take a mapping.
+      const configuration = /[ =]/.test(column) ? { 'delta.columnMapping.mode': 'name' } : {}
+      await table.create({ fields: [field('id', 'long'), field(column, 'string')], partitionBy: [column], configuration })
       await table.append(lake.select(`select 1::bigint as id, 'São Paulo + Rio' as "${column}"`))
     },
   })),
+  ...(['name', 'id'] as const).map((mode): Kind => ({
+    name: `columns mapped by ${mode}, renamed, dropped and added`,
+    conditions: ['id > 1', 'id = 4'],
+    travels: true,
+    async make(table, lake) {
+      await table.create({
+        fields: [...NESTED, field('a b', 'string'), field('gone', 'double')],
+        partitionBy: ['a b'],
+        configuration: { 'delta.columnMapping.mode': mode, 'delta.checkpointInterval': '3' },
+      })
+      await table.append(lake.select(`select *, 'x' as "a b", 1.5 as gone from (${NESTED_ROWS})`))
+      await table.alter({ kind: 'renameColumn', column: ['st', 'in', 'price'], to: 'cost;s' })
+      await table.alter({ kind: 'renameColumn', column: ['ms', 'value', 'tags'], to: 'labels' })
+      await table.alter({ kind: 'dropColumn', column: 'gone' })
+      await table.alter({ kind: 'dropColumn', column: 'll' })
+      await table.alter({ kind: 'addColumns', fields: [field('gone', 'string')] })
+      await table.append(
+        lake.select('select 4 as id, \'y\' as "a b", \'again\' as gone, {a: 1, "in": {"at": null::timestamptz, \'cost;s\': 2.5::decimal(12,3)}} as st'),
+      )
+    },
+  })),
+  {
+    name: 'columns mapped after files were written',
+    conditions: ['key > 1'],
+    async make(table, lake) {
+      await table.create({ fields: [field('id', 'long'), field('gone', 'string'), field('st', { type: 'struct', fields: [field('a', 'integer')] })] })
+      await table.append(lake.select("select 1 as id, 'x' as gone, {a: 1} as st"))
+      await table.alter({ kind: 'enableColumnMapping' })
+      await table.alter({ kind: 'renameColumn', column: 'id', to: 'key' })
+      await table.alter({ kind: 'renameColumn', column: ['st', 'a'], to: 'b' })
+      await table.alter({ kind: 'dropColumn', column: 'gone' })
+      await table.append(lake.select('select 2 as key, {b: 2} as st'))
+    },
+  },
+  {
+    name: 'constraints, generated columns and defaults',
+    conditions: ['twice = 4', "day = date '2024-03-31'"],
+    async make(table, lake) {
+      await table.create({
+        fields: [
+          field('id', 'long'),
+          field('at', 'timestamp'),
+          { ...field('twice', 'long'), generated: 'id * 2' },
+          { ...field('day', 'date'), generated: 'cast(at as date)' },
+          { ...field('name', 'string'), default: "'none'" },
+        ],
+        partitionBy: ['day'],
+        constraints: { positive: 'id > 0', named: "name is not null and name <> ''" },
+      })
+      await table.append(lake.select('select i as id, timestamptz \'2024-03-31 22:00:00Z\' + i * interval 1 hour as "at" from range(1, 4) r(i)'))
+      await table.append(lake.select("select 9 as id, 'given' as name, 18 as twice"))
+    },
+  },
+  {
+    name: 'timestamps without a zone',
+    conditions: ["plain > cast('2024-01-01 00:00:00' as timestamp)", 'p is null'],
+    async make(table, lake) {
+      await table.create({
+        fields: [field('plain', 'timestamp_ntz'), field('st', { type: 'struct', fields: [field('t', 'timestamp_ntz')] }), field('p', 'timestamp_ntz')],
+        partitionBy: ['p'],
+      })
+      for (const local of ['1969-12-31 23:59:59.999999', '2024-02-29 12:34:56.789012'])
+        await table.append(
+          lake.select(`select timestamp '${local}' as plain, {t: timestamp '${local}'} as st, timestamp '${local}' as p union all select null, null, null`),
+        )
+    },
+  },
   {
     name: 'an empty table',
     async make(table) {

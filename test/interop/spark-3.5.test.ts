@@ -3,11 +3,13 @@ import { afterAll } from 'vitest'
 import { openLake } from '../helpers/delta.ts'
 import { changesOurTables } from './changes-our-tables.ts'
 import { startEngine } from './engine.ts'
+import { evaluatesExpressions } from './expressions.ts'
 import { SPARK_FEATURES } from './features.ts'
 import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
 import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+import { looksAfterTables, sharesClones } from './upkeep.ts'
 
 const lake = await openLake()
 const engine = await startEngine('spark-3.5')
@@ -20,6 +22,9 @@ readsTheirTables(lake, engine, tables, {
   'partition column p q': 'Spark writes no table with such a column, it only reads them',
   'partition column a=b': 'Spark writes no table with such a column, it only reads them',
 })
+evaluatesExpressions(lake, engine)
 knowsFeatures(lake, engine, SPARK_FEATURES)
 keepsRandomHistories(lake, engine, 12)
 cleansOurTables(lake, engine, tables)
+looksAfterTables(lake, engine)
+sharesClones(lake, engine)

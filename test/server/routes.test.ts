@@ -49,8 +49,13 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/tables/{name}/checks': 'silver.readings',
   '/api/v1/tables/{name}/profile': 'silver.readings',
   '/api/v1/keys/{key}': 'sensor_raw:Monza',
+  '/api/v1/assets/{id}': 'table:silver.readings',
 }
-const QUERIES: Readonly<Record<string, string>> = { '/api/v1/streams/{name}/series': '?fields=co,no2&from=1078900000000&until=1090000000000' }
+const QUERIES: Readonly<Record<string, string>> = {
+  '/api/v1/streams/{name}/series': '?fields=co,no2&from=1078900000000&until=1090000000000',
+  '/api/v1/lineage': '?asset=table:silver.readings&depth=1',
+  '/api/v1/impact': '?asset=sensor_raw&column=co',
+}
 const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/system': wire.System,
   '/api/v1/overview': wire.Overview,
@@ -70,6 +75,10 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
   '/api/v1/keys/{key}': wire.KeyShape,
+  '/api/v1/assets': wire.AssetList,
+  '/api/v1/assets/{id}': wire.AssetShape,
+  '/api/v1/lineage': wire.LineageShape,
+  '/api/v1/impact': wire.ImpactShape,
 }
 /** Answers that are no JSON of `wire`. */
 const APART = ['/api/v1/events', '/health/live', '/health/ready', '/metrics']
@@ -127,20 +136,23 @@ describe('a route', () => {
     // What the schema does not know would be dropped by parsing.
     expect(parsed?.data).toEqual(answer)
   })
-  test.each(['/api/v1/streams/{name}/records', '/api/v1/alerts', '/api/v1/keys'])('GET %s pages to the end without losing or repeating', async (path) => {
-    const whole = await server.get<{ items: unknown[] }>(`${place(path)}?limit=1000${path.includes('records') ? '&offset=0' : ''}`)
-    const paged: unknown[] = []
-    let cursor: string | undefined
-    do {
-      const page: { items: unknown[]; cursor?: string } = await server.get(
-        `${place(path)}?limit=7${cursor === undefined ? (path.includes('records') ? '&offset=0' : '') : `&cursor=${encodeURIComponent(cursor)}`}`,
-      )
-      paged.push(...page.items)
-      cursor = page.cursor
-      expect(page.items.length).toBeLessThanOrEqual(7)
-    } while (cursor !== undefined)
-    expect(paged).toEqual(whole.items)
-  })
+  test.each(['/api/v1/streams/{name}/records', '/api/v1/alerts', '/api/v1/keys', '/api/v1/assets'])(
+    'GET %s pages to the end without losing or repeating',
+    async (path) => {
+      const whole = await server.get<{ items: unknown[] }>(`${place(path)}?limit=1000${path.includes('records') ? '&offset=0' : ''}`)
+      const paged: unknown[] = []
+      let cursor: string | undefined
+      do {
+        const page: { items: unknown[]; cursor?: string } = await server.get(
+          `${place(path)}?limit=7${cursor === undefined ? (path.includes('records') ? '&offset=0' : '') : `&cursor=${encodeURIComponent(cursor)}`}`,
+        )
+        paged.push(...page.items)
+        cursor = page.cursor
+        expect(page.items.length).toBeLessThanOrEqual(7)
+      } while (cursor !== undefined)
+      expect(paged).toEqual(whole.items)
+    },
+  )
   test('POST /api/v1/query and a refresh answer what they promise', async () => {
     expect(wire.QueryResult.safeParse(await server.post('/api/v1/query', { sql: 'select * from silver.readings', limit: 5 })).error).toBeUndefined()
     expect(await server.post('/api/v1/tables/gold.air_hourly/refresh', {})).toMatchObject({ outcome: expect.stringMatching(/nothing|changed/) as string })

@@ -22,6 +22,8 @@ export interface AddFile {
   readonly stats: string | null
   readonly tags: Readonly<Record<string, string>> | null
   readonly deletionVector: DeletionVector | null
+  /** Who ordered the file's rows by the table's clustering columns (section "Clustered Table"). */
+  readonly clusteringProvider?: string
 }
 
 export interface RemoveFile {
@@ -39,13 +41,29 @@ export interface Transaction {
   readonly lastUpdated: number | null
 }
 
+/** A file of change data (section "Add CDC File"): rows with a `_change_type`, no part of the table itself. */
+export interface ChangeFile {
+  readonly path: string
+  readonly partitionValues: PartitionValues
+  readonly size: number
+}
+
+/** What a feature or an application keeps with the table (section "Domain Metadata"). */
+export interface DomainMetadata {
+  readonly domain: string
+  readonly configuration: string
+  readonly removed: boolean
+}
+
 export interface Commit {
   readonly version: number
   readonly protocol: Protocol | null
   readonly metadata: Metadata | null
   readonly adds: readonly AddFile[]
   readonly removes: readonly RemoveFile[]
+  readonly changes: readonly ChangeFile[]
   readonly transactions: readonly Transaction[]
+  readonly domains: readonly DomainMetadata[]
   readonly info: JsonObject | null
 }
 
@@ -53,7 +71,9 @@ export interface Commit {
 export function parseCommit(version: number, bytes: Uint8Array, file: string): Commit {
   const adds: AddFile[] = []
   const removes: RemoveFile[] = []
+  const changes: ChangeFile[] = []
   const transactions: Transaction[] = []
+  const domains: DomainMetadata[] = []
   let protocol: Protocol | null = null
   let metadata: Metadata | null = null
   let info: JsonObject | null = null
@@ -66,6 +86,10 @@ export function parseCommit(version: number, bytes: Uint8Array, file: string): C
       adds.push(addFrom(action.add) ?? damaged(file, lines, 'its add action has no path or size'))
     } else if (isObject(action.remove)) {
       removes.push(removeFrom(action.remove) ?? damaged(file, lines, 'its remove action has no path'))
+    } else if (isObject(action.cdc)) {
+      changes.push(changeFrom(action.cdc) ?? damaged(file, lines, 'its cdc action has no path or size'))
+    } else if (isObject(action.domainMetadata)) {
+      domains.push(domainFrom(action.domainMetadata) ?? damaged(file, lines, 'its domainMetadata action has no domain or configuration'))
     } else if (isObject(action.txn)) {
       transactions.push(transactionFrom(action.txn) ?? damaged(file, lines, 'its txn action has no appId or version'))
     } else if (isObject(action.metaData)) {
@@ -77,7 +101,7 @@ export function parseCommit(version: number, bytes: Uint8Array, file: string): C
     }
   }
   if (lines === 0) damaged(file, 1, 'the file is empty')
-  return { version, protocol, metadata, adds, removes, transactions, info }
+  return { version, protocol, metadata, adds, removes, changes, transactions, domains, info }
 }
 
 function parseLine(line: string, number: number, file: string): JsonObject {
@@ -110,6 +134,7 @@ function addFrom(value: JsonObject): AddFile | null {
     stats: textOf(value.stats),
     tags: isObject(value.tags) ? textMapOf(value.tags) : null,
     deletionVector: deletionVectorFrom(value.deletionVector),
+    ...(typeof value.clusteringProvider === 'string' ? { clusteringProvider: value.clusteringProvider } : {}),
   }
 }
 
@@ -124,6 +149,18 @@ function removeFrom(value: JsonObject): RemoveFile | null {
     size: numberOf(value.size),
     deletionVector: deletionVectorFrom(value.deletionVector),
   }
+}
+
+function changeFrom(value: JsonObject): ChangeFile | null {
+  const path = textOf(value.path)
+  const size = numberOf(value.size)
+  return path === null || size === null ? null : { path, partitionValues: partitionValuesFrom(value.partitionValues) ?? {}, size }
+}
+
+export function domainFrom(value: JsonObject): DomainMetadata | null {
+  const domain = textOf(value.domain)
+  const configuration = textOf(value.configuration)
+  return domain === null || configuration === null ? null : { domain, configuration, removed: value.removed === true }
 }
 
 export function partitionValuesFrom(value: unknown): PartitionValues | null {
@@ -177,20 +214,30 @@ export interface CommitContent {
   readonly transactions: readonly Transaction[]
   readonly removes: readonly RemoveFile[]
   readonly adds: readonly AddFile[]
+  readonly changes?: readonly ChangeFile[]
+  readonly domains?: readonly DomainMetadata[]
 }
 
 export function serializeCommit(content: CommitContent): Uint8Array {
-  const lines: string[] = [JSON.stringify({ commitInfo: content.info })]
+  return serializeActions(content, [JSON.stringify({ commitInfo: content.info })])
+}
+
+export function serializeActions(content: Omit<CommitContent, 'info'>, first: readonly string[] = []): Uint8Array {
+  const lines: string[] = [...first]
   if (content.protocol) lines.push(JSON.stringify({ protocol: content.protocol }))
   if (content.metadata) lines.push(JSON.stringify({ metaData: metadataJson(content.metadata) }))
   for (const txn of content.transactions) lines.push(JSON.stringify({ txn: withoutNulls({ ...txn }) }))
+  for (const domain of content.domains ?? []) lines.push(JSON.stringify({ domainMetadata: domain }))
   for (const remove of content.removes)
     lines.push(JSON.stringify({ remove: withoutNulls({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
   for (const add of content.adds) lines.push(JSON.stringify({ add: withoutNulls({ ...add }) }))
+  // Change data is no change of the table's own files, so the flag is always false.
+  for (const change of content.changes ?? []) lines.push(JSON.stringify({ cdc: { ...change, dataChange: false } }))
   return new TextEncoder().encode(lines.join('\n') + '\n')
 }
 
-function metadataJson(metadata: Metadata): JsonObject {
+/** Metadata as the log spells it. */
+export function metadataJson(metadata: Metadata): JsonObject {
   const { fields, ...rest } = metadata
   return { ...rest, format: { provider: 'parquet', options: {} }, schemaString: schemaString(fields) }
 }

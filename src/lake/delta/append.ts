@@ -5,14 +5,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import { invalid } from '../../base/index.ts'
 import { alignInput, alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
-import { fileBounds, mayMatch } from './prune.ts'
+import { completedSql } from './computed.ts'
+import { declarationChange, declaredAs, settled, type Declared } from './declaration.ts'
+import { deletedRows, removeFound } from './delete.ts'
 import { checkWritable } from './protocol.ts'
 import type { TableState } from './replay.ts'
-import { FILE_COLUMN, localFiles, predicateTest, pruneFiles, scanSql } from './scan.ts'
-import { checkFields, duckType, fieldsOfRelation, type InputColumn } from './schema.ts'
-import { countOf, identifier, query, temporary } from './sql.ts'
-import type { CommitOptions, CommitResult, CreateOptions, Metadata, Predicate, Relation } from './types.ts'
-import { NOTHING_WRITTEN, writeError, writeRows, type Written } from './write.ts'
+import { NO_CHANGES, findRows, vectorMetrics, writeChanges } from './row-changes.ts'
+import { fieldsOfRelation } from './schema.ts'
+import { countOf, query, temporary } from './sql.ts'
+import type { CommitOptions, CommitResult, CreateOptions, DeltaField, Predicate, Relation } from './types.ts'
+import { writeError, writeRows, type Written } from './write.ts'
 
 export async function append(table: Table, input: Relation, options: CommitOptions): Promise<CommitResult> {
   const state = await existing(table)
@@ -20,7 +22,7 @@ export async function append(table: Table, input: Relation, options: CommitOptio
   if (done) return done
   checkWritable(table.root, state.protocol, state.metadata, false)
   const columns = await alignInput(table.root, state.metadata, input)
-  const written = await writeRows(table.place, table.root, state.metadata, input.connection, inputSql(columns, input.sql), options.signal)
+  const written = await writeRows(table.place, table.root, state.metadata, input.connection, completedSql(columns, input.sql), options.signal)
   if (written.rows === 0 && !options.txn) return skipped(state.version)
   return finish(
     table,
@@ -40,11 +42,6 @@ export async function append(table: Table, input: Relation, options: CommitOptio
   )
 }
 
-/** The table's columns from the input; what it lacks is null. */
-function inputSql(columns: readonly InputColumn[], sql: string): string {
-  return `select ${columns.map(({ field, sql: value }) => `${value ?? `null::${duckType(field.type)}`} as ${identifier(field.name)}`).join(', ')} from (${sql}\n)`
-}
-
 function bytesOf(...written: Written[]): number {
   return written.flatMap((one) => one.adds).reduce((sum, add) => sum + add.size, 0)
 }
@@ -61,15 +58,12 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
   if (done) return done
   if (options.where !== undefined) return overwriteWhere(table, state, input, options.where, options)
   checkWritable(table.root, state.protocol, state.metadata, true)
-  const metadata = options.as
-    ? metadataOfShape(table.root, state.metadata, options.as)
-    : options.schema
-      ? await metadataOfInput(table, state.metadata, input)
-      : state.metadata
+  const declared = options.as ? shaped(table.root, state, options.as) : options.schema ? await ofInput(table, state, input) : state
+  const { metadata } = declared
   const columns = await alignInput(table.root, metadata, input)
-  const written = await writeRows(table.place, table.root, metadata, input.connection, inputSql(columns, input.sql), options.signal)
-  const removed = state.files.at(state.version)
-  const changed = metadata !== state.metadata
+  const written = await writeRows(table.place, table.root, metadata, input.connection, completedSql(columns, input.sql), options.signal)
+  const removed = await state.files.adds(state.files.at(state.version))
+  const changed = declared.metadata !== state.metadata || declared.protocol !== state.protocol
   if (written.rows === 0 && removed.length === 0 && !changed && !options.txn) return skipped(state.version)
   return finish(
     table,
@@ -80,7 +74,7 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
       metrics: { numFiles: written.adds.length, numOutputRows: written.rows, numOutputBytes: bytesOf(written), numRemovedFiles: removed.length },
       written: [written],
       removed,
-      ...(changed ? { metadata } : {}),
+      ...declarationChange(state, declared),
       reads: () => true,
       readFiles: removed,
       blindAppend: false,
@@ -90,30 +84,25 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
   )
 }
 
-/** The table's metadata with the input's columns; the same object when they are the table's already. */
-async function metadataOfInput(table: Table, metadata: Metadata, input: Relation): Promise<Metadata> {
-  const fields = await fieldsOfRelation(input).catch((error: unknown) => {
+/** The table with the input's columns, without expressions of columns that it had; unchanged when they are its own already. */
+async function ofInput(table: Table, state: TableState, input: Relation): Promise<Declared> {
+  const fields = await fieldsOfRelation(input, state.metadata.fields).catch((error: unknown) => {
     throw writeError(table.root, error)
   })
-  const signature = (list: Metadata['fields']): string => JSON.stringify(list.map(({ name, type }) => [name, type]))
-  if (signature(fields) === signature(metadata.fields)) return metadata
-  checkFields(table.root, fields, metadata.partitionColumns)
-  const changed = { ...metadata, fields }
-  return changed
+  const signature = (list: readonly DeltaField[]): string => JSON.stringify(list.map(({ name, type }) => [name, shapeText(type)]))
+  if (signature(fields) === signature(state.metadata.fields)) return state
+  return settled(table.root, state, { ...state.metadata, fields })
 }
 
-/** The table's metadata in another shape; the same object when it has that shape already. */
-function metadataOfShape(root: string, metadata: Metadata, { fields, partitionBy, description, configuration }: CreateOptions): Metadata {
-  const shaped: Metadata = {
-    ...metadata,
-    fields,
-    partitionColumns: partitionBy ?? [],
-    configuration: { ...metadata.configuration, ...configuration },
-    ...(description === undefined ? {} : { description }),
-  }
-  if (isDeepStrictEqual(shaped, metadata)) return metadata
-  checkFields(root, fields, shaped.partitionColumns)
-  return shaped
+/** A type without what a mapping says of its fields. */
+function shapeText(type: DeltaField['type']): string {
+  return JSON.stringify(type, (key, value: unknown) => (key === 'metadata' ? undefined : value))
+}
+
+/** The table in another shape; unchanged when it has that shape already. */
+function shaped(root: string, state: TableState, as: CreateOptions): Declared {
+  const declared = declaredAs(root, state, as)
+  return isDeepStrictEqual(declared.metadata, state.metadata) && declared.protocol === state.protocol ? state : declared
 }
 
 async function overwriteWhere(table: Table, state: TableState, input: Relation, where: Predicate, options: OverwriteOptions): Promise<CommitResult> {
@@ -124,33 +113,27 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
       hint: 'Leave out schema and as, or overwrite the whole table.',
     })
   checkWritable(root, state.protocol, state.metadata, true)
-  const test = await predicateTest(connection, state, where)
   const columns = await alignInput(root, state.metadata, input)
   const rows = temporary('input')
+  const hits = temporary('hits')
   try {
-    await query(connection, `create temp table ${rows} as ${inputSql(columns, input.sql)}`, options.signal)
+    await query(connection, `create temp table ${rows} as ${completedSql(columns, input.sql)}`, options.signal)
     const outside = await countOf(connection, `select count(*) from temp.${rows} where (${where}\n) is not true`, options.signal)
     if (outside > 0)
       throw invalid('lake.outside_condition', `${outside} rows to write to ${root} do not match the condition of the overwrite: ${where}`, {
         hint: 'Filter the input by the same condition.',
       })
-    const candidates = pruneFiles(state, test)
-    const { whole, partial } = await filesToReplace(table, state, candidates, where, input, options)
-    const removed = [...whole, ...partial]
-    const kept =
-      partial.length === 0
-        ? NOTHING_WRITTEN
-        : await writeRows(
-            place,
-            root,
-            state.metadata,
-            connection,
-            `select * from (${scanSql(state, await localFiles(place, root, state, partial))}) where (${where}\n) is not true`,
-            options.signal,
-          )
-    const written = await keepingOnlyCommitted([kept], () => writeRows(place, root, state.metadata, connection, `select * from temp.${rows}`, options.signal))
+    const found = await findRows(table, state, connection, where, { needsRows: false, hits, signal: options.signal })
+    const removal = await removeFound(table, state, connection, where, found, options.signal)
+    const { removed, ended, vectors, copied } = removal
+    const news = `select * from temp.${rows}`
+    const written = await keepingOnlyCommitted([vectors, copied], () => writeRows(place, root, state.metadata, connection, news, options.signal))
     if (written.rows === 0 && removed.length === 0 && !options.txn) return skipped(state.version)
-    const { fields, partitionColumns } = state.metadata
+    const changes = await keepingOnlyCommitted([vectors, copied, written], async () => {
+      if (!removal.mustBeTold) return NO_CHANGES
+      return writeChanges(table, state.metadata, connection, [await deletedRows(table, state, where, found), { type: 'insert', sql: news }], options.signal)
+    })
+    const { partitionColumns } = state.metadata
     return await finish(
       table,
       {
@@ -158,16 +141,19 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
         operation: 'WRITE',
         parameters: { mode: 'Overwrite', partitionBy: partitionColumns, predicate: where },
         metrics: {
-          numFiles: written.adds.length + kept.adds.length,
+          numFiles: written.adds.length + copied.adds.length,
           numOutputRows: written.rows,
-          numCopiedRows: kept.rows,
-          numOutputBytes: bytesOf(written, kept),
-          numRemovedFiles: removed.length,
+          numCopiedRows: copied.rows,
+          numOutputBytes: bytesOf(written, copied),
+          numRemovedFiles: ended.length,
+          ...vectorMetrics(removed, vectors),
+          numAddedChangeFiles: changes.files.length,
         },
-        written: [kept, written],
+        written: [vectors, copied, written, changes.written],
         removed,
-        reads: (file) => mayMatch(test, fileBounds(fields, partitionColumns, file)),
-        readFiles: candidates,
+        changes: changes.files,
+        reads: found.reads,
+        readFiles: found.candidates,
         blindAppend: false,
         rowsAdded: written.rows,
       },
@@ -177,33 +163,6 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
     options.signal?.throwIfAborted()
     throw writeError(root, error)
   } finally {
-    await connection.run(`drop table if exists temp.${rows}`)
+    for (const name of [rows, hits]) await connection.run(`drop table if exists temp.${name}`)
   }
-}
-
-/** Of the candidates, those whose rows all match and those of which some rows stay. */
-async function filesToReplace(
-  table: Table,
-  state: TableState,
-  candidates: readonly number[],
-  where: Predicate,
-  input: Relation,
-  options: CommitOptions,
-): Promise<{ whole: number[]; partial: number[] }> {
-  const files = await localFiles(table.place, table.root, state, candidates)
-  const reader = await query(
-    input.connection,
-    `select ${FILE_COLUMN}, count(*), count(*) filter (where (${where}\n) is true) from (${scanSql(state, files, true)}) group by 1`,
-    options.signal,
-  )
-  const whole: number[] = []
-  const partial: number[] = []
-  const rowOf = new Map(files.paths.map((path, i) => [path, files.rows[i] ?? -1]))
-  for (const [path, all, matching] of reader.getRows()) {
-    const row = rowOf.get(String(path))
-    if (row === undefined || Number(matching) === 0) continue
-    if (matching === all) whole.push(row)
-    else partial.push(row)
-  }
-  return { whole, partial }
 }

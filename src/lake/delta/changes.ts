@@ -24,29 +24,29 @@ export async function changedFiles(place: Place, root: string, after: number, up
   const { files, base, version } = upTo
   const early = after < base ? await earlyChanges(place, root, after, Math.min(base, version)) : NO_CHANGES
   const since = Math.max(after, base)
+  const rowsOf = await files.rowsOf(new Set([...early.brought, ...early.gone, ...early.rearranged]))
+  const rowsIn = (keys: ReadonlySet<string>): ReadonlySet<number> => new Set([...keys].flatMap((key) => rowsOf.get(key) ?? []))
+  const earlyRows = { brought: rowsIn(early.brought), gone: rowsIn(early.gone), rearranged: rowsIn(early.rearranged) }
+  for (const key of [...early.brought, ...early.gone]) if (!rowsOf.has(key)) throw changesGone(root, after, key.split('\0')[0] ?? key)
   const brought = (row: number): boolean => {
-    const dataAt = files.dataAt[row] ?? -1
-    return (dataAt > after && dataAt <= version) || (dataAt === -1 && early.brought.has(files.keyAt(row)))
+    const dataAt = files.dataAt(row)
+    return (dataAt > after && dataAt <= version) || (dataAt === -1 && earlyRows.brought.has(row))
   }
   let appendOnly = !early.removedData
   const came: number[] = []
   const gone: number[] = []
   const rearranged: number[] = []
-  const missed = new Set([...early.brought, ...early.gone])
   for (let row = 0; row < files.length; row++) {
-    const key = files.keyAt(row)
-    missed.delete(key)
-    const removedAt = files.removedAt[row] ?? 0
+    const removedAt = files.removedAt(row)
     const removedHere = removedAt > since && removedAt <= version && !isReplaced(upTo, row)
-    if (removedHere && files.removedData[row]) appendOnly = false
-    if ((removedHere && files.removedData[row] && !brought(row)) || (early.gone.has(key) && !files.isAt(row, version))) gone.push(row)
+    if (removedHere && files.removedData(row)) appendOnly = false
+    if ((removedHere && files.removedData(row) && !brought(row)) || (earlyRows.gone.has(row) && !files.isAt(row, version))) gone.push(row)
     if (brought(row)) {
       if (!isReplaced(upTo, row)) came.push(row)
-    } else if (files.isAt(row, version) && files.dataAt[row] === -1 && ((files.addedAt[row] ?? 0) > since || early.rearranged.has(key))) {
+    } else if (files.isAt(row, version) && files.dataAt(row) === -1 && (files.addedAt(row) > since || earlyRows.rearranged.has(row))) {
       rearranged.push(row)
     }
   }
-  for (const [path = ''] of [...missed].map((key) => key.split('\0'))) throw changesGone(root, after, path)
   if (appendOnly) return { rows: came, gone: [], appendOnly }
   return { rows: [...came.filter((row) => files.isAt(row, version)), ...rearranged], gone, appendOnly }
 }
@@ -54,8 +54,10 @@ export async function changedFiles(place: Place, root: string, after: number, up
 /** The same file is there again with the same rows: only its statistics or tags changed. */
 function isReplaced(state: TableState, row: number): boolean {
   const { files } = state
-  const again = files.find(files.paths[row] ?? '')
-  return again !== undefined && again !== row && files.keyAt(again) === files.keyAt(row) && !files.removedData[row] && files.dataAt[again] === files.dataAt[row]
+  // No commit named it, so none put another in its place.
+  if (!files.isKnown(row)) return false
+  const again = files.find(files.knownAt(row).path)
+  return again !== undefined && again !== row && files.keyAt(again) === files.keyAt(row) && !files.removedData(row) && files.dataAt(again) === files.dataAt(row)
 }
 
 interface EarlyChanges {

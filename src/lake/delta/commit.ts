@@ -9,11 +9,15 @@ import { describeConflict, findConflict, type Intent } from './conflicts.ts'
 import { gap, readCommit } from './log.ts'
 import { commitPath } from './paths.ts'
 import type { JsonObject } from './json.ts'
+import type { TableState } from './replay.ts'
+import { stamped, timestampOf } from './timestamps.ts'
 import type { CommitOptions, Place } from './types.ts'
 
 export interface Attempt {
   /** The version that the write was decided on; -1 makes a new table. */
   readonly readVersion: number
+  /** The table at that version; a new one has none. */
+  readonly state?: TableState
   readonly content: Omit<CommitContent, 'info'>
   readonly intent: Intent
   /** Facts for `commitInfo`. */
@@ -37,10 +41,12 @@ const ATTEMPTS = 100
 export async function commit(place: Place, root: string, attempt: Attempt, options: CommitOptions): Promise<Outcome> {
   const id = randomUUID()
   let version = attempt.readVersion + 1
+  const known = attempt.state?.metadata ?? null
+  let before = attempt.state?.timestamp ?? 0
   for (let lost = 0; lost < ATTEMPTS; lost++) {
     options.signal?.throwIfAborted()
-    if (await put(place, root, version, id, serializeCommit({ ...attempt.content, info: infoOf(attempt, version, id, options) })))
-      return { kind: 'committed', version }
+    const content = stamped({ ...attempt.content, info: infoOf(attempt, version, id, options) }, known, version, before)
+    if (await put(place, root, version, id, serializeCommit(content))) return { kind: 'committed', version }
     for (;;) {
       const winner = await readCommit(place.objects, root, version)
       if (winner === null) break
@@ -50,6 +56,7 @@ export async function commit(place: Place, root: string, attempt: Attempt, optio
       if (overtaken) return { kind: 'overtaken', version }
       const clash = findConflict(attempt.intent, winner.commit)
       if (clash) throw lostTo(root, attempt, describeConflict(clash))
+      before = timestampOf(winner.commit.metadata ?? known, winner.commit.info, winner.modified, before)
       version++
     }
     if (version === attempt.readVersion + 1) throw gap(root, commitPath(root, version))
@@ -94,7 +101,7 @@ function infoOf(attempt: Attempt, version: number, id: string, options: CommitOp
     ),
     operationMetrics: Object.fromEntries(Object.entries(attempt.metrics).map(([key, value]) => [key, String(value)])),
     ...(version > 0 ? { readVersion: attempt.readVersion } : {}),
-    isolationLevel: 'Serializable',
+    isolationLevel: attempt.intent.isolation,
     isBlindAppend: attempt.blindAppend,
     engineInfo: 'Lagoa',
     txnId: id,

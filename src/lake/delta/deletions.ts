@@ -1,13 +1,14 @@
 /**
  * Deletion vectors (section "Deletion Vectors"): which rows of a data file are gone although the file holds them. A vector is read
- * from where its descriptor says, checked, and turned into a condition on `file_row_number`.
+ * from where its descriptor says and checked; what it holds is a set of rows.
  */
 import { open } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { LagoaError, invalid, missing, unsupported } from '../../base/index.ts'
 import { isObject, numberOf, textOf } from './json.ts'
-import { BadBitmap, bitmapArrayRuns, type Run } from './roaring.ts'
-import { literal } from './sql.ts'
+import { BadBitmap, bitmapArrayRuns } from './roaring.ts'
+import { dataPath } from './paths.ts'
+import { MOST_POSITIONS, RowSet, type Run } from './row-set.ts'
 import type { Place } from './types.ts'
 
 /** Section "Deletion Vector Descriptor Schema". */
@@ -42,55 +43,30 @@ export function vectorId(vector: DeletionVector): string {
   return `${vector.storageType}${vector.pathOrInlineDv}${vector.offset === null ? '' : `@${vector.offset}`}`
 }
 
-/** SQL that is true for the rows of a data file that a vector leaves, over `file_row_number`. */
-export async function keptRows(place: Place, root: string, file: string, vector: DeletionVector): Promise<string> {
+/** The rows that a vector takes away from a data file. */
+export async function readVector(place: Place, root: string, file: string, vector: DeletionVector): Promise<RowSet> {
   const bytes = vector.storageType === 'i' ? inlineBytes(root, file, vector) : await storedBytes(place, root, file, vector)
   try {
-    return keptSql(bitmapArrayRuns(bytes), vector.cardinality)
+    return checkedRows(bitmapArrayRuns(bytes), vector.cardinality)
   } catch (error) {
     throw error instanceof BadBitmap ? damaged(root, file, error.message) : error
   }
 }
 
-/** Positions that are listed one by one; more of them are looked up in a string of bits. */
-const MOST_LISTED = 100
-
-/**
- * A bit string costs a sixth of a byte of SQL per row of the file up to the last deleted one, however many are deleted, and a look-up
- * costs the same for each row. It needs no temporary table, so the SQL can be run on any connection and outlives this call.
- */
-function keptSql(runs: Iterable<Run>, cardinality: number): string {
-  let bits = Buffer.alloc(0)
+function checkedRows(runs: Iterable<Run>, cardinality: number): RowSet {
+  const rows = new RowSet()
   let count = 0
   let last = -1
-  const listed: number[] = []
   for (const [start, end] of runs) {
     if (start <= last) throw new BadBitmap('its positions do not ascend')
-    if (end > MOST_BITS) throw new BadBitmap(`it names row ${end - 1}, and files have at most ${MOST_BITS} rows here`)
+    if (end > MOST_POSITIONS) throw new BadBitmap(`it names row ${end - 1}, and files have at most ${MOST_POSITIONS} rows here`)
     last = end - 1
     count += end - start
     if (count > cardinality) break
-    if (count <= MOST_LISTED) for (let position = start; position < end; position++) listed.push(position)
-    bits = grown(bits, end)
-    // DuckDB counts the bits of a byte from its highest.
-    for (let position = start; position < end; position++) bits[position >> 3] = (bits[position >> 3] ?? 0) | (0x80 >> (position & 7))
+    rows.add(start, end)
   }
   if (count !== cardinality) throw new BadBitmap(`it deletes ${count > cardinality ? 'more' : count} rows and the log says ${cardinality}`)
-  if (count === 0) return 'true'
-  if (count <= MOST_LISTED) return `file_row_number not in (${listed.join(', ')})`
-  const text = bits.toString('base64', 0, (last >> 3) + 1)
-  return `case when file_row_number <= ${last} then get_bit(from_base64(${literal(text)})::bit, file_row_number::integer) = 0 else true end`
-}
-
-/** What `get_bit` can address. */
-const MOST_BITS = 2 ** 31 - 1
-
-function grown(bits: Buffer<ArrayBuffer>, positions: number): Buffer<ArrayBuffer> {
-  const needed = Math.ceil(positions / 8)
-  if (bits.length >= needed) return bits
-  const larger = Buffer.alloc(Math.max(needed, 2 * bits.length, 1024))
-  larger.set(bits)
-  return larger
+  return rows
 }
 
 function inlineBytes(root: string, file: string, vector: DeletionVector): Uint8Array {
@@ -132,8 +108,8 @@ async function localFile(place: Place, root: string, file: string, path: string)
   }
 }
 
-/** The object that holds a vector; only ones in the table's folder are read. */
-async function vectorFile(place: Place, root: string, file: string, { storageType, pathOrInlineDv }: DeletionVector): Promise<string> {
+/** The object that holds a vector. */
+export async function vectorFile(place: Place, root: string, file: string, { storageType, pathOrInlineDv }: DeletionVector): Promise<string> {
   if (storageType === 'u') {
     const uuid = fromBase85(pathOrInlineDv.slice(-20))
     const folder = pathOrInlineDv.slice(0, -20)
@@ -145,23 +121,7 @@ async function vectorFile(place: Place, root: string, file: string, { storageTyp
   }
   if (storageType !== 'p')
     throw unsupported('lake.feature_unsupported', `Table ${root} cannot be read here: ${file} has a deletion vector of the storage type ${storageType}`)
-  const [, scheme = '', rest = ''] = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/(?=\/|[^/]))?(.*)$/i.exec(decoded(pathOrInlineDv)) ?? []
-  const found = rest.lastIndexOf(`${root}/`)
-  const path = rest.slice(found)
-  const inside = found >= 0 && !path.split('/').includes('..')
-  // A store's URL names bucket and key. A local path counts when the objects' folder has this file just there.
-  if (inside && (scheme === '' || scheme === 'file' ? rest === (await localFile(place, root, file, path)) : found === 0)) return path
-  throw unsupported('lake.foreign_file', `Table ${root} uses the deletion vector ${pathOrInlineDv}, which lies outside its folder`, {
-    hint: 'Shallow clones cannot be read here; make a deep clone of the table.',
-  })
-}
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return path
-  }
+  return dataPath(place.objects, root, pathOrInlineDv)
 }
 
 function damaged(root: string, file: string, what: string): LagoaError {
@@ -188,4 +148,21 @@ export function fromBase85(text: string): Uint8Array | null {
     view.setUint32(4 * group, value)
   }
   return bytes
+}
+
+/** Filled up with zeros to whole groups of four bytes. */
+export function toBase85(bytes: Uint8Array): string {
+  const view = new DataView(new ArrayBuffer(Math.ceil(bytes.length / 4) * 4))
+  bytes.forEach((byte, i) => view.setUint8(i, byte))
+  let text = ''
+  for (let at = 0; at < view.byteLength; at += 4) {
+    let value = view.getUint32(at)
+    let group = ''
+    for (let digit = 0; digit < 5; digit++) {
+      group = DIGITS.charAt(value % 85) + group
+      value = Math.floor(value / 85)
+    }
+    text += group
+  }
+  return text
 }

@@ -1,8 +1,8 @@
 /** Evolving a schema without touching a data file: files that lack a column read as null (section "Change Metadata"). */
 import { invalid } from '../../base/index.ts'
+import { declarationChange, settled } from './declaration.ts'
 import { alreadyDone, existing, finish, skipped, type Table } from './operations.ts'
-import { checkWritable } from './protocol.ts'
-import { checkFields, typeName } from './schema.ts'
+import { typeName } from './schema.ts'
 import type { CommitOptions, CommitResult, DeltaField } from './types.ts'
 
 export async function evolve(table: Table, fields: readonly DeltaField[], options: CommitOptions): Promise<CommitResult> {
@@ -12,9 +12,7 @@ export async function evolve(table: Table, fields: readonly DeltaField[], option
   const { metadata } = state
   const evolved = evolvedFields(table.root, metadata.fields, fields)
   if (evolved === null) return skipped(state.version)
-  checkFields(table.root, evolved, metadata.partitionColumns)
-  const next = { ...metadata, fields: evolved }
-  checkWritable(table.root, state.protocol, next, false)
+  const declared = settled(table.root, state, { ...metadata, fields: evolved })
   return finish(
     table,
     {
@@ -24,7 +22,7 @@ export async function evolve(table: Table, fields: readonly DeltaField[], option
       metrics: {},
       written: [],
       removed: [],
-      metadata: next,
+      ...declarationChange(state, declared),
       reads: () => false,
       readFiles: [],
       blindAppend: false,

@@ -1,13 +1,16 @@
 /**
- * FileLog: every data file that a table's loaded history added, by column (parallel arrays; one JavaScript object per file
- * would cost a gigabyte at a million files). A row says from which version to which the file was part of the table, so one
- * log serves every snapshot since it was loaded, and a refresh appends instead of copying. Rows are never changed in a way
- * that a snapshot of an earlier version could see.
+ * FileLog: every data file that a table's loaded history added. A row says from which version to which the file was part of the table, so
+ * one log serves every snapshot since it was loaded, and a refresh appends instead of copying. Rows are never changed in a way that a
+ * snapshot of an earlier version could see. Numbers are held by column in typed arrays; what else is known of a file is held for those
+ * that commits brought, and left in its checkpoint for the rows of a `Base`.
  */
-import { isObject, numberOf } from './json.ts'
+import { bug } from '../../base/index.ts'
+import type { AddFile, Commit, PartitionValues, RemoveFile } from './actions.ts'
+import type { Base } from './base.ts'
+import type { Source } from './checkpoint-files.ts'
 import { vectorId, type DeletionVector } from './deletions.ts'
+import { isObject, numberOf } from './json.ts'
 import { pathKey } from './paths.ts'
-import type { AddFile, PartitionValues, RemoveFile } from './actions.ts'
 
 /** A version that never comes: still there, or (for a tombstone whose file was never seen) never there. */
 const NEVER = Number.MAX_SAFE_INTEGER
@@ -18,59 +21,103 @@ export function fileKey(file: { readonly path: string; readonly deletionVector: 
 }
 
 export class FileLog {
-  readonly paths: string[] = []
-  readonly sizes: number[] = []
-  readonly modified: number[] = []
-  /** Without those that its deletion vector takes away; NaN when the statistics do not tell. */
-  readonly rows: number[] = []
-  readonly stats: (string | null)[] = []
-  /** Equal values share one object. */
-  readonly partitions: PartitionValues[] = []
-  readonly tags: Map<number, Readonly<Record<string, string>>> = new Map()
-  readonly vectors: Map<number, DeletionVector> = new Map()
-  /** The version that added the file, the base version for files that a checkpoint brought. */
-  readonly addedAt: number[] = []
-  readonly removedAt: number[] = []
-  /** Epoch milliseconds of the removal; 0 when not removed or not told. */
-  readonly deletedOn: number[] = []
-  /** The version that brought the file's rows into the table; -1 when that was at or before the base. */
-  readonly dataAt: number[] = []
-  /** The removal took rows away, it did not just rearrange them. */
-  readonly removedData: boolean[] = []
-  /** Files are read in ascending place: the row itself, or the place of the file whose rows a rearranged one took over. */
-  readonly places: number[] = []
-  #inOrder = true
+  /** Rows of a large checkpoint come first; null when everything is in memory. */
+  readonly base: Base | null
+  /** Files behind the base's rows. */
+  readonly #files: AddFile[] = []
+  /** Of the base's rows, those that commits named. */
+  readonly #named: Map<number, AddFile> = new Map()
+  readonly #askedFor: Set<string> = new Set()
   readonly #present: Map<string, number> = new Map()
+  readonly #namedPresent: Map<string, number> = new Map()
+  /** By key, the row of a file that is gone. */
+  readonly #gone: Map<string, number> = new Map()
+  /** Rows of files that are gone, and the version that had the very same file again. */
+  readonly #backAt: Map<number, number> = new Map()
   readonly #interned: Map<string, PartitionValues> = new Map()
+  readonly #sizes: Numbers
+  readonly #rows: Numbers
+  readonly #addedAt: Numbers
+  readonly #removedAt: Numbers
+  readonly #deletedOn: Numbers
+  readonly #dataAt: Numbers
+  readonly #removedData: Numbers
+  readonly #places: Numbers
+  #inOrder = true
+  #length = 0
+
+  constructor(base: Base | null = null, version: number = -1) {
+    this.base = base
+    const room = base?.length ?? 0
+    this.#sizes = new Numbers(room)
+    this.#rows = new Numbers(room)
+    this.#addedAt = new Numbers(room)
+    this.#removedAt = new Numbers(room)
+    this.#deletedOn = new Numbers(room)
+    this.#dataAt = new Numbers(room)
+    this.#removedData = new Numbers(room)
+    this.#places = new Numbers(room)
+    if (base === null) return
+    for (let row = 0; row < base.length; row++) {
+      const isAdd = row < base.adds
+      this.#append(base.sizes[row] ?? 0, base.rows[row] ?? Number.NaN, isAdd ? version : NEVER, -1, row)
+      if (isAdd) continue
+      this.#removedAt.set(row, version)
+      this.#deletedOn.set(row, base.deletedOn[row] ?? 0)
+      this.#removedData.set(row, base.removedData[row] ?? 1)
+    }
+  }
 
   /** How many rows there are, present or not. */
   get length(): number {
-    return this.paths.length
+    return this.#length
+  }
+
+  /** The rows are in the order in which the table's rows came. */
+  get inOrder(): boolean {
+    return this.#inOrder
+  }
+
+  /** Looks up what the base holds of the files that commits name. Without it they cannot be added or removed. */
+  async know(commits: readonly Pick<Commit, 'adds' | 'removes'>[]): Promise<void> {
+    if (this.base === null) return
+    const wanted = new Set<string>()
+    const want = (path: string): void => {
+      const key = pathKey(path)
+      if (!this.#askedFor.has(key)) wanted.add(key)
+    }
+    for (const { adds, removes } of commits) {
+      for (const add of adds) want(add.path)
+      for (const remove of removes) want(remove.path)
+    }
+    if (wanted.size === 0) return
+    for (const { row, file } of await this.base.find(wanted)) {
+      this.#named.set(row, this.#shared(file))
+      if (row < this.base.adds) this.#namedPresent.set(pathKey(file.path), row)
+      else this.#gone.set(fileKey(file), row)
+    }
+    for (const key of wanted) this.#askedFor.add(key)
   }
 
   /** The row of a file that the newest version has, whichever deletion vector it has there: a version has each path once. */
   find(path: string): number | undefined {
-    return this.#present.get(pathKey(path))
+    const key = pathKey(path)
+    if (this.base !== null && !this.#askedFor.has(key) && !this.#present.has(key))
+      throw bug('lake.file_not_looked_up', `The file ${path} was not looked up in the checkpoint before it was asked for`)
+    return this.#present.get(key) ?? this.#namedPresent.get(key)
   }
 
   add(file: AddFile, version: number, dataAt: number, place?: number): number {
-    const row = this.paths.length
-    this.places.push(place ?? row)
+    const row = this.#append(file.size, rowsIn(file), version, dataAt, place ?? this.#length)
     if (place !== undefined) this.#inOrder = false
-    this.paths.push(file.path)
-    this.sizes.push(file.size)
-    this.modified.push(file.modificationTime)
-    this.rows.push(rowsOf(file.stats) - (file.deletionVector?.cardinality ?? 0))
-    this.stats.push(file.stats)
-    this.partitions.push(this.#intern(file.partitionValues))
-    if (file.tags !== null) this.tags.set(row, file.tags)
-    if (file.deletionVector !== null) this.vectors.set(row, file.deletionVector)
-    this.addedAt.push(version)
-    this.removedAt.push(NEVER)
-    this.deletedOn.push(0)
-    this.dataAt.push(dataAt)
-    this.removedData.push(false)
+    this.#files.push(this.#shared(file))
     this.#present.set(pathKey(file.path), row)
+    const key = fileKey(file)
+    const before = this.#gone.get(key)
+    if (before !== undefined) {
+      this.#backAt.set(before, version)
+      this.#gone.delete(key)
+    }
     return row
   }
 
@@ -79,90 +126,176 @@ export class FileLog {
    * deletion vector (section "Action Reconciliation"), so removing it with another vector than it has now leaves it there.
    */
   remove(file: RemoveFile, version: number): number | undefined {
-    const row = this.#present.get(pathKey(file.path))
+    const row = this.find(file.path)
     if (row === undefined || fileKey(file) !== this.keyAt(row)) {
       this.bury(file, version)
       return undefined
     }
     this.#present.delete(pathKey(file.path))
-    this.removedAt[row] = version
-    this.deletedOn[row] = file.deletionTimestamp ?? 0
-    this.removedData[row] = file.dataChange
+    this.#namedPresent.delete(pathKey(file.path))
+    this.#takeAway(row, file, version)
     return row
   }
 
   /** Keeps a tombstone for a file that is not known. */
   bury(file: RemoveFile, version: number): void {
-    const present = this.find(file.path)
-    const row = this.add(
-      {
+    const row = this.#append(file.size ?? 0, Number.NaN, NEVER, -1, this.#length)
+    this.#files.push(
+      this.#shared({
         path: file.path,
         partitionValues: file.partitionValues ?? {},
         size: file.size ?? 0,
         modificationTime: 0,
-        dataChange: file.dataChange,
+        dataChange: true,
         stats: null,
         tags: null,
         deletionVector: file.deletionVector,
-      },
-      NEVER,
-      -1,
+      }),
     )
-    if (present === undefined) this.#present.delete(pathKey(file.path))
-    else this.#present.set(pathKey(file.path), present)
-    this.removedAt[row] = version
-    this.deletedOn[row] = file.deletionTimestamp ?? 0
-    this.removedData[row] = file.dataChange
+    this.#takeAway(row, file, version)
+  }
+
+  #takeAway(row: number, file: RemoveFile, version: number): void {
+    this.#removedAt.set(row, version)
+    this.#deletedOn.set(row, file.deletionTimestamp ?? 0)
+    this.#removedData.set(row, file.dataChange ? 1 : 0)
+    this.#gone.set(fileKey(file), row)
   }
 
   /** The rows of the files that are part of a version, in the order in which their rows came. */
   at(version: number): number[] {
     const found: number[] = []
-    for (let row = 0; row < this.paths.length; row++) if (this.isAt(row, version)) found.push(row)
-    return this.#inOrder ? found : found.sort((a, b) => (this.places[a] ?? a) - (this.places[b] ?? b) || a - b)
+    for (let row = 0; row < this.#length; row++) if (this.isAt(row, version)) found.push(row)
+    return this.#ordered(found)
+  }
+
+  /**
+   * Like `at`, with only those files of the base whose places a query over its checkpoint gives. What came after the base is all there.
+   */
+  async atWhere(version: number, sql: (source: Source) => string): Promise<number[]> {
+    if (this.base === null) return this.at(version)
+    const found = (await this.base.select(sql)).filter((row) => this.isAt(row, version))
+    for (let row = this.base.length; row < this.#length; row++) if (this.isAt(row, version)) found.push(row)
+    return this.#ordered(found)
+  }
+
+  #ordered(rows: number[]): number[] {
+    return this.#inOrder ? rows : rows.sort((a, b) => this.#places.get(a) - this.#places.get(b) || a - b)
   }
 
   isAt(row: number, version: number): boolean {
-    return (this.addedAt[row] ?? NEVER) <= version && (this.removedAt[row] ?? NEVER) > version
+    return this.#addedAt.get(row) <= version && this.#removedAt.get(row) > version
   }
 
   /** The rows of files that are gone at a version and were deleted after `since` (epoch milliseconds). */
   tombstones(version: number, since: number): number[] {
     const found: number[] = []
-    for (let row = 0; row < this.paths.length; row++) {
-      const back = this.find(this.paths[row] ?? '')
-      const isBack = back !== undefined && (this.addedAt[back] ?? NEVER) <= version && this.keyAt(back) === this.keyAt(row)
-      if ((this.removedAt[row] ?? NEVER) <= version && (this.deletedOn[row] ?? 0) > since && !isBack) found.push(row)
+    for (let row = 0; row < this.#length; row++) {
+      if (this.#removedAt.get(row) > version || this.#deletedOn.get(row) <= since) continue
+      if ((this.#backAt.get(row) ?? NEVER) > version) found.push(row)
     }
     return found
   }
 
+  sizeAt(row: number): number {
+    return this.#sizes.get(row)
+  }
+
+  /** Without those that its deletion vector takes away; NaN when the statistics do not tell. */
+  rowsAt(row: number): number {
+    return this.#rows.get(row)
+  }
+
+  /** The version that added the file, the base version for files that a checkpoint brought. */
+  addedAt(row: number): number {
+    return this.#addedAt.get(row)
+  }
+
+  removedAt(row: number): number {
+    return this.#removedAt.get(row)
+  }
+
+  /** Epoch milliseconds of the removal; 0 when not removed or not told. */
+  deletedOn(row: number): number {
+    return this.#deletedOn.get(row)
+  }
+
+  /** The version that brought the file's rows into the table; -1 when that was at or before the base. */
+  dataAt(row: number): number {
+    return this.#dataAt.get(row)
+  }
+
+  /** The removal took rows away, it did not just rearrange them. */
+  removedData(row: number): boolean {
+    return this.#removedData.get(row) === 1
+  }
+
+  /** Files are read in ascending place: the row itself, or the place of the file whose rows a rearranged one took over. */
+  placeAt(row: number): number {
+    return this.#places.get(row)
+  }
+
+  hasVector(row: number): boolean {
+    return this.isKnown(row) ? this.knownAt(row).deletionVector !== null : this.base?.hasVector[row] === 1
+  }
+
+  /** It is in memory: behind the base, or named by a commit. */
+  isKnown(row: number): boolean {
+    return row >= (this.base?.length ?? 0) || this.#named.has(row)
+  }
+
+  knownAt(row: number): AddFile {
+    const file = this.#named.get(row) ?? this.#files[row - (this.base?.length ?? 0)]
+    if (file === undefined) throw bug('lake.file_not_looked_up', `File ${row} of the checkpoint was not looked up before it was asked for`)
+    return file
+  }
+
   keyAt(row: number): string {
-    return fileKey({ path: this.paths[row] ?? '', deletionVector: this.vectors.get(row) ?? null })
+    return fileKey(this.knownAt(row))
   }
 
-  addAt(row: number): AddFile {
-    return {
-      path: this.paths[row] ?? '',
-      partitionValues: this.partitions[row] ?? {},
-      size: this.sizes[row] ?? 0,
-      modificationTime: this.modified[row] ?? 0,
-      dataChange: true,
-      stats: this.stats[row] ?? null,
-      tags: this.tags.get(row) ?? null,
-      deletionVector: this.vectors.get(row) ?? null,
+  /** The row of each file whose key is asked for, of whatever version; keys that no file has are not answered. */
+  async rowsOf(keys: ReadonlySet<string>): Promise<ReadonlyMap<string, number[]>> {
+    const found = new Map<string, number[]>()
+    if (keys.size === 0) return found
+    const take = (row: number, file: AddFile): void => {
+      const key = fileKey(file)
+      if (keys.has(key)) found.set(key, [...(found.get(key) ?? []), row])
     }
+    if (this.base !== null) {
+      const paths = new Set([...keys].map((key) => key.split('\0')[0] ?? key))
+      for (const { row, file } of await this.base.find(paths)) take(row, file)
+    }
+    for (const [i, file] of this.#files.entries()) take(i + (this.base?.length ?? 0), file)
+    return found
   }
 
-  removalOf(row: number, now: number, dataChange: boolean): RemoveFile {
-    return {
-      path: this.paths[row] ?? '',
-      deletionTimestamp: now,
-      dataChange,
-      partitionValues: this.partitions[row] ?? {},
-      size: this.sizes[row] ?? 0,
-      deletionVector: this.vectors.get(row) ?? null,
-    }
+  /** The files at some rows, in their order; files of one partition share its values. */
+  async adds(rows: readonly number[]): Promise<AddFile[]> {
+    const { base } = this
+    if (base === null) return rows.map((row) => this.knownAt(row))
+    const wanted = rows.filter((row) => row < base.length && !this.#named.has(row))
+    const found = new Map<number, AddFile>()
+    for (const [i, file] of (await base.files(wanted)).entries()) found.set(wanted[i] ?? -1, this.#shared(file))
+    return rows.map((row) => found.get(row) ?? this.knownAt(row))
+  }
+
+  #append(size: number, rows: number, addedAt: number, dataAt: number, place: number): number {
+    this.#sizes.push(size)
+    this.#rows.push(rows)
+    this.#addedAt.push(addedAt)
+    this.#removedAt.push(NEVER)
+    this.#deletedOn.push(0)
+    this.#dataAt.push(dataAt)
+    this.#removedData.push(0)
+    this.#places.push(place)
+    return this.#length++
+  }
+
+  /** Equal partition values are one object, and what is read back counts as data whatever the commit said of it. */
+  #shared(file: AddFile): AddFile {
+    const partitionValues = this.#intern(file.partitionValues)
+    return file.dataChange && partitionValues === file.partitionValues ? file : { ...file, partitionValues, dataChange: true }
   }
 
   #intern(values: PartitionValues): PartitionValues {
@@ -172,6 +305,43 @@ export class FileLog {
     this.#interned.set(key, values)
     return values
   }
+}
+
+/** Numbers by row, as many as are pushed. */
+class Numbers {
+  #values: Float64Array
+  #length = 0
+
+  constructor(room: number) {
+    this.#values = new Float64Array(room)
+  }
+
+  push(value: number): void {
+    if (this.#length === this.#values.length) {
+      const larger = new Float64Array(Math.max(64, Math.ceil(this.#length * 1.5)))
+      larger.set(this.#values)
+      this.#values = larger
+    }
+    this.#values[this.#length++] = value
+  }
+
+  get(row: number): number {
+    return this.#values[row] ?? Number.NaN
+  }
+
+  set(row: number, value: number): void {
+    this.#values[row] = value
+  }
+}
+
+/** The action that takes a file out of the table. */
+export function removalOf({ path, partitionValues, size, deletionVector }: AddFile, now: number, dataChange: boolean): RemoveFile {
+  return { path, deletionTimestamp: now, dataChange, partitionValues, size, deletionVector }
+}
+
+/** How many rows of a file are there: without those that its deletion vector takes away; NaN when its statistics do not tell. */
+export function rowsIn(file: AddFile): number {
+  return rowsOf(file.stats) - (file.deletionVector?.cardinality ?? 0)
 }
 
 function rowsOf(stats: string | null): number {

@@ -2,6 +2,7 @@
 import { isObject, textOf } from './json.ts'
 import { listLog, readCommits } from './log.ts'
 import type { Table } from './operations.ts'
+import { commitTimestampsSince, timestampOf } from './timestamps.ts'
 import type { HistoryEntry } from './types.ts'
 
 export async function readHistory(table: Table, limit: number): Promise<HistoryEntry[]> {
@@ -16,11 +17,12 @@ export async function readHistory(table: Table, limit: number): Promise<HistoryE
   const start = listed[first]
   if (!start) return []
   const entries: HistoryEntry[] = []
+  const since = commitTimestampsSince(newest.metadata)
   let timestamp = Number.NEGATIVE_INFINITY
   for await (const part of readCommits(table.place.objects, table.root, listed, start.version, newest.version)) {
     for (const { commit, modified } of part) {
-      timestamp = Math.max(modified, timestamp + 1)
       const info = commit.info ?? {}
+      timestamp = timestampOf(since !== null && commit.version >= since.version ? newest.metadata : null, info, modified, timestamp)
       const metrics: Record<string, string | number> = {}
       if (isObject(info.operationMetrics)) {
         for (const [name, value] of Object.entries(info.operationMetrics)) {

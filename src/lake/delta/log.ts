@@ -14,6 +14,14 @@ export interface Listing {
   readonly commits: readonly ListedCommit[]
   /** Ascending by version; only checkpoints of which every part is there. */
   readonly checkpoints: readonly ListedCheckpoint[]
+  readonly compactions: readonly ListedCompaction[]
+}
+
+/** The reconciled actions of some versions in one file (section "Log Compaction Files"). */
+export interface ListedCompaction {
+  readonly from: number
+  readonly to: number
+  readonly path: string
 }
 
 export interface ListedCommit {
@@ -28,18 +36,22 @@ export interface ListedCheckpoint {
 }
 
 const COMMIT = /^(\d{20})\.json$/
+const COMPACTION = /^(\d{20})\.(\d{20})\.compacted\.json$/
 const CHECKPOINT = /^(\d{20})\.checkpoint(?:\.(\d{10})\.(\d{10})|\.([0-9a-f-]{36}))?\.(?:parquet|json)$/
 
 /** What lies in the log folder from a version on. */
 export async function listLog(objects: Objects, root: string, from: number = 0): Promise<Listing> {
   const folder = logFolder(root)
   const commits: ListedCommit[] = []
+  const compactions: ListedCompaction[] = []
   const found = new Map<string, { version: number; modified: number; parts: number; paths: string[] }>()
   // Commits and checkpoints sort behind the bare version number.
   for await (const { path, modified } of objects.list(folder, from > 0 ? { after: `${folder}${paddedVersion(from)}` } : {})) {
     const name = path.slice(folder.length)
     const commit = COMMIT.exec(name)
     if (commit) commits.push({ version: Number(commit[1]), modified })
+    const compaction = COMPACTION.exec(name)
+    if (compaction) compactions.push({ from: Number(compaction[1]), to: Number(compaction[2]), path })
     const checkpoint = CHECKPOINT.exec(name)
     if (!checkpoint) continue
     const [, version = '', , parts, uuid] = checkpoint
@@ -49,16 +61,24 @@ export async function listLog(objects: Objects, root: string, from: number = 0):
     found.set(key, known)
   }
   const checkpoints = [...found.values()].filter((one) => one.paths.length === one.parts).sort((a, b) => a.version - b.version)
-  return { commits, checkpoints }
+  return { commits, checkpoints, compactions }
 }
 
-/** The version that `_last_checkpoint` points at. It is only a hint: null when it is missing or unreadable. */
-export async function lastCheckpointHint(objects: Objects, root: string): Promise<number | null> {
+/** What `_last_checkpoint` says (section "Last Checkpoint File Schema"). */
+export interface CheckpointHint {
+  readonly version: number
+  /** How many files the checkpoint holds, when it tells. */
+  readonly files: number | null
+}
+
+/** It is only a hint: null when it is missing or unreadable. */
+export async function lastCheckpointHint(objects: Objects, root: string): Promise<CheckpointHint | null> {
   const bytes = await objects.get(`${logFolder(root)}_last_checkpoint`)
   if (bytes === null) return null
   try {
     const hint: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    return isObject(hint) ? numberOf(hint.version) : null
+    const version = isObject(hint) ? numberOf(hint.version) : null
+    return isObject(hint) && version !== null ? { version, files: numberOf(hint.numOfAddFiles) } : null
   } catch {
     return null
   }
@@ -70,7 +90,18 @@ export async function readCommit(objects: Objects, root: string, version: number
   const bytes = await objects.get(path)
   if (bytes === null) return null
   const info = await objects.head(path)
-  return { commit: parseCommit(version, bytes, path), modified: info?.modified ?? 0 }
+  return { commit: parseCommit(version, bytes, path), modified: info?.modified ?? 0, from: version }
+}
+
+/** The commits from a version on that follow without a gap, in order: ever more are asked for at once as long as all are there. */
+export async function* newCommits(objects: Objects, root: string, from: number): AsyncGenerator<DatedCommit[]> {
+  for (let start = from, count = 1; ; start += count, count = Math.min(count * 4, READ_AHEAD)) {
+    const read = await Promise.all(Array.from({ length: count }, (_, i) => readCommit(objects, root, start + i)))
+    const end = read.indexOf(null)
+    const found = (end === -1 ? read : read.slice(0, end)).filter((commit) => commit !== null)
+    if (found.length > 0) yield found
+    if (end !== -1) return
+  }
 }
 
 /** How many commits are read at once while a log is replayed. */
@@ -86,10 +117,49 @@ export async function* readCommits(objects: Objects, root: string, listed: reado
         const path = commitPath(root, version)
         const bytes = modified.has(version) ? await objects.get(path) : null
         if (bytes === null) throw gap(root, path)
-        return { commit: parseCommit(version, bytes, path), modified: modified.get(version) ?? 0 }
+        return { commit: parseCommit(version, bytes, path), modified: modified.get(version) ?? 0, from: version }
       }),
     )
   }
+}
+
+/**
+ * What the versions from `from` to `to` did, by compacted files where there are such and by the commits between them. A compacted file
+ * that is damaged is done without.
+ */
+export async function* readActions(objects: Objects, root: string, listing: Listing, from: number, to: number): AsyncGenerator<DatedCommit[]> {
+  let next = from
+  while (next <= to) {
+    const usable = listing.compactions.filter((one) => one.from === next && one.to > next && one.to <= to).sort((a, b) => b.to - a.to)
+    const compacted = await firstReadable(objects, root, listing, usable)
+    if (compacted !== null) {
+      yield [compacted]
+      next = compacted.commit.version + 1
+      continue
+    }
+    const start = next
+    const following = listing.compactions.filter((one) => one.from > start && one.to > one.from && one.to <= to).map((one) => one.from)
+    const end = Math.min(to + 1, ...following) - 1
+    yield* readCommits(objects, root, listing.commits, next, end)
+    next = end + 1
+  }
+}
+
+async function firstReadable(objects: Objects, root: string, listing: Listing, compactions: readonly ListedCompaction[]): Promise<DatedCommit | null> {
+  for (const { from, to, path } of compactions) {
+    const last = listing.commits.find((one) => one.version === to)
+    const bytes = await objects.get(path)
+    if (last === undefined || bytes === null) continue
+    try {
+      const commit = parseCommit(to, bytes, path)
+      // A compaction tells nothing of the commits themselves; the last one's time is the version's.
+      const { info } = (await readCommit(objects, root, to))?.commit ?? { info: null }
+      return { commit: { ...commit, info }, modified: last.modified, from }
+    } catch {
+      continue
+    }
+  }
+  return null
 }
 
 export function gap(root: string, path: string): Error {

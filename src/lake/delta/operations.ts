@@ -1,17 +1,18 @@
 /**
  * What a table's writes share: deciding on a fresh state, writing data files, committing, and what follows a commit.
  */
-import { randomUUID } from 'node:crypto'
 import { LagoaError, conflict, missing } from '../../base/index.ts'
-import type { AddFile, RemoveFile, Transaction } from './actions.ts'
-import { writeCheckpoint } from './checkpoint.ts'
+import type { AddFile, ChangeFile, DomainMetadata, RemoveFile, Transaction } from './actions.ts'
 import { OUTCOME_UNKNOWN, commit, type Attempt } from './commit.ts'
+import { isolationOf, type Intent } from './conflicts.ts'
+import { declaredNew } from './declaration.ts'
+import { removalOf, rowsIn } from './files.ts'
 import type { Head } from './head.ts'
 import { pathKey } from './paths.ts'
-import { NEW_TABLE, checkWritable, checkpointInterval } from './protocol.ts'
 import type { TableState } from './replay.ts'
-import { checkFields, inputFields, matchColumns, type InputColumn } from './schema.ts'
-import type { CommitOptions, CommitResult, CreateOptions, Metadata, Place, Relation } from './types.ts'
+import { inputFields, matchColumns, type InputColumn } from './schema.ts'
+import type { CommitOptions, CommitResult, CreateOptions, Metadata, Place, Protocol, Relation } from './types.ts'
+import { afterCommit } from './upkeep.ts'
 import { writeError, type Written } from './write.ts'
 
 /** A table as its operations know it. */
@@ -58,12 +59,16 @@ export interface Decision {
   readonly parameters: Readonly<Record<string, unknown>>
   readonly metrics: Readonly<Record<string, number>>
   readonly written: readonly Written[]
-  readonly removed: readonly number[]
+  readonly removed: readonly AddFile[]
   readonly metadata?: Metadata
+  readonly protocol?: Protocol
+  readonly domains?: readonly DomainMetadata[]
+  /** Change data files that this write made. */
+  readonly changes?: readonly ChangeFile[]
   /** Whether a file that another writer adds meanwhile would have been read. */
   readonly reads: (file: AddFile) => boolean
-  /** Rows of the FileLog that were read. */
-  readonly readFiles: readonly number[]
+  /** Files whose rows were read. */
+  readonly readFiles: readonly AddFile[]
   readonly blindAppend: boolean
   readonly rowsAdded: number
   /** The same rows in other files; followers of the table need not look. */
@@ -75,16 +80,27 @@ export async function finish(table: Table, decision: Decision, options: CommitOp
   const now = Date.now()
   const dataChange = decision.rearranges !== true
   const adds = decision.written.flatMap((written) => written.adds.map((add) => ({ ...add, dataChange })))
-  const removes: RemoveFile[] = decision.removed.map((row) => state.files.removalOf(row, now, dataChange))
-  const pathsOf = (rows: readonly number[]): Set<string> => new Set(rows.map((row) => pathKey(state.files.paths[row] ?? '')))
+  const removes: RemoveFile[] = decision.removed.map((file) => removalOf(file, now, dataChange))
+  const pathsOf = (files: readonly AddFile[]): Set<string> => new Set(files.map(({ path }) => pathKey(path)))
   const attempt: Attempt = {
     readVersion: state.version,
-    content: { transactions: transactionsOf(options), adds, removes, ...(decision.metadata ? { metadata: decision.metadata } : {}) },
+    state,
+    content: {
+      transactions: transactionsOf(options),
+      adds,
+      removes,
+      ...(decision.metadata ? { metadata: decision.metadata } : {}),
+      ...(decision.protocol ? { protocol: decision.protocol } : {}),
+      changes: decision.changes ?? [],
+      domains: decision.domains ?? [],
+    },
     intent: {
       reads: decision.reads,
       readPaths: pathsOf(decision.readFiles),
       removedPaths: pathsOf(decision.removed),
       appIds: new Set(options.txn ? [options.txn.appId] : []),
+      domains: new Set((decision.domains ?? []).map(({ domain }) => domain)),
+      isolation: !dataChange ? 'SnapshotIsolation' : decision.metadata || decision.protocol ? 'Serializable' : isolationOf(state.metadata),
     },
     operation: decision.operation,
     parameters: decision.parameters,
@@ -96,7 +112,7 @@ export async function finish(table: Table, decision: Decision, options: CommitOp
     await discardAll(decision.written)
     return skipped(outcome.version)
   }
-  await afterCommit(table, outcome.version)
+  afterCommit(table, outcome.version)
   return {
     version: outcome.version,
     skipped: false,
@@ -121,48 +137,35 @@ async function discardAll(written: readonly Written[]): Promise<void> {
   for (const one of written) await one.discard()
 }
 
-/** The commit is made: nothing that fails from here on may look like a failed write. */
-async function afterCommit(table: Table, version: number): Promise<void> {
-  try {
-    const state = await table.head.refresh()
-    if (state && version > 0 && version % checkpointInterval(state.metadata) === 0) {
-      await writeCheckpoint(table.place, table.root, state, Date.now())
-    }
-  } catch {
-    // The next refresh meets the same trouble and reports it; a checkpoint that is missing only makes opening slower.
-  }
+export async function create(table: Table, options: CreateOptions, commitOptions: CommitOptions): Promise<CommitResult> {
+  const { protocol, metadata } = declaredNew(table.root, options)
+  return makeTable(
+    table,
+    {
+      content: { protocol, metadata, transactions: transactionsOf(commitOptions), adds: [], removes: [] },
+      operation: 'CREATE TABLE',
+      parameters: { isManaged: 'false', description: options.description ?? null, partitionBy: metadata.partitionColumns, properties: metadata.configuration },
+      metrics: {},
+      blindAppend: true,
+    },
+    commitOptions,
+  )
 }
 
-export async function create(table: Table, options: CreateOptions, commitOptions: CommitOptions): Promise<CommitResult> {
-  const { root } = table
-  const partitionColumns = options.partitionBy ?? []
-  checkFields(root, options.fields, partitionColumns)
-  const metadata: Metadata = {
-    id: randomUUID(),
-    fields: options.fields,
-    partitionColumns,
-    configuration: options.configuration ?? {},
-    createdTime: Date.now(),
-    ...(options.description === undefined ? {} : { description: options.description }),
-  }
-  checkWritable(root, NEW_TABLE, metadata, false)
+/** The first commit of a table; a place that has one already is refused. */
+export async function makeTable(table: Table, first: Omit<Attempt, 'readVersion' | 'intent'>, options: CommitOptions): Promise<CommitResult> {
+  const { place, root, head } = table
   const exists = (): LagoaError =>
     conflict('lake.table_exists', `There already is a table at ${root}`, { hint: 'Append to it, overwrite it, or choose another name.' })
-  if ((await table.head.refresh()) !== null) throw exists()
-  const attempt: Attempt = {
-    readVersion: -1,
-    content: { protocol: NEW_TABLE, metadata, transactions: transactionsOf(commitOptions), adds: [], removes: [] },
-    intent: { reads: () => true, readPaths: new Set(), removedPaths: new Set(), appIds: new Set() },
-    operation: 'CREATE TABLE',
-    parameters: { isManaged: 'false', description: options.description ?? null, partitionBy: partitionColumns, properties: metadata.configuration },
-    metrics: {},
-    blindAppend: true,
-  }
+  if ((await head.refresh()) !== null) throw exists()
+  const intent: Intent = { reads: () => true, readPaths: new Set(), removedPaths: new Set(), appIds: new Set(), domains: new Set(), isolation: 'Serializable' }
   try {
-    await commit(table.place, root, attempt, commitOptions)
+    await commit(place, root, { ...first, readVersion: -1, intent }, options)
   } catch (error) {
     throw error instanceof LagoaError && error.code === 'lake.commit_conflict' ? exists() : error
   }
-  await afterCommit(table, 0)
-  return { version: 0, skipped: false, filesAdded: 0, filesRemoved: 0, rowsAdded: 0, metrics: {} }
+  afterCommit(table, 0)
+  const { adds } = first.content
+  const rowsAdded = adds.reduce((sum, file) => sum + (rowsIn(file) || 0), 0)
+  return { version: 0, skipped: false, filesAdded: adds.length, filesRemoved: 0, rowsAdded, metrics: first.metrics }
 }

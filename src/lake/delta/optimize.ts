@@ -1,15 +1,19 @@
 /**
- * Optimize: packs runs of small files into larger ones. The commit says that no data changed (dataChange = false), so it never
- * conflicts with an append and brings nothing to those who follow the table; the packed files stay for readers of older versions.
+ * Optimize: packs runs of small files into larger ones, or orders rows so that conditions skip files (zorder.ts). The commit says that
+ * no data changed (dataChange = false), so it never conflicts with an append and brings nothing to those who follow the table; the
+ * files that it replaces stay for readers of older versions.
  */
-import { bug } from '../../base/index.ts'
-import type { PartitionValues } from './actions.ts'
+import { invalid } from '../../base/index.ts'
+import type { AddFile, PartitionValues } from './actions.ts'
+import { storedFields } from './mapping.ts'
 import { existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
 import { checkWritable } from './protocol.ts'
 import { PLACE_TAG, type TableState } from './replay.ts'
 import { localFiles, scanSql } from './scan.ts'
+import { identifier, query } from './sql.ts'
 import type { CommitResult, OptimizeOptions } from './types.ts'
-import { writeRows, type Written } from './write.ts'
+import { partitionLiteral, writeRows, type Written } from './write.ts'
+import { checkRows, fileOrder, partitionKey, planCubes, writeCube } from './zorder.ts'
 
 const MB = 1024 * 1024
 
@@ -19,19 +23,32 @@ const MOST_FILES = 4096
 export async function optimize(table: Table, options: OptimizeOptions): Promise<CommitResult> {
   const state = await existing(table)
   checkWritable(table.root, state.protocol, state.metadata, false)
-  const bins = planBins(filesOf(state), {
-    smallBytes: options.smallBytes ?? 16 * MB,
-    targetBytes: options.targetBytes ?? 128 * MB,
-    atLeast: options.atLeast ?? 2,
-    mostBytes: options.mostBytes ?? 512 * MB,
-    mostFiles: MOST_FILES,
-  })
-  if (bins.length === 0) return skipped(state.version)
+  const live = await state.files.adds(state.files.at(state.version))
+  const chosen = options.where === undefined ? live : await ofPartitions(table, state, live, options.where, options.signal)
+  const order = fileOrder(table.root, state, options.zOrderBy)
   const written: Written[] = []
-  await keepingOnlyCommitted(written, async () => {
-    for (const bin of bins) written.push(await pack(table, state, bin, options.signal))
-  })
-  const removed = bins.flat()
+  let removed: readonly AddFile[] = []
+  if (order === null) {
+    const bins = planBins(packable(chosen), {
+      smallBytes: options.smallBytes ?? 16 * MB,
+      targetBytes: options.targetBytes ?? 128 * MB,
+      atLeast: options.atLeast ?? 2,
+      mostBytes: options.mostBytes ?? 512 * MB,
+      mostFiles: MOST_FILES,
+    })
+    const filesOf = (bin: readonly number[]): AddFile[] => bin.flatMap((row) => chosen[row] ?? [])
+    removed = filesOf(bins.flat())
+    await keepingOnlyCommitted(written, async () => {
+      for (const bin of bins) written.push(await pack(table, state, filesOf(bin), options.signal))
+    })
+  } else {
+    const cubes = planCubes(chosen, order.tag, { mostBytes: options.mostBytes ?? 4096 * MB, atLeast: options.atLeast ?? 1 })
+    removed = cubes.flat()
+    await keepingOnlyCommitted(written, async () => {
+      for (const cube of cubes) written.push(await writeCube(table, state, cube, order, options.targetBytes ?? 128 * MB, options.signal))
+    })
+  }
+  if (removed.length === 0) return skipped(state.version)
   const adds = written.flatMap((one) => one.adds)
   const bytes = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0)
   return finish(
@@ -39,14 +56,18 @@ export async function optimize(table: Table, options: OptimizeOptions): Promise<
     {
       state,
       operation: 'OPTIMIZE',
-      parameters: { predicate: [], zOrderBy: [], auto: options.atLeast !== undefined },
+      parameters: {
+        predicate: options.where === undefined ? [] : [options.where],
+        zOrderBy: order !== null && !order.clusters ? order.columns : [],
+        ...(order?.clusters ? { clusterBy: order.columns } : {}),
+        auto: options.atLeast !== undefined,
+      },
       metrics: {
         numAddedFiles: adds.length,
         numRemovedFiles: removed.length,
         numAddedBytes: bytes(adds.map(({ size }) => size)),
-        numRemovedBytes: bytes(removed.map((row) => state.files.sizes[row] ?? 0)),
-        minFileSize: Math.min(...adds.map(({ size }) => size)),
-        maxFileSize: Math.max(...adds.map(({ size }) => size)),
+        numRemovedBytes: bytes(removed.map(({ size }) => size)),
+        ...(adds.length === 0 ? {} : { minFileSize: Math.min(...adds.map(({ size }) => size)), maxFileSize: Math.max(...adds.map(({ size }) => size)) }),
       },
       written,
       removed,
@@ -61,30 +82,70 @@ export async function optimize(table: Table, options: OptimizeOptions): Promise<
   )
 }
 
-async function pack({ place, root }: Table, state: TableState, bin: readonly number[], signal: AbortSignal | undefined): Promise<Written> {
-  const [first = 0] = bin
+/** The files of the partitions for whose values a condition is true. */
+async function ofPartitions(
+  { place, root }: Table,
+  state: TableState,
+  files: readonly AddFile[],
+  where: string,
+  signal: AbortSignal | undefined,
+): Promise<AddFile[]> {
+  const { fields, partitionColumns } = state.metadata
+  const stored = storedFields(state.metadata)
+  const partitions = new Map(files.map(({ partitionValues }) => [partitionKey(partitionValues), partitionValues]))
+  const rows = [...partitions.values()].map((values, i) => {
+    const cells = partitionColumns.map((name) => {
+      const at = fields.findIndex((field) => field.name === name)
+      const [field, own] = [fields[at], stored[at]]
+      return field && own ? `${partitionLiteral(field, values[own.name])} as ${identifier(name)}` : `null as ${identifier(name)}`
+    })
+    return `select ${[`${i} as __lagoa_partition`, ...cells].join(', ')}`
+  })
+  if (rows.length === 0) return []
+  const connection = await place.duck.connect()
+  try {
+    const reader = await query(connection, `select __lagoa_partition from (${rows.join(' union all ')}) where (${where}\n)`, signal)
+    const wanted = new Set(reader.getRows().map(([i]) => Number(i)))
+    const keys = new Set([...partitions.keys()].filter((_, i) => wanted.has(i)))
+    return files.filter(({ partitionValues }) => keys.has(partitionKey(partitionValues)))
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw invalid(
+      'lake.bad_condition',
+      `Files of ${root} cannot be chosen by ${where}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
+      {
+        hint:
+          partitionColumns.length === 0
+            ? 'The table has no partitions: leave the condition out.'
+            : `Name only partition columns: ${partitionColumns.join(', ')}.`,
+        cause: error,
+      },
+    )
+  } finally {
+    connection.closeSync()
+  }
+}
+
+async function pack({ place, root }: Table, state: TableState, bin: readonly AddFile[], signal: AbortSignal | undefined): Promise<Written> {
+  const [first] = bin
   const connection = await place.duck.connect()
   try {
     const sql = scanSql(state, await localFiles(place, root, state, bin))
-    const packed = await writeRows(place, root, state.metadata, connection, sql, signal, state.files.partitions[first] ?? {})
-    const expected = bin.reduce((sum, row) => sum + (state.files.rows[row] ?? Number.NaN), 0)
-    if (!Number.isNaN(expected) && packed.rows !== expected) {
-      await packed.discard()
-      throw bug('lake.optimize_rows', `Packing ${bin.length} files of ${root} gave ${packed.rows} rows instead of ${expected}; nothing was committed`)
-    }
-    const tags = { [PLACE_TAG]: state.files.paths[first] ?? '' }
+    const packed = await writeRows(place, root, state.metadata, connection, sql, signal, first?.partitionValues ?? {})
+    await checkRows(root, bin, packed)
+    const tags = { [PLACE_TAG]: first?.path ?? '' }
     return { ...packed, adds: packed.adds.map((add) => ({ ...add, tags })) }
   } finally {
     connection.closeSync()
   }
 }
 
-function filesOf(state: TableState): PackableFile[] {
-  const { files } = state
-  return files.at(state.version).map((row) => ({ row, size: files.sizes[row] ?? 0, partition: files.partitions[row] ?? {} }))
+function packable(files: readonly AddFile[]): PackableFile[] {
+  return files.map(({ size, partitionValues }, row) => ({ row, size, partition: partitionValues }))
 }
 
 export interface PackableFile {
+  /** Its place in the order of rows. */
   readonly row: number
   readonly size: number
   /** Equal partitions are one object. */

@@ -1,10 +1,8 @@
 /**
  * Sets of row positions as deletion vectors hold them (section "Deletion Vector Format"): an array of 32-bit Roaring bitmaps in
- * their portable form. Pure: from bytes to the positions, ascending, as runs.
+ * their portable form. Pure: from bytes to the positions, ascending, as runs, and back.
  */
-
-/** Positions from `start` on, before `end`. */
-export type Run = readonly [start: number, end: number]
+import type { Run } from './row-set.ts'
 
 /** Bytes that are no bitmap; what read them tells which vector it was. */
 export class BadBitmap extends Error {}
@@ -101,4 +99,105 @@ function* bitmapContainer(view: DataView, at: number, from: number): Generator<R
   }
   if (start >= 0) yield [start, from + 0x10000]
   return at + 8192
+}
+
+/** The bytes of a RoaringBitmapArray with some runs, ascending and not adjacent; each container in the shortest of its three forms. */
+export function bitmapArrayBytes(runs: Iterable<Run>): Uint8Array {
+  const bitmaps = new Map<number, Container[]>()
+  for (const container of containersOf(runs)) {
+    const high = Math.floor(container.key / 0x10000)
+    const known = bitmaps.get(high)
+    if (known) known.push(container)
+    else bitmaps.set(high, [container])
+  }
+  const head = Buffer.alloc(12)
+  head.writeUInt32LE(MAGIC_PORTABLE, 0)
+  head.writeBigInt64LE(BigInt(bitmaps.size), 4)
+  return Buffer.concat([head, ...[...bitmaps].flatMap(([high, containers]) => [u32(high), ...bitmapParts(containers)])])
+}
+
+/** The positions of 65,536 that share their upper bits, `key`, counted from the first of them. */
+interface Container {
+  readonly key: number
+  readonly runs: readonly Run[]
+  readonly count: number
+}
+
+function* containersOf(runs: Iterable<Run>): Generator<Container> {
+  let key = -1
+  let inside: Run[] = []
+  let count = 0
+  for (const [start, end] of runs) {
+    for (let at = start; at < end;) {
+      const next = Math.floor(at / 0x10000)
+      if (next !== key) {
+        if (count > 0) yield { key, runs: inside, count }
+        key = next
+        inside = []
+        count = 0
+      }
+      const until = Math.min(end, (key + 1) * 0x10000)
+      inside.push([at - key * 0x10000, until - key * 0x10000])
+      count += until - at
+      at = until
+    }
+  }
+  if (count > 0) yield { key, runs: inside, count }
+}
+
+/** Header, keys with counts, offsets and bodies of one 32-bit bitmap. */
+function bitmapParts(containers: readonly Container[]): Buffer[] {
+  const asRuns = containers.map(({ runs, count }) => 2 + 4 * runs.length < Math.min(2 * count, 8192))
+  const anyRuns = asRuns.includes(true)
+  const bodies = containers.map((container, i) =>
+    asRuns[i] ? runBytes(container) : container.count > MOST_IN_ARRAY ? bitBytes(container) : arrayBytes(container),
+  )
+  const keys = Buffer.alloc(4 * containers.length)
+  containers.forEach(({ key, count }, i) => {
+    keys.writeUInt16LE(key % 0x10000, 4 * i)
+    keys.writeUInt16LE(count - 1, 4 * i + 2)
+  })
+  const flags = Buffer.alloc(anyRuns ? Math.ceil(containers.length / 8) : 0)
+  asRuns.forEach((yes, i) => {
+    if (yes) flags[i >> 3] = (flags[i >> 3] ?? 0) | (1 << (i & 7))
+  })
+  const head = anyRuns ? [u32((containers.length - 1) * 0x10000 + COOKIE_RUNS), flags] : [u32(COOKIE_PLAIN), u32(containers.length)]
+  if (anyRuns && containers.length < FEWEST_WITH_OFFSETS) return [...head, keys, ...bodies]
+  const offsets = Buffer.alloc(4 * containers.length)
+  let at = head.reduce((sum, part) => sum + part.length, 0) + keys.length + offsets.length
+  bodies.forEach((body, i) => {
+    offsets.writeUInt32LE(at, 4 * i)
+    at += body.length
+  })
+  return [...head, keys, offsets, ...bodies]
+}
+
+function runBytes({ runs }: Container): Buffer {
+  const bytes = Buffer.alloc(2 + 4 * runs.length)
+  bytes.writeUInt16LE(runs.length, 0)
+  runs.forEach(([start, end], i) => {
+    bytes.writeUInt16LE(start, 2 + 4 * i)
+    bytes.writeUInt16LE(end - start - 1, 4 + 4 * i)
+  })
+  return bytes
+}
+
+function arrayBytes({ runs, count }: Container): Buffer {
+  const bytes = Buffer.alloc(2 * count)
+  let at = 0
+  for (const [start, end] of runs) for (let position = start; position < end; position++) at = bytes.writeUInt16LE(position, at)
+  return bytes
+}
+
+function bitBytes({ runs }: Container): Buffer {
+  const bytes = Buffer.alloc(8192)
+  for (const [start, end] of runs)
+    for (let position = start; position < end; position++) bytes[position >> 3] = (bytes[position >> 3] ?? 0) | (1 << (position & 7))
+  return bytes
+}
+
+function u32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32LE(value)
+  return bytes
 }

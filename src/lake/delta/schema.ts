@@ -125,18 +125,41 @@ const FROM_DUCK: ReadonlyMap<DuckDBTypeId, string> = new Map([
   [DuckDBTypeId.SQLNULL, 'string'],
 ])
 
-function deltaType(column: string, type: DuckDBType): DeltaType {
+const WITHOUT_ZONE: ReadonlySet<DuckDBTypeId> = new Set([
+  DuckDBTypeId.TIMESTAMP,
+  DuckDBTypeId.TIMESTAMP_S,
+  DuckDBTypeId.TIMESTAMP_MS,
+  DuckDBTypeId.TIMESTAMP_NS,
+])
+
+/** `wanted` is the type of the column that the value is for, where there is one: a timestamp without zone may stay one. */
+function deltaType(column: string, type: DuckDBType, wanted?: DeltaType): DeltaType {
+  const inner = typeof wanted === 'string' ? undefined : wanted
   if (type instanceof DuckDBDecimalType) return `decimal(${type.width},${type.scale})`
   if (type instanceof DuckDBListType || type instanceof DuckDBArrayType)
-    return { type: 'array', elementType: deltaType(column, type.valueType), containsNull: true }
-  if (type instanceof DuckDBMapType)
-    return { type: 'map', keyType: deltaType(column, type.keyType), valueType: deltaType(column, type.valueType), valueContainsNull: true }
-  if (type instanceof DuckDBStructType) {
+    return { type: 'array', elementType: deltaType(column, type.valueType, inner?.type === 'array' ? inner.elementType : undefined), containsNull: true }
+  if (type instanceof DuckDBMapType) {
+    const map = inner?.type === 'map' ? inner : undefined
     return {
-      type: 'struct',
-      fields: type.entryNames.map((name, i) => ({ name, type: deltaType(column, type.entryTypes[i] ?? type), nullable: true, metadata: {} })),
+      type: 'map',
+      keyType: deltaType(column, type.keyType, map?.keyType),
+      valueType: deltaType(column, type.valueType, map?.valueType),
+      valueContainsNull: true,
     }
   }
+  if (type instanceof DuckDBStructType) {
+    const known = inner?.type === 'struct' ? inner.fields : []
+    return {
+      type: 'struct',
+      fields: type.entryNames.map((name, i) => ({
+        name,
+        type: deltaType(column, type.entryTypes[i] ?? type, known.find((field) => field.name === name)?.type),
+        nullable: true,
+        metadata: {},
+      })),
+    }
+  }
+  if (wanted === 'timestamp_ntz' && WITHOUT_ZONE.has(type.typeId)) return wanted
   const known = FROM_DUCK.get(type.typeId)
   if (known) return known
   throw invalid('lake.type_unsupported', `Column ${column} has the type ${type.toString()}, which a Delta table cannot hold`, {
@@ -144,9 +167,11 @@ function deltaType(column: string, type: DuckDBType): DeltaType {
   })
 }
 
-/** The columns that a relation yields, all nullable. */
-export async function fieldsOfRelation(relation: Relation): Promise<DeltaField[]> {
-  return (await columnsOf(relation.connection, relation.sql)).map(({ name, type }) => ({ name, type: deltaType(name, type), nullable: true, metadata: {} }))
+/** The columns that a relation yields, all nullable; `known` columns of the same names tell which timestamps stay without a zone. */
+export async function fieldsOfRelation(relation: Relation, known: readonly DeltaField[] = []): Promise<DeltaField[]> {
+  const wanted = new Map(known.map((field) => [field.name.toLowerCase(), field.type]))
+  const columns = await columnsOf(relation.connection, relation.sql)
+  return columns.map(({ name, type }) => ({ name, type: deltaType(name, type, wanted.get(name.toLowerCase())), nullable: true, metadata: {} }))
 }
 
 /**
@@ -154,7 +179,7 @@ export async function fieldsOfRelation(relation: Relation): Promise<DeltaField[]
  * column as INTEGER, so it is asked again where an integer would not do.
  */
 export async function inputFields(relation: Relation, fields: readonly DeltaField[]): Promise<DeltaField[]> {
-  const input = await fieldsOfRelation(relation)
+  const input = await fieldsOfRelation(relation, fields)
   const wanted = new Map(fields.map((field) => [field.name.toLowerCase(), field.type]))
   const suspects = input.filter((field) => field.type === 'integer' && !castIsSafe('integer', wanted.get(field.name.toLowerCase()) ?? 'integer'))
   if (suspects.length === 0) return input
@@ -211,6 +236,21 @@ export function matchColumns(root: string, fields: readonly DeltaField[], input:
   })
 }
 
+/** Visits every column and every field inside one, with its path. */
+export function eachField(fields: readonly DeltaField[], visit: (field: DeltaField, path: string) => void, prefix: string = ''): void {
+  const inside = (type: DeltaType, path: string): void => {
+    if (typeof type === 'string') return
+    if (type.type === 'struct') return eachField(type.fields, visit, `${path}.`)
+    if (type.type === 'array') return inside(type.elementType, `${path}.element`)
+    inside(type.keyType, `${path}.key`)
+    inside(type.valueType, `${path}.value`)
+  }
+  for (const field of fields) {
+    visit(field, prefix + field.name)
+    inside(field.type, prefix + field.name)
+  }
+}
+
 export function typeName(type: DeltaType): string {
   return typeof type === 'string' ? type : duckType(type)
 }
@@ -241,8 +281,11 @@ function bare(type: DeltaType): unknown {
   return type.type === 'array' ? ['array', bare(type.elementType)] : ['map', bare(type.keyType), bare(type.valueType)]
 }
 
+/** What Parquet's readers of old trip over; with a column mapping files never hold a column's own name. */
+const AWKWARD = /[ ,;{}()\n\t=]/
+
 /** Refuses schemas that no table can have. */
-export function checkFields(root: string, fields: readonly DeltaField[], partitionBy: readonly string[]): void {
+export function checkFields(root: string, fields: readonly DeltaField[], partitionBy: readonly string[], isMapped: boolean = false): void {
   const fail = (message: string, hint: string): never => {
     throw invalid('lake.bad_schema', `Table ${root}: ${message}`, { hint })
   }
@@ -254,6 +297,13 @@ export function checkFields(root: string, fields: readonly DeltaField[], partiti
     names.add(field.name.toLowerCase())
     duckType(field.type)
   }
+  eachField(fields, ({ name }) => {
+    if (!isMapped && AWKWARD.test(name))
+      fail(
+        `the column name ${JSON.stringify(name)} holds one of the characters  ,;{}()=, a tab or a line break`,
+        "Choose another name, or set delta.columnMapping.mode to 'name', which allows it.",
+      )
+  })
   for (const name of partitionBy) {
     const field = fields.find((other) => other.name === name)
     if (!field) fail(`the partition column ${name} is not a column`, `Columns: ${fields.map((other) => other.name).join(', ')}.`)

@@ -8,6 +8,8 @@ import { errno, invalid, unavailable, type LagoaError } from '../../base/index.t
 import type { StagedObject } from '../../storage/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { AddFile, PartitionValues } from './actions.ts'
+import { brokenCheck, checkedSql, rowChecks } from './computed.ts'
+import { fieldIds, renamed, storedFields, storedPartitions } from './mapping.ts'
 import { dataPath, encodePath, partitionFolder } from './paths.ts'
 import { duckType } from './schema.ts'
 import { fileList, identifier, literal, query } from './sql.ts'
@@ -30,7 +32,20 @@ const FILE_BYTES = 128 * 1024 * 1024
 /** Spark 3 refuses dates before 1582 and instants before 1900 of files that do not say that they count days as Spark itself does since 3.0. */
 const CALENDAR = "kv_metadata {'org.apache.spark.version': '3.0.0'}"
 
-/** `sql` yields the table's columns, of the table's types. With `only`, all its rows are known to be of that partition, and they keep their order. */
+/** Where files lie below the table's folder, and how their names begin. */
+interface FileNames {
+  readonly folder: string
+  readonly prefix: string
+}
+
+const DATA_FILES: FileNames = { folder: '', prefix: 'part' }
+/** Section "Change Data Files". */
+export const CHANGE_FILES: FileNames = { folder: '_change_data/', prefix: 'cdc' }
+
+/**
+ * `sql` yields the table's columns, of the table's types; every row is checked for what the table asks of it. With `only`, all its rows are
+ * known to be of that partition and to have been in the table before, and they keep their order.
+ */
 export async function writeRows(
   place: Place,
   root: string,
@@ -39,12 +54,22 @@ export async function writeRows(
   sql: string,
   signal?: AbortSignal,
   only?: PartitionValues,
+  names: FileNames = DATA_FILES,
 ): Promise<Written> {
-  const partitioned = only ? [] : metadata.partitionColumns
-  const data = metadata.fields.filter((field) => !metadata.partitionColumns.includes(field.name))
+  const stored = storedFields(metadata)
+  const isPartition = (field: DeltaField): boolean => metadata.partitionColumns.includes(field.name)
+  const partitionColumns = storedPartitions(metadata)
+  const data = stored.filter(({ name }) => !partitionColumns.includes(name))
+  const partitioned = only ? [] : metadata.fields.filter(isPartition)
+  const checks = only ? [] : rowChecks(metadata)
+  const values = metadata.fields.flatMap((field, i) => {
+    const to = stored[i] ?? field
+    return isPartition(field) ? [] : [{ name: to.name, sql: renamed(identifier(field.name), to.type, field.type) }]
+  })
   const columns = [
-    ...data.map((field) => `${valueSql(root, field)} as ${identifier(field.name)}`),
-    ...partitioned.map((name) => `${partitionText(metadata, name)} as ${identifier(name)}`),
+    // One column carries the checks for its row, so that the rows are read once.
+    ...values.map(({ name, sql: value }, i) => `${i === 0 && checks.length > 0 ? checkedSql(value, checks, metadata.fields) : value} as ${identifier(name)}`),
+    ...partitioned.map((field) => `${partitionText(field)} as ${identifier(stored[metadata.fields.indexOf(field)]?.name ?? field.name)}`),
   ]
   const staged: StagedObject[] = []
   const published: string[] = []
@@ -57,23 +82,25 @@ export async function writeRows(
   try {
     await mkdir(folder, { recursive: true })
     const input = `select ${columns.join(', ')} from (${sql}\n)`
+    const ids = fieldIds(metadata, data)
+    const options = ids === null ? [] : [`field_ids ${ids}`]
     const files =
       partitioned.length > 0
-        ? await copy(connection, input, folder, [`partition_by (${partitioned.map(identifier).join(', ')})`, 'overwrite_or_ignore'], signal)
-        : await copyInOrder(connection, input, folder, signal)
+        ? await copy(connection, input, folder, [`partition_by (${partitionColumns.map(identifier).join(', ')})`, 'overwrite_or_ignore', ...options], signal)
+        : await copyInOrder(connection, input, folder, options, signal)
     const adds: AddFile[] = []
     let rows = 0
     for (const one of files) {
       if (one.rows === 0) continue
       const written = only ? { ...one, partitionValues: only } : one
-      checkNulls(root, metadata, written)
-      const relative = `${partitionFolder(metadata.partitionColumns, written.partitionValues)}part-${String(adds.length).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
+      if (!only) checkNulls(root, metadata, stored, written)
+      const relative = `${names.folder}${partitionFolder(partitionColumns, written.partitionValues)}${names.prefix}-${String(adds.length).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
       const object = await place.objects.stage(`${root}/${relative}`)
       staged.push(object)
       await move(written.file, object.file)
       const path = encodePath(relative)
       const size = await object.publish()
-      published.push(dataPath(root, path))
+      published.push(dataPath(place.objects, root, path))
       rows += written.rows
       adds.push({
         path,
@@ -91,7 +118,7 @@ export async function writeRows(
   } catch (error) {
     await discard()
     signal?.throwIfAborted()
-    throw writeError(root, error)
+    throw brokenCheck(root, checks, error) ?? writeError(root, error)
   } finally {
     await rm(folder, { recursive: true, force: true })
     await first.discard()
@@ -117,8 +144,14 @@ async function copy(
  * The order of rows carries meaning: the last row of a key wins. DuckDB keeps it in a single file only, not when it splits by size
  * while it writes, so a file that became too large is cut afterwards.
  */
-async function copyInOrder(connection: DuckDBConnection, sql: string, folder: string, signal: AbortSignal | undefined): Promise<WrittenFile[]> {
-  const [whole] = await copy(connection, sql, `${folder}/whole.parquet`, [], signal)
+async function copyInOrder(
+  connection: DuckDBConnection,
+  sql: string,
+  folder: string,
+  options: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<WrittenFile[]> {
+  const [whole] = await copy(connection, sql, `${folder}/whole.parquet`, options, signal)
   if (!whole) return []
   const { size } = await stat(whole.file)
   if (size <= 1.5 * FILE_BYTES) return [whole]
@@ -127,16 +160,9 @@ async function copyInOrder(connection: DuckDBConnection, sql: string, folder: st
   const files: WrittenFile[] = []
   for (let part = 0; part < parts; part++) {
     const cut = `select * exclude (file_row_number) from read_parquet(${fileList([whole.file])}, file_row_number = true) where file_row_number >= ${part * rows} and file_row_number < ${(part + 1) * rows}`
-    files.push(...(await copy(connection, cut, `${folder}/part-${part}.parquet`, [], signal)))
+    files.push(...(await copy(connection, cut, `${folder}/part-${part}.parquet`, options, signal)))
   }
   return files
-}
-
-/** Statistics tell of nulls in plain columns only; a nested one that takes none is checked row by row. */
-function valueSql(root: string, field: DeltaField): string {
-  const column = identifier(field.name)
-  if (field.nullable || typeof field.type === 'string') return column
-  return `case when ${column} is null then error(${literal(`Column ${field.name} of ${root} takes no nulls`)}) else ${column} end`
 }
 
 interface WrittenFile {
@@ -165,8 +191,7 @@ function entries(map: unknown): [string, unknown][] {
 }
 
 /** The text that stands for a partition column's value (section "Partition Value Serialization"); the empty string means null there. */
-function partitionText(metadata: Metadata, name: string): string {
-  const type = metadata.fields.find((field) => field.name === name)?.type
+export function partitionText({ name, type }: DeltaField): string {
   const column = identifier(name)
   if (type === 'timestamp') return `strftime(timezone('UTC', ${column}), '%Y-%m-%d %H:%M:%S.%f')`
   if (type === 'timestamp_ntz') return `strftime(${column}, '%Y-%m-%d %H:%M:%S.%f')`
@@ -185,15 +210,13 @@ function indexedColumns(metadata: Metadata): number {
   return Number.isInteger(wanted) ? wanted : 32
 }
 
-function checkNulls(root: string, metadata: Metadata, written: WrittenFile): void {
-  for (const field of metadata.fields) {
+/** Statistics tell of nulls in plain columns; nested ones are checked row by row. */
+function checkNulls(root: string, metadata: Metadata, stored: readonly DeltaField[], written: WrittenFile): void {
+  for (const [i, field] of metadata.fields.entries()) {
     if (field.nullable) continue
-    const leaf = written.leaves.get(identifier(field.name))
-    const nulls = metadata.partitionColumns.includes(field.name)
-      ? written.partitionValues[field.name] === null
-        ? written.rows
-        : 0
-      : Number(leaf?.null_count ?? 0)
+    const name = stored[i]?.name ?? field.name
+    const leaf = written.leaves.get(identifier(name))
+    const nulls = metadata.partitionColumns.includes(field.name) ? (written.partitionValues[name] === null ? written.rows : 0) : Number(leaf?.null_count ?? 0)
     if (nulls > 0)
       throw invalid('lake.null_value', `Column ${field.name} of ${root} takes no nulls, the input has ${nulls} in it`, {
         hint: `Filter them out (where ${identifier(field.name)} is not null) or give them a value with coalesce.`,

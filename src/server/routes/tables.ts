@@ -174,12 +174,12 @@ async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<type
   const { lake, refresher } = pipeline
   const declared = lake.plan.tables.get(name)
   const { snapshot, fault } = await lookAt(lake, name)
+  const from = declared?.options.from
   const model = lake.plan.models.find((candidate) => candidate.name === name)
   const checks = fault ? [] : await checksOf(lake, name)
-  const held = declared?.options.expect ? await heldRows(lake, name) : 0
-  const status = refresher.status(name)
+  const held = declared?.options.expect || from?.kind === 'files' ? await heldRows(lake, name) : 0
+  const status = pipeline.files.status(name) ?? refresher.status(name)
   const error = fault ?? status.error
-  const from = declared?.options.from
   return {
     name,
     tier: tierOf(name),
@@ -189,7 +189,13 @@ async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<type
     files: snapshot?.fileCount ?? 0,
     version: snapshot?.version ?? null,
     updatedAt: snapshot?.timestamp ?? null,
-    from: model ? [...model.inputs] : from ? [from.name] : declared ? [] : [name.replace(/_quarantine$/, '')],
+    from: model
+      ? [...model.inputs]
+      : from && from.kind !== 'files'
+        ? [from.name]
+        : name.endsWith('_quarantine') && !declared
+          ? [name.replace(/_quarantine$/, '')]
+          : [],
     refresh: { state: fault ? 'failed' : status.state, lastMs: status.lastMs, ...(error ? { error: error.message } : {}) },
     checks: { passed: checks.filter(({ state }) => state === 'passed').length, failed: checks.filter(({ state }) => state === 'failed').length },
     quarantined: held,
@@ -197,7 +203,9 @@ async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<type
 }
 
 async function heldRows(lake: Lake, name: string): Promise<number> {
-  const quarantined = lake.plan.models.some((model) => model.name === name && model.expectations.some(({ severity }) => severity === 'quarantine'))
+  const quarantined =
+    lake.plan.tables.get(name)?.options.from?.kind === 'files' ||
+    lake.plan.models.some((model) => model.name === name && model.expectations.some(({ severity }) => severity === 'quarantine'))
   return quarantined ? ((await lookAt(lake, quarantineName(name))).snapshot?.rowCount ?? 0) : 0
 }
 

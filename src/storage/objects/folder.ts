@@ -6,15 +6,22 @@ import { realpathSync, type Dirent } from 'node:fs'
 import { copyFile, type FileHandle, link, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, extname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { conflict, errno, LagoaError, missing, toLagoaError, unavailable } from '../../base/index.ts'
+import { conflict, denied, errno, LagoaError, missing, toLagoaError, unavailable } from '../../base/index.ts'
 import { ensureFolder, syncFolder } from '../folders.ts'
 import { checkPath, checkPrefix, compareUtf8, RESERVED_PREFIX } from './paths.ts'
 import type { ObjectInfo, Objects, ObjectsCapabilities, StagedObject } from './port.ts'
 import { removeWhenLeftOver, temporaryName } from './temporary.ts'
 
-/** Opens the folder, which is made when absent, and removes what killed processes left half written there. */
-export async function openFolderObjects(dir: string): Promise<Objects> {
+/**
+ * Opens the folder, which is made when absent, and removes what killed processes left half written there. With `readOnly` it is left as it
+ * is, and every write rejects with `storage.read_only`.
+ */
+export async function openFolderObjects(dir: string, options: { readonly readOnly?: boolean } = {}): Promise<Objects> {
   const root = resolve(dir)
+  if (options.readOnly === true) {
+    if (!(await isFolder(root))) throw missing('storage.no_file', `There is no folder ${root}`, { hint: 'Check the spelling of the path.' })
+    return new FolderObjects(root, true)
+  }
   await naming(root, () => ensureFolder(root))
   await removeLeftovers(root)
   return new FolderObjects(root)
@@ -23,10 +30,12 @@ export async function openFolderObjects(dir: string): Promise<Objects> {
 class FolderObjects implements Objects {
   readonly capabilities: ObjectsCapabilities = { name: 'folder', inPlace: true }
   readonly #root: string
+  readonly #readOnly: boolean
   #closed = false
 
-  constructor(root: string) {
+  constructor(root: string, readOnly: boolean = false) {
     this.#root = root
+    this.#readOnly = readOnly
   }
 
   async get(path: string): Promise<Uint8Array | null> {
@@ -57,7 +66,7 @@ class FolderObjects implements Objects {
   }
 
   async put(path: string, bytes: Uint8Array): Promise<void> {
-    const file = this.#file(path)
+    const file = this.#writable(path)
     await naming(file, async () => {
       const temporary = await this.#write(file, bytes)
       await this.#moveInto(temporary, file, path)
@@ -65,7 +74,7 @@ class FolderObjects implements Objects {
   }
 
   async putIfAbsent(path: string, bytes: Uint8Array): Promise<boolean> {
-    const file = this.#file(path)
+    const file = this.#writable(path)
     return naming(file, async () => {
       // Spares the write where the answer is known; the link decides.
       if (await isThere(file, path)) return false
@@ -91,7 +100,7 @@ class FolderObjects implements Objects {
   }
 
   async delete(path: string): Promise<void> {
-    const file = this.#file(path)
+    const file = this.#writable(path)
     await naming(file, async () => {
       try {
         await unlink(file)
@@ -117,7 +126,7 @@ class FolderObjects implements Objects {
 
   async copy(from: string, to: string): Promise<void> {
     const source = this.#file(from)
-    const file = this.#file(to)
+    const file = this.#writable(to)
     if (source === file) return
     await naming(file, async () => {
       await ensureFolder(dirname(file))
@@ -153,7 +162,7 @@ class FolderObjects implements Objects {
   }
 
   async stage(path: string): Promise<StagedObject> {
-    const file = this.#file(path)
+    const file = this.#writable(path)
     // The extension is kept for engines that tell the format by it.
     const temporary = temporaryName(dirname(file)) + extname(file)
     await naming(file, () => ensureFolder(dirname(file)))
@@ -194,6 +203,15 @@ class FolderObjects implements Objects {
     this.#refuseWhenClosed()
     checkPath(path)
     return join(this.#root, path)
+  }
+
+  #writable(path: string): string {
+    const file = this.#file(path)
+    if (this.#readOnly)
+      throw denied('storage.read_only', `${file} is not written: ${this.#root} was opened to be read only`, {
+        hint: 'Bring the data into the lake to change it.',
+      })
+    return file
   }
 
   /** Writes and syncs a temporary file beside `file`; answers its name. */
@@ -246,7 +264,7 @@ class FolderObjects implements Objects {
     const names: string[] = []
     for (const entry of entries) {
       if (entry.name.startsWith(RESERVED_PREFIX)) {
-        await removeWhenLeftOver(here, entry.name)
+        if (!this.#readOnly) await removeWhenLeftOver(here, entry.name)
         continue
       }
       const isDirectory = await leadsOn(entry, here, folder)

@@ -54,7 +54,14 @@ function plan(files: Files, what: Write): Planned {
     const there = new Set([...files.values()].flatMap((file) => [...file.keys()]))
     add(new Map(what.keys.filter((key) => !there.has(key)).map((key): [number, number] => [key, 100])))
   }
-  const intent: Intent = { reads: (file) => reads(fileOf(file)), readPaths, removedPaths: removes, appIds: new Set() }
+  const intent: Intent = {
+    reads: (file) => reads(fileOf(file)),
+    readPaths,
+    removedPaths: removes,
+    appIds: new Set(),
+    domains: new Set(),
+    isolation: 'Serializable',
+  }
   return { adds, removes, intent }
 }
 
@@ -88,12 +95,14 @@ function commitOf({ adds, removes }: Planned): Commit {
     })),
     removes: [...removes].map((path) => ({ path, deletionTimestamp: 1, dataChange: true, partitionValues: null, size: null, deletionVector: null })),
     transactions: [],
+    changes: [],
+    domains: [],
     info: null,
   }
 }
 
-const EMPTY: Commit = { version: 4, protocol: null, metadata: null, adds: [], removes: [], transactions: [], info: null }
-const NOTHING: Intent = { reads: () => false, readPaths: new Set(), removedPaths: new Set(), appIds: new Set() }
+const EMPTY: Commit = { version: 4, protocol: null, metadata: null, adds: [], removes: [], transactions: [], changes: [], domains: [], info: null }
+const NOTHING: Intent = { reads: () => false, readPaths: new Set(), removedPaths: new Set(), appIds: new Set(), domains: new Set(), isolation: 'Serializable' }
 
 describe('conflicts', () => {
   test('a commit that is let through gives the table that running it after the winner would have given', () => {

@@ -2,7 +2,8 @@
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { bitmapArrayRuns, type Run } from '../../../src/lake/delta/roaring.ts'
+import { bitmapArrayRuns } from '../../../src/lake/delta/roaring.ts'
+import type { Run } from '../../../src/lake/delta/row-set.ts'
 import { fromBase85 } from '../../../src/lake/delta/deletions.ts'
 import { checkpointFile, commitFile, field, lines, openLake, text, untext } from '../../helpers/delta.ts'
 import { base85, bitmapArray, newVectorName, vectorFile, type Shape } from './vectors.ts'
@@ -178,8 +179,8 @@ describe('a table with deletion vectors', () => {
     await refused(async (root) => ({ ...(await stored(root, [1])), pathOrInlineDv: newVectorName().encoded }), /is not there/)
     await refused(async (root) => ({ ...(await stored(root, [1])), storageType: 'x' }), /storage type x/)
     for (const path of ['file:///etc/hostname', 's3://other/place/vector.bin', '../../etc/hostname'])
-      await refused(async (root) => ({ ...(await stored(root, [1])), storageType: 'p', pathOrInlineDv: path }), /outside its folder/)
-    await refused(async (root) => ({ ...(await stored(root, [1])), storageType: 'p', pathOrInlineDv: `s3://${root}/../x.bin` }), /outside its folder/)
+      await refused(async (root) => ({ ...(await stored(root, [1])), storageType: 'p', pathOrInlineDv: path }), /outside of this object store/)
+    await refused(async (root) => ({ ...(await stored(root, [1])), storageType: 'p', pathOrInlineDv: `s3://${root}/../x.bin` }), /outside of this object store/)
     await refused(() => Promise.resolve({ ...inline([1]), pathOrInlineDv: 'abc' }), /base85/)
   })
 })
