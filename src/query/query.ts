@@ -50,6 +50,8 @@ export interface PlacedTable {
 
 export async function openQuery(options: {
   readonly lake: () => Lake
+  /** Keeps the files that a query reads until the answer is called. */
+  readonly hold: () => () => void
   /** Opens what `delta('...')` names; rejects places outside of the lake unless they are allowed. */
   readonly place?: (place: string, options: { readonly outside: boolean }) => Promise<PlacedTable>
   readonly allowedFolder: string
@@ -139,7 +141,7 @@ export async function openQuery(options: {
       const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = asked
       const late = AbortSignal.timeout(timeoutMs)
       const stop = signal ? AbortSignal.any([late, signal]) : late
-      const work = run(text, stop, asked)
+      const work = run(text, stop, asked).finally(options.hold())
       running.add(work)
       void work.catch(() => undefined).finally(() => running.delete(work))
       try {

@@ -1,6 +1,7 @@
 /** Places that hold state: objects (files or S3), records (Postgres) and keys. */
 export type { Objects, ObjectInfo, ObjectsCapabilities, StagedObject } from './objects/port.ts'
 export { openFolderObjects } from './objects/folder.ts'
+export { openS3Objects, type S3Options } from './objects/s3/objects.ts'
 export { compareUtf8 } from './objects/paths.ts'
 
 export type { Keys, KeyEntry, KeyWrite, KeysCapabilities } from './keys/port.ts'

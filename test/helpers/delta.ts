@@ -24,9 +24,9 @@ export interface Lake {
   paths(prefix: string): Promise<string[]>
 }
 
-export async function openLake(): Promise<Lake> {
+export async function openLake(open: (folder: string) => Promise<Objects> = openFolderObjects): Promise<Lake> {
   const folder = tempFolder()
-  const objects = await openFolderObjects(join(folder, 'objects'))
+  const objects = await open(join(folder, 'objects'))
   const duck = await openDuck({ tempDirectory: join(folder, 'spill'), threads: 2 })
   const connection = await duck.connect()
   afterAll(async () => {

@@ -60,14 +60,15 @@ export interface Engine {
 /** What a worker prints is kept to this length, for the message when it dies. */
 const LOG_LENGTH = 8_000
 
-export async function startEngine(name: EngineName): Promise<Engine> {
+/** `settings` are Spark's own. */
+export async function startEngine(name: EngineName, settings: Readonly<Record<string, string>> = {}): Promise<Engine> {
   const home = join(import.meta.dirname, '../../node_modules/.lagoa/interop', name)
   const python = join(home, 'bin/python')
   if (!existsSync(join(home, 'lagoa-stamp'))) throw new Error(`The engine ${name} is not installed: run node scripts/interop-setup.mjs`)
   const scratch = join(tempFolder(), name)
   await mkdir(scratch, { recursive: true })
   const script = join(import.meta.dirname, 'engines', name === 'delta-rs' ? 'delta_rs.py' : 'spark.py')
-  const child = spawn(python, ['-B', script, ...(name === 'delta-rs' ? [] : [join(home, 'jars'), scratch])], {
+  const child = spawn(python, ['-B', script, ...(name === 'delta-rs' ? [] : [join(home, 'jars'), scratch, JSON.stringify(settings)])], {
     cwd: scratch,
     // A group of its own, so that a JVM behind the worker can be ended with it.
     detached: true,

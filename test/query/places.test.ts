@@ -31,6 +31,7 @@ afterAll(() => theirs.close())
 const query = await openQuery({
   lake: () => project,
   place: (place, allowed) => openPlaced({ objects: lake.objects, duck: lake.place.duck, lake: project }, place, allowed),
+  hold: () => lake.objects.hold(),
   allowedFolder: lake.folder,
   memoryLimit: '100MB',
   threads: 1,

@@ -230,7 +230,7 @@ export function serializeActions(content: Omit<CommitContent, 'info'>, first: re
   for (const domain of content.domains ?? []) lines.push(JSON.stringify({ domainMetadata: domain }))
   for (const remove of content.removes)
     lines.push(JSON.stringify({ remove: fileJson({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
-  for (const add of content.adds) lines.push(JSON.stringify({ add: fileJson(add) }))
+  for (const add of content.adds) lines.push(JSON.stringify({ add: fileJson({ ...add }) }))
   // Change data is no change of the table's own files, so the flag is always false.
   for (const change of content.changes ?? []) lines.push(JSON.stringify({ cdc: { ...change, dataChange: false } }))
   return new TextEncoder().encode(lines.join('\n') + '\n')
@@ -242,7 +242,7 @@ export function metadataJson(metadata: Metadata): JsonObject {
   return { ...rest, format: { provider: 'parquet', options: {} }, schemaString: schemaString(fields) }
 }
 
-function fileJson(file: AddFile | RemoveFile): JsonObject {
+function fileJson(file: (AddFile | RemoveFile) & JsonObject): JsonObject {
   return withoutNulls({ ...file, deletionVector: file.deletionVector && withoutNulls({ ...file.deletionVector }) })
 }
 

@@ -11,7 +11,10 @@ import { logFolder, paddedVersion, pathKey } from './paths.ts'
 import { PLACE_TAG } from './replay.ts'
 
 /** Compacts the commits from one version to another: by default those behind the last checkpoint. Null when there are fewer than two. */
-export async function compactLog(table: Table, range: { readonly from?: number; readonly to?: number }): Promise<{ readonly from: number; readonly to: number } | null> {
+export async function compactLog(
+  table: Table,
+  range: { readonly from?: number; readonly to?: number },
+): Promise<{ readonly from: number; readonly to: number } | null> {
   const { place, root } = table
   const state = await existing(table)
   const hint = await lastCheckpointHint(place.objects, root)

@@ -54,7 +54,14 @@ function plan(files: Files, what: Write): Planned {
     const there = new Set([...files.values()].flatMap((file) => [...file.keys()]))
     add(new Map(what.keys.filter((key) => !there.has(key)).map((key): [number, number] => [key, 100])))
   }
-  const intent: Intent = { reads: (file) => reads(fileOf(file)), readPaths, removedPaths: removes, appIds: new Set(), domains: new Set(), isolation: 'Serializable' }
+  const intent: Intent = {
+    reads: (file) => reads(fileOf(file)),
+    readPaths,
+    removedPaths: removes,
+    appIds: new Set(),
+    domains: new Set(),
+    isolation: 'Serializable',
+  }
   return { adds, removes, intent }
 }
 

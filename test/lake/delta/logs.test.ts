@@ -48,7 +48,10 @@ const EMPTY: Model = { files: new Map(), gone: new Set(), txns: new Map(), domai
 const nameOf = (file: number): string => ['plain.parquet', 'a%20b.parquet', 'S%C3%A3o.parquet', 'p=1%/bad.parquet'][file % 4]?.replace('.', `${file}.`) ?? ''
 const vectorOf = (n: number): object => ({ storageType: 'i', pathOrInlineDv: `v${n}`, sizeInBytes: 10, cardinality: n })
 const keyOf = ({ path, vector }: { readonly path: string; readonly vector: number | null }): string =>
-  fileKey({ path, deletionVector: vector === null ? null : { storageType: 'i', pathOrInlineDv: `v${vector}`, offset: null, sizeInBytes: 10, cardinality: vector } })
+  fileKey({
+    path,
+    deletionVector: vector === null ? null : { storageType: 'i', pathOrInlineDv: `v${vector}`, offset: null, sizeInBytes: 10, cardinality: vector },
+  })
 
 const addOf = ({ path, size, rows, vector }: File, dataChange: boolean): object => ({
   add: {
@@ -62,7 +65,14 @@ const addOf = ({ path, size, rows, vector }: File, dataChange: boolean): object 
   },
 })
 const removeOf = (path: string, vector: number | null): object => ({
-  remove: { path, deletionTimestamp: Date.now(), dataChange: true, partitionValues: {}, size: 1, ...(vector === null ? {} : { deletionVector: vectorOf(vector) }) },
+  remove: {
+    path,
+    deletionTimestamp: Date.now(),
+    dataChange: true,
+    partitionValues: {},
+    size: 1,
+    ...(vector === null ? {} : { deletionVector: vectorOf(vector) }),
+  },
 })
 
 function applied(model: Model, one: Commit): { readonly model: Model; readonly actions: readonly object[] } {
@@ -144,7 +154,9 @@ async function checkpoint(root: string, version: number, model: Model, kind: (ty
   const all = [...files, ...gone]
   const toParquet = async (actions: readonly object[], to: string): Promise<void> => {
     await lake.objects.put(`${root}/actions.ndjson`, lines(...actions))
-    await lake.rows(`copy (from read_json('${join(lake.folder, root, 'actions.ndjson')}', format = 'newline_delimited', sample_size = -1, map_inference_threshold = -1)) to '${to}' (format parquet)`)
+    await lake.rows(
+      `copy (from read_json('${join(lake.folder, root, 'actions.ndjson')}', format = 'newline_delimited', sample_size = -1, map_inference_threshold = -1)) to '${to}' (format parquet)`,
+    )
   }
   if (kind === 'classic') return toParquet([...rest, ...all], join(log, `${name}.parquet`))
   const half = Math.ceil(all.length / 2)
@@ -253,5 +265,10 @@ test('a compacted file that is damaged is done without', async () => {
   expect(await lake.content(lake.table(root), 'sum(id)')).toEqual([['21']])
   await lake.objects.put(path, text('{"add":'))
   await expect(lake.table(root).snapshot()).rejects.toMatchObject({ code: 'lake.log_gap' })
-  expect(await lake.table(root).compactLog({ from: 4, to: 4 }).catch((error: unknown) => error)).toMatchObject({ code: 'lake.log_gap' })
+  expect(
+    await lake
+      .table(root)
+      .compactLog({ from: 4, to: 4 })
+      .catch((error: unknown) => error),
+  ).toMatchObject({ code: 'lake.log_gap' })
 })

@@ -2,10 +2,11 @@
 import { writeSync } from 'node:fs'
 import { openTable } from '../../../src/lake/delta/index.ts'
 import { openDuck } from '../../../src/lake/duck.ts'
-import { openFolderObjects } from '../../../src/storage/index.ts'
+import { openFolderObjects, openS3Objects } from '../../../src/storage/index.ts'
 
 const [folder = '', spill = '', mode = 'append', root = '', from = '0', count = '1'] = process.argv.slice(2)
-const objects = await openFolderObjects(folder)
+// What is no folder is the options of a store, as JSON.
+const objects = await (folder.startsWith('{') ? openS3Objects(JSON.parse(folder)) : openFolderObjects(folder))
 const duck = await openDuck({ tempDirectory: spill, threads: 1 })
 const connection = await duck.connect()
 const table = openTable({ objects, duck }, root)
