@@ -31,14 +31,15 @@ export function tellsTheSameChanges(lake: Lake, engine: Engine): void {
   }
 
   describe('a feed of changes', () => {
-    test.each([
+    const mapped = { ...VECTORS, 'delta.columnMapping.mode': 'name' }
+    const makes: [string[], Readonly<Record<string, string>>][] = [
       [[], {}],
       [['site'], {}],
       [[], VECTORS],
-      [['site'], { ...VECTORS, 'delta.columnMapping.mode': 'name' }],
-    ] satisfies [string[], Readonly<Record<string, string>>][])('of our table, partitioned by %j with %j', async (partitionBy, configuration) => {
-      // It reads no change data of mapped columns.
-      if (engine.name === 'delta-rs' && 'delta.columnMapping.mode' in configuration) return
+    ]
+    // delta-rs reads no change data of mapped columns.
+    if (engine.name !== 'delta-rs') makes.push([['site'], mapped])
+    test.each(makes)('of our table, partitioned by %j with %j', async (partitionBy, configuration) => {
       const root = `silver/feed${made++}`
       const table = lake.table(root)
       const select = ({ rows: of }: Rows) =>
@@ -65,19 +66,18 @@ export function tellsTheSameChanges(lake: Lake, engine: Engine): void {
       await agree(table, join(lake.folder, root), (await table.snapshot())?.version ?? 0)
     })
 
-    test.each([[{}], ...(engine.name === 'delta-rs' ? [] : [[VECTORS], [{ ...VECTORS, 'delta.columnMapping.mode': 'name' }]])] satisfies Readonly<
-      Record<string, string>
-    >[][])('of its table with %j', async (properties) => {
+    const properties: [Readonly<Record<string, string>>][] = engine.name === 'delta-rs' ? [[{}]] : [[{}], [VECTORS], [mapped]]
+    test.each(properties)('of its table with %j', async (more) => {
       const root = `silver/feed${made++}`
       const path = join(lake.folder, root)
-      await engine.write(path, { ...rows([1, 2, 3, 4, 5, 6], 'a', 1), partitionBy: ['site'], properties: { ...FEED, ...properties } })
+      await engine.write(path, { ...rows([1, 2, 3, 4, 5, 6], 'a', 1), partitionBy: ['site'], properties: { ...FEED, ...more } })
       await engine.write(path, rows([7, 8, 9], null, 2))
       await engine.delete(path, 'id in (2, 7)')
       await engine.delete(path, 'id = 8')
       await engine.update(path, { x: 'x + 0.5', site: "'b'" }, 'id >= 5')
       await engine.merge(path, ['id'], rows([1, 3, 20], 'c', 9))
       await engine.optimize(path)
-      await engine.write(path, { ...rows([6], 'z', 0), mode: 'overwrite', where: 'id between 5 and 6' }).catch(() => {})
+      await engine.write(path, { ...rows([6], 'z', 0), mode: 'overwrite', where: 'id = 6' })
       await engine.delete(path)
       const table = lake.table(root)
       await agree(table, path, (await table.snapshot())?.version ?? 0)

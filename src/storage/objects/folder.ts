@@ -2,10 +2,12 @@
  * Objects as files of a folder. A file appears under its name only when it is whole and on the disk: written beside its place,
  * synced, then linked (put if absent) or renamed (put), and the folder synced.
  */
+import * as callbacks from 'node:fs'
 import { realpathSync, type Dirent } from 'node:fs'
 import { copyFile, type FileHandle, link, open, readdir, readFile, rename, rmdir, stat, unlink } from 'node:fs/promises'
 import { dirname, extname, join, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { conflict, denied, errno, LagoaError, missing, toLagoaError, unavailable } from '../../base/index.ts'
 import { ensureFolder, syncFolder } from '../folders.ts'
 import { checkPath, checkPrefix, compareUtf8, RESERVED_PREFIX } from './paths.ts'
