@@ -3,6 +3,7 @@ import { missing } from '../../base/index.ts'
 import {
   CHECKS_INFO,
   declaredColumns,
+  describeCheck,
   quarantineName,
   quoteName,
   quoteTable,
@@ -211,7 +212,8 @@ export async function checksOf(lake: Lake, name: string): Promise<CheckShape[]> 
     return typeof checks === 'object' && checks !== null ? [{ version, timestamp, checks: checks as Readonly<Record<string, CheckResult>> }] : []
   })
   const last = results[0]
-  return model.expectations.map(({ name: rule, severity, condition }) => {
+  return model.expectations.map(({ name: rule, severity, check }) => {
+    const condition = describeCheck(check)
     const violations = last?.checks[rule]?.violations ?? 0
     return {
       name: rule,
