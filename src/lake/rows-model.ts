@@ -72,6 +72,8 @@ export async function makeRows(job: RowsJob): Promise<Staged> {
     row += waiting.length
     waiting = []
     await stage.append(rows)
+    // A function that awaits nothing must not keep the process from hearing that it should stop.
+    await new Promise(setImmediate)
     signal.throwIfAborted()
   }
   try {
