@@ -20,6 +20,7 @@ export const FLAGS = {
   seed: { type: 'string', value: 'N', about: 'seed of the simulation (1)' },
   count: { type: 'string', value: 'N', about: 'end the simulation after this many readings' },
   once: { type: 'boolean', about: 'process what there is, print a summary, exit' },
+  'dry-run': { type: 'boolean', about: 'only tell what would be done' },
   limit: { type: 'string', value: 'N', about: 'most rows to print (1000)' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },

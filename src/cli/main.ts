@@ -44,6 +44,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     examples: ['lagoa tables', 'lagoa tables silver.readings --json'],
     run: async (args) => (await import('./read.ts')).tables(args),
   },
+  replay: {
+    usage: 'replay TABLE',
+    about: 'put back the held rows of a table that pass now',
+    flags: [...WHERE, 'dry-run', 'json'],
+    words: 1,
+    examples: ['lagoa replay silver.readings --dry-run', 'lagoa replay silver.readings --json'],
+    run: async (args) => (await import('./replay.ts')).replay(args),
+  },
   sql: {
     usage: "sql 'SELECT ...'",
     about: 'query the tables',

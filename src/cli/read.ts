@@ -1,5 +1,5 @@
 /** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
-import { tierOf } from '../lake/index.ts'
+import { tierOf, type Freshness } from '../lake/index.ts'
 import { invalid, toLagoaError } from '../base/index.ts'
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
@@ -33,6 +33,7 @@ export function tables(args: Arguments): Promise<number> {
             fault = toLagoaError(error).message
             return null
           })
+        const freshness = fault === undefined ? await lake?.freshness(name).catch(() => null) : null
         return {
           name,
           tier: tierOf(name),
@@ -41,6 +42,7 @@ export function tables(args: Arguments): Promise<number> {
           files: snapshot?.fileCount ?? 0,
           version: snapshot?.version ?? null,
           updatedAt: snapshot?.timestamp ?? null,
+          ...(freshness ? { freshness } : {}),
           ...(fault === undefined ? {} : { error: fault }),
           ...(wanted === undefined
             ? {}
@@ -48,11 +50,12 @@ export function tables(args: Arguments): Promise<number> {
         }
       }),
     )
+    const targets = listed.some(({ freshness }) => freshness)
     if (args.values.json) print(JSON.stringify(wanted === undefined ? listed : listed[0]))
     else {
       print(
         textTable(
-          ['table', 'rows', 'size', 'files', 'version', 'updated'],
+          ['table', 'rows', 'size', 'files', 'version', 'updated', ...(targets ? ['data'] : [])],
           listed.map((t) => [
             t.name,
             t.rows,
@@ -60,6 +63,7 @@ export function tables(args: Arguments): Promise<number> {
             t.files,
             t.version,
             t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+            ...(targets ? [freshnessText(t.freshness)] : []),
           ]),
         ),
       )
@@ -75,6 +79,11 @@ export function tables(args: Arguments): Promise<number> {
     }
     return 0
   })
+}
+
+function freshnessText(freshness: Freshness | undefined): string {
+  if (!freshness) return ''
+  return freshness.since === null ? freshness.state : `stale since ${new Date(freshness.since).toISOString()}`
 }
 
 export function runSql(args: Arguments): Promise<number> {

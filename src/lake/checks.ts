@@ -48,7 +48,9 @@ export function checkSettings(table: Table): void {
 /** What only a SELECT can keep is refused where rows come straight from a stream, instead of being forgotten. */
 export function checkStreamTable({ name, options }: Table): void {
   if (options.from?.kind !== 'stream')
-    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, { hint: 'Give it from: a stream, sql: a SELECT over other tables, or rows: a function.' })
+    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, {
+      hint: 'Give it from: a stream, sql: a SELECT over other tables, or rows: a function.',
+    })
   const without = (['merge', 'window', 'columns', 'expect', 'inputs'] as const).filter((option) => options[option] !== undefined)
   if (without.length > 0)
     throw invalid('lake.stream_table', `Table ${name} takes the records of ${options.from.name} as they are, so ${without.join(' and ')} cannot apply`, {

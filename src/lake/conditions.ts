@@ -25,7 +25,12 @@ export async function rowCondition(connection: DuckDBConnection, check: Check, c
 }
 
 /** Refuses what no rows could make right: a held table, a pattern that RE2 does not read, bounds the wrong way round. */
-export async function checkExpectation(connection: DuckDBConnection, { severity, check }: Expectation, columns: readonly string[], what: string): Promise<void> {
+export async function checkExpectation(
+  connection: DuckDBConnection,
+  { severity, check }: Expectation,
+  columns: readonly string[],
+  what: string,
+): Promise<void> {
   if (severity === 'quarantine' && isTableCheck(check))
     throw invalid('lake.table_check_held', `${what} is about the whole table (${describeCheck(check)}), so there are no rows to put into quarantine`, {
       hint: 'Make it warn(...) or fail(...).',

@@ -27,7 +27,10 @@ export interface DriftEntry extends Drift {
 }
 
 /** What makes `wanted` other columns than `known`; null when they are the same. */
-export function changesBetween(known: readonly DeltaField[], wanted: readonly DeltaField[]): { readonly words: readonly string[]; readonly columns: readonly string[] } | null {
+export function changesBetween(
+  known: readonly DeltaField[],
+  wanted: readonly DeltaField[],
+): { readonly words: readonly string[]; readonly columns: readonly string[] } | null {
   const before = new Map(known.map((field) => [field.name.toLowerCase(), field]))
   const words: string[] = []
   const columns: string[] = []

@@ -33,11 +33,13 @@ export function fillRows(schema: Schema, objects: readonly unknown[], before: nu
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const kindOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`)
+const kindOf = (value: unknown): string =>
+  value === null ? 'null' : Array.isArray(value) ? 'an array' : typeof value === 'object' ? 'an object' : `a ${typeof value}`
 
 function put(column: NumberColumn, row: number, field: Field, value: unknown, refuse: (what: string, hint: string) => never): void {
   const number = numberFor(field, value)
-  if (Number.isNaN(number)) refuse(`${column.name} is ${shown(value)}, ${WANTED[field.type] ?? field.type} is wanted`, 'Convert it, or declare the column with another type.')
+  if (Number.isNaN(number))
+    refuse(`${column.name} is ${shown(value)}, ${WANTED[field.type] ?? field.type} is wanted`, 'Convert it, or declare the column with another type.')
   column.values[row] = number
   column.valid[row] = 1
 }
@@ -84,7 +86,15 @@ function parsedInstant(text: string): number {
   const match = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.(\d+))?)?(?:Z|[+-]\d\d(?::?\d\d)?)$/i.exec(text)
   if (!match) return Number.NaN
   const micros = Number(`0.${(match[1] ?? '').slice(3, 6) || '0'}`)
-  return Date.parse(text.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00').replace(/([+-]\d\d)(\d\d)$/, '$1:$2').replace(/\.(\d{3})\d+/, '.$1')) + micros
+  return (
+    Date.parse(
+      text
+        .replace(' ', 'T')
+        .replace(/([+-]\d\d)$/, '$1:00')
+        .replace(/([+-]\d\d)(\d\d)$/, '$1:$2')
+        .replace(/\.(\d{3})\d+/, '.$1'),
+    ) + micros
+  )
 }
 
 function dayOf(value: unknown): number {

@@ -84,7 +84,9 @@ async function newestValue(duck: Duck, table: DeltaTable, snapshot: Snapshot, co
     const name = quoteName(column)
     const newestIn = async (where: string | null): Promise<number | null> => {
       const sql = await table.scan(snapshot, where === null ? {} : { where })
-      const reader = await connection.runAndReadAll(`select epoch_ms(max(${name})::timestamptz) from (${sql}) where isfinite(${name})${where === null ? '' : ` and ${where}`}`)
+      const reader = await connection.runAndReadAll(
+        `select epoch_ms(max(${name})::timestamptz) from (${sql}) where isfinite(${name})${where === null ? '' : ` and ${where}`}`,
+      )
       const value = reader.getRows()[0]?.[0] ?? null
       return value === null ? null : Number(value)
     }

@@ -49,7 +49,10 @@ export async function hold({ quarantine, before, table, verdict: { bad, good, he
   // Rows from the first one that is superseded now, with the versions that supersede them; those before it stay as they are stored.
   const superseded = `case when (_superseded_by is null or _superseded_by > ${after}) and ${hasNewer('h', good.sql, keys)} then ${upTo}::bigint when _superseded_by > ${after} then null else _superseded_by end`
   const kept = `select * replace (${superseded} as _superseded_by) from (${old}) h where _input_version >= ${first} and _input_version <= ${after}`
-  await quarantine.overwrite({ connection: bad.connection, sql: `select * from (${kept}) union all by name (${bad.sql})` }, { ...commit, where: `_input_version >= ${first}` })
+  await quarantine.overwrite(
+    { connection: bad.connection, sql: `select * from (${kept}) union all by name (${bad.sql})` },
+    { ...commit, where: `_input_version >= ${first}` },
+  )
 }
 
 /** The input version of the first held row whose mark must change; a version after `after` when none must. */

@@ -97,7 +97,8 @@ export async function judge(model: Pick<Model, 'name' | 'expectations'>, offer: 
   await connection.run(`create or replace temp table ${breaks.replace(/^temp\./, '')} (row bigint, rule integer)`)
   for (const [index, { name, severity, check }] of model.expectations.entries()) {
     const condition = await rowCondition(connection, check, columns, `Expectation ${name} of ${model.name}`)
-    const broken = condition !== null ? `((${condition}\n) is false)` : check.kind === 'unique' ? `rowid in (select row from ${breaks} where rule = ${index})` : null
+    const broken =
+      condition !== null ? `((${condition}\n) is false)` : check.kind === 'unique' ? `rowid in (select row from ${breaks} where rule = ${index})` : null
     rules.push({ name, severity, check, broken, holds: broken !== null && (severity === 'quarantine' || (lenient && severity === 'fail')) })
   }
   return explaining(model, async () => {
@@ -125,7 +126,10 @@ export async function judge(model: Pick<Model, 'name' | 'expectations'>, offer: 
     else refuseFailed(model.name, Object.fromEntries(Object.entries(checks).filter(([name]) => !held.some((rule) => rule.name === name))))
     const reasons = held.map(({ name, broken }) => `case when ${broken} then ${quoteText(name)} end`).join(', ') || 'null::varchar'
     const same = offer.keys?.map((key) => `g.${quoteName(key)} is not distinct from b.${quoteName(key)}`).join(' and ')
-    const overtaken = same === undefined ? 'null::bigint' : `case when exists (select 1 from (select rowid as _lagoa_row, * from ${table} where not (${bad})) g where ${same} and g._lagoa_row > b._lagoa_row) then ${offer.version}::bigint end`
+    const overtaken =
+      same === undefined
+        ? 'null::bigint'
+        : `case when exists (select 1 from (select rowid as _lagoa_row, * from ${table} where not (${bad})) g where ${same} and g._lagoa_row > b._lagoa_row) then ${offer.version}::bigint end`
     const broken = `select rowid as _lagoa_row, *, concat_ws(', ', ${reasons}) as _failed from ${table} where ${bad}`
     return {
       checks,
@@ -146,7 +150,8 @@ function refuseFailed(table: string, checks: CheckResults): void {
   const failed = Object.entries(checks).find(([, { severity, violations }]) => severity === 'fail' && violations > 0)
   if (!failed) return
   const [name, { violations, rule, found }] = failed
-  const what = found === undefined ? `${violations} ${violations === 1 ? 'row breaks' : 'rows break'} ${name} (${rule})` : `${name} is broken (${rule}): ${found}`
+  const what =
+    found === undefined ? `${violations} ${violations === 1 ? 'row breaks' : 'rows break'} ${name} (${rule})` : `${name} is broken (${rule}): ${found}`
   throw new ExpectationFailed(`${table}: ${what}`, checks)
 }
 
@@ -163,7 +168,8 @@ async function findRepeats({ connection, table, keys, rest }: Offer, rules: read
     const conditions = [...tuple.map((column) => `${column} is not null`), ...gone.map((broken) => `not ${broken}`)]
     if (held.length > 0) conditions.push(`rowid not in (select row from ${breaks} where rule in (${held.join(', ')}))`)
     const key = keys === null ? null : `struct_pack(${keys.map((column, i) => `k${i} := ${quoteName(column)}`).join(', ')})`
-    const other = (left: string, right: string): string => (keys ?? []).map((column) => `${left}.${quoteName(column)} is distinct from ${right}.${quoteName(column)}`).join(' or ')
+    const other = (left: string, right: string): string =>
+      (keys ?? []).map((column) => `${left}.${quoteName(column)} is distinct from ${right}.${quoteName(column)}`).join(' or ')
     const taken = rest
       ? `select o._lagoa_row from offered o where exists (select 1 from (${await rest()}) t where ${tuple.map((column) => `t.${column} = o.${column}`).join(' and ')}${keys ? ` and (${other('t', 'o')})` : ''})`
       : 'select null::bigint as _lagoa_row where false'
@@ -179,9 +185,14 @@ async function findRepeats({ connection, table, keys, rest }: Offer, rules: read
 }
 
 /** What a check of the whole table finds in the table as it will be. */
-async function measure(offer: Offer, check: Extract<Check, { kind: 'rowCount' | 'fresh' }>, good: string): Promise<Pick<CheckResult, 'violations' | 'found' | 'samples'>> {
+async function measure(
+  offer: Offer,
+  check: Extract<Check, { kind: 'rowCount' | 'fresh' }>,
+  good: string,
+): Promise<Pick<CheckResult, 'violations' | 'found' | 'samples'>> {
   const after = await tableAfter(offer, good)
-  const one = async (expression: string): Promise<unknown> => (await offer.connection.runAndReadAll(`select ${expression} from (${after})`)).getRows()[0]?.[0] ?? null
+  const one = async (expression: string): Promise<unknown> =>
+    (await offer.connection.runAndReadAll(`select ${expression} from (${after})`)).getRows()[0]?.[0] ?? null
   if (check.kind === 'rowCount') {
     const rows = Number(await one('count(*)'))
     return { violations: rows < (check.min ?? 0) || rows > (check.max ?? Number.POSITIVE_INFINITY) ? 1 : 0, found: `${rows} rows` }
@@ -205,7 +216,13 @@ async function tableAfter({ keys, rest }: Offer, good: string): Promise<string> 
 /** A few of the rows as JSON, with long values cut: they are shown, not processed. */
 export async function samplesOf(connection: DuckDBConnection, sql: string): Promise<SampleRow[]> {
   const reader = await connection.runAndReadAll(`select * from (${sql}\n) limit ${SAMPLES}`)
-  return reader.getRowObjectsJson().map((row) => Object.fromEntries(Object.entries(row).slice(0, MOST_CELLS).map(([name, value]) => [name, shortened(value)])))
+  return reader.getRowObjectsJson().map((row) =>
+    Object.fromEntries(
+      Object.entries(row)
+        .slice(0, MOST_CELLS)
+        .map(([name, value]) => [name, shortened(value)]),
+    ),
+  )
 }
 
 function shortened(value: unknown): unknown {

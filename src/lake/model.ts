@@ -113,9 +113,12 @@ async function planMade(table: Table, known: ReadonlyMap<string, Table>, connect
   const { from, rows, python, columns } = options
   const what = rows ? 'rows' : 'python'
   if (rows && python !== undefined) throw invalid('lake.two_makers', `Table ${name} has both rows and python`, { hint: 'Keep one of them.' })
-  if (from?.kind !== 'table') throw invalid('lake.made_from', `Table ${name} has ${what} but no table to make its rows from`, { hint: 'Name it with from: a table.' })
+  if (from?.kind !== 'table')
+    throw invalid('lake.made_from', `Table ${name} has ${what} but no table to make its rows from`, { hint: 'Name it with from: a table.' })
   if (!columns || Object.keys(columns).length === 0)
-    throw invalid('lake.made_columns', `Table ${name} has ${what} but does not say its columns`, { hint: "Give columns: { id: t.string(), ... }; they check what comes." })
+    throw invalid('lake.made_columns', `Table ${name} has ${what} but does not say its columns`, {
+      hint: 'Give columns: { id: t.string(), ... }; they check what comes.',
+    })
   const others = Object.entries(options.inputs ?? {})
   if (!rows && others.some(([key]) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)))
     throw invalid('lake.made_inputs', `Table ${name}: the names in inputs must be plain words`, { hint: 'Use letters, digits and underscores.' })

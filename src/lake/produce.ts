@@ -75,21 +75,31 @@ async function byPython<T>(
       (found) => (found.isFile() ? found.size : null),
       (error: unknown) => (errno(error) === 'ENOENT' ? null : Promise.reject(error)),
     )
-    if (size === null) throw invalid('lake.python_output', `${file} wrote no output for ${model.name}`, { hint: 'Write the table to the path in the variable output.' })
+    if (size === null)
+      throw invalid('lake.python_output', `${file} wrote no output for ${model.name}`, { hint: 'Write the table to the path in the variable output.' })
     if (size > PYTHON_LIMITS.outputBytes)
-      throw overLimit('lake.python_output', `${file} wrote ${size} bytes for ${model.name}, at most ${PYTHON_LIMITS.outputBytes} are taken`, { hint: 'Write fewer rows.' })
+      throw overLimit('lake.python_output', `${file} wrote ${size} bytes for ${model.name}, at most ${PYTHON_LIMITS.outputBytes} are taken`, {
+        hint: 'Write fewer rows.',
+      })
     const types = Object.entries(columns).map(([name, field]) => `${quoteText(name)}: ${quoteText(duckTypeOf(field.type))}`)
-    const read = format === 'parquet' ? `read_parquet(${quoteText(output)})` : `read_json(${quoteText(output)}, format = 'newline_delimited', columns = {${types.join(', ')}})`
+    const read =
+      format === 'parquet'
+        ? `read_parquet(${quoteText(output)})`
+        : `read_json(${quoteText(output)}, format = 'newline_delimited', columns = {${types.join(', ')}})`
     const list = Object.entries(columns).map(([name, field]) => `cast(${quoteName(name)} as ${duckTypeOf(field.type)}) as ${quoteName(name)}`)
     const rows = 'lagoa_python_rows'
     try {
       await connection.run(`create or replace temp table ${rows} as select ${list.join(', ')} from ${read}`)
     } catch (error) {
       if (error instanceof LagoaError) throw error
-      throw invalid('lake.python_output', `What ${file} wrote for ${model.name} is not the table's rows: ${(error instanceof Error ? error.message : String(error)).split('\n')[0]}`, {
-        hint: `Write the columns ${Object.keys(columns).join(', ')}.`,
-        cause: error,
-      })
+      throw invalid(
+        'lake.python_output',
+        `What ${file} wrote for ${model.name} is not the table's rows: ${(error instanceof Error ? error.message : String(error)).split('\n')[0]}`,
+        {
+          hint: `Write the columns ${Object.keys(columns).join(', ')}.`,
+          cause: error,
+        },
+      )
     }
     try {
       return await body(`select * from temp.${rows}`)

@@ -6,7 +6,16 @@
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { LagoaError, newId, type Clock, type Log } from '../base/index.ts'
 import { quarantineName } from './declare.ts'
-import { fieldsOfRelation, type Changes, type CommitOptions, type CreateOptions, type DeltaTable, type Duck, type Relation, type Snapshot } from './delta/index.ts'
+import {
+  fieldsOfRelation,
+  type Changes,
+  type CommitOptions,
+  type CreateOptions,
+  type DeltaTable,
+  type Duck,
+  type Relation,
+  type Snapshot,
+} from './delta/index.ts'
 import { DRIFT_INFO, driftOf, refuseFrozen } from './drift.ts'
 import { hold, type HeldScope } from './held.ts'
 import { interruptible } from './interrupt.ts'
@@ -150,7 +159,10 @@ async function rebuild(run: Run, inputs: Inputs, upTo: number, generation: strin
         ...(description === undefined ? {} : { description }),
         configuration,
       }
-      const drift = before === null || before.metadata.configuration[GENERATION] === undefined ? null : await driftOf(connection, before.metadata.fields, as.fields, verdict.good.sql)
+      const drift =
+        before === null || before.metadata.configuration[GENERATION] === undefined
+          ? null
+          : await driftOf(connection, before.metadata.fields, as.fields, verdict.good.sql)
       if (drift && model.table.options.schema === 'freeze') throw await refuseFrozen(model.name, run.target, drift, 'its new rows', connection)
       await holdRows(run, verdict, 'all', configuration)
       if (!before) await run.target.create({ ...as, configuration: {} })
@@ -213,7 +225,9 @@ async function replaceWindows({ run, inputs, changes, upTo, generation }: Step, 
   if (!driver || !before) return null
   const moved = changes.appendOnly ? changes.sql : `${changes.sql}\nunion all ${await changes.gone()}`
   const touched =
-    model.maker.kind === 'sql' ? await touchedWindows(connection, model, mode, new Map(inputs).set(mode.driver, moved)) : await spansAround(connection, mode, moved)
+    model.maker.kind === 'sql'
+      ? await touchedWindows(connection, model, mode, new Map(inputs).set(mode.driver, moved))
+      : await spansAround(connection, mode, moved)
   if (touched === null) return null
   const pruned = new Map(inputs).set(
     mode.driver,

@@ -41,7 +41,7 @@ export interface ReplayContext {
 }
 
 /** Under this key of a commit's info stand the counts of a replay. */
-export const REPLAY_INFO = 'lagoaReplay'
+const REPLAY_INFO = 'lagoaReplay'
 
 export async function replayModel(
   context: ReplayContext,
@@ -111,16 +111,27 @@ async function sortOut({ connection, model, target, table, quarantine, held, cov
   // A column that takes no nulls is a rule too, though nobody wrote it down.
   const filled = table.metadata.fields.filter(({ nullable }) => !nullable).map(({ name }) => name)
   for (const late of [false, true]) {
-    await connection.run(`create or replace temp table lagoa_rows as select ${data.join(', ')} from lagoa_held where _lagoa_late = ${late} order by _input_version, _lagoa_place`)
-    await connection.run(`create or replace temp table lagoa_places as select _lagoa_place from lagoa_held where _lagoa_late = ${late} order by _input_version, _lagoa_place`)
+    await connection.run(
+      `create or replace temp table lagoa_rows as select ${data.join(', ')} from lagoa_held where _lagoa_late = ${late} order by _input_version, _lagoa_place`,
+    )
+    await connection.run(
+      `create or replace temp table lagoa_places as select _lagoa_place from lagoa_held where _lagoa_late = ${late} order by _input_version, _lagoa_place`,
+    )
     // Rows that come too late anyway stand in nobody's way, so they are asked only for what can be said of them alone.
     const expectations = [
       ...filled.map((name) => ({ name: `${name} is null`, severity: 'quarantine' as const, check: { kind: 'notNull' as const, columns: [name] } })),
-      ...model.expectations.filter(({ severity, check }) => severity !== 'warn' && !(late && (check.kind === 'unique' || check.kind === 'rowCount' || check.kind === 'fresh'))),
+      ...model.expectations.filter(
+        ({ severity, check }) => severity !== 'warn' && !(late && (check.kind === 'unique' || check.kind === 'rowCount' || check.kind === 'fresh')),
+      ),
     ]
     const rest = (): Promise<string> => target.scan(table)
-    const { reasons } = await judge({ name: model.name, expectations }, { connection, table: 'temp.lagoa_rows', keys, rest, version: covered, now, lenient: true })
-    await connection.run(`insert into lagoa_judged select p._lagoa_place, ${late}, b._failed from (select rowid as _lagoa_row, * from lagoa_places) p left join (${reasons.sql}) b on b._lagoa_row = p._lagoa_row`)
+    const { reasons } = await judge(
+      { name: model.name, expectations },
+      { connection, table: 'temp.lagoa_rows', keys, rest, version: covered, now, lenient: true },
+    )
+    await connection.run(
+      `insert into lagoa_judged select p._lagoa_place, ${late}, b._failed from (select rowid as _lagoa_row, * from lagoa_places) p left join (${reasons.sql}) b on b._lagoa_row = p._lagoa_row`,
+    )
   }
   const same = keys?.map((key) => `n.${quoteName(key)} is not distinct from h.${quoteName(key)}`).join(' and ')
   const later = '(n._input_version, n._lagoa_place) > (h._input_version, h._lagoa_place)'
@@ -129,12 +140,19 @@ async function sortOut({ connection, model, target, table, quarantine, held, cov
     with judged as (select h.*, j._lagoa_now from lagoa_held h join lagoa_judged j using (_lagoa_place)),
     good as materialized (select * from judged where _lagoa_now is null and not _lagoa_late)
     select *, ${overtaken} as _lagoa_overtaken, case when _lagoa_now is not null then 'held' when _lagoa_late or ${overtaken} then 'superseded' else 'released' end as _lagoa_fate from judged h`)
-  for (const name of ['lagoa_rows', 'lagoa_rows_breaks', 'lagoa_places', 'lagoa_judged', 'lagoa_held']) await connection.run(`drop table if exists temp.${name}`)
+  for (const name of ['lagoa_rows', 'lagoa_rows_breaks', 'lagoa_places', 'lagoa_judged', 'lagoa_held'])
+    await connection.run(`drop table if exists temp.${name}`)
   const reader = await connection.runAndReadAll(
     `select count(*), count(*) filter (where _lagoa_fate = 'released'), count(*) filter (where _lagoa_fate = 'held'), count(*) filter (where _lagoa_fate = 'superseded'), bool_or(_lagoa_fate = 'held' and _lagoa_now is distinct from _failed) from ${SORTED}`,
   )
   const [checked, released, stillHeld, superseded, reasons] = reader.getRows()[0] ?? []
-  return { checked: Number(checked), released: Number(released), stillHeld: Number(stillHeld), superseded: Number(superseded), reasonsChanged: reasons === true }
+  return {
+    checked: Number(checked),
+    released: Number(released),
+    stillHeld: Number(stillHeld),
+    superseded: Number(superseded),
+    reasonsChanged: reasons === true,
+  }
 }
 
 const isHeld = (name: string): boolean => Object.values<string>(HELD_COLUMNS).includes(name.toLowerCase())
@@ -162,7 +180,13 @@ async function mark(replay: Replay, releases: boolean): Promise<void> {
 }
 
 /** Takes up a replay that was killed between its commits; nothing to do is told by the two tables' newest versions alone. */
-export async function finishReplay(connection: DuckDBConnection, model: Model, target: DeltaTable, quarantine: DeltaTable, signal: AbortSignal | undefined): Promise<void> {
+export async function finishReplay(
+  connection: DuckDBConnection,
+  model: Model,
+  target: DeltaTable,
+  quarantine: DeltaTable,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const held = await quarantine.snapshot()
   const generation = held?.metadata.configuration[GENERATION]
   if (!held || generation === undefined) return
@@ -183,13 +207,17 @@ async function finish(
   const id = replayId(replay)
   const held = await quarantine.snapshot()
   const number = held?.txnVersion(markedId(id)) ?? null
-  if (!held || number === null) throw conflict('lake.replay_lost', `The quarantine of ${model.name} was replaced while its rows were put back`, { hint: 'Start the replay again.' })
+  if (!held || number === null)
+    throw conflict('lake.replay_lost', `The quarantine of ${model.name} was replaced while its rows were put back`, { hint: 'Start the replay again.' })
   const columns = held.metadata.fields.filter(({ name }) => !isHeld(name)).map(({ name }) => quoteName(name))
   const marked = { connection, sql: `select ${columns.join(', ')} from (${await quarantine.scan(held)}) where _replay = ${number}` }
   const commit: CommitOptions = { txn: { appId: id, version: number }, info: { [REPLAY_INFO]: { number, ...counts } }, ...signalOf(replay) }
   const { version } =
     model.mode.kind === 'merge' ? await target.merge(marked, { ...commit, keys: model.mode.keys, duplicates: 'last' }) : await target.append(marked, commit)
-  await quarantine.overwrite({ connection, sql: `${await quarantine.scan(held)} limit 0` }, { where: `_replay = ${number}`, txn: { appId: doneId(id), version: number }, ...signalOf(replay) })
+  await quarantine.overwrite(
+    { connection, sql: `${await quarantine.scan(held)} limit 0` },
+    { where: `_replay = ${number}`, txn: { appId: doneId(id), version: number }, ...signalOf(replay) },
+  )
   return { version }
 }
 

@@ -84,7 +84,9 @@ export async function makeRows(job: RowsJob): Promise<Staged> {
     }
     const made: unknown = Reflect.apply(job.make, undefined, [context])
     if (!isIterable(made))
-      throw invalid('lake.rows_nothing', `rows of ${model} gives nothing to iterate over`, { hint: 'Write it as: async function* ({ input }) { ... yield rows }' })
+      throw invalid('lake.rows_nothing', `rows of ${model} gives nothing to iterate over`, {
+        hint: 'Write it as: async function* ({ input }) { ... yield rows }',
+      })
     for await (const some of made) {
       signal.throwIfAborted()
       for (const one of Array.isArray(some) ? some : [some]) {
@@ -105,7 +107,8 @@ const isIterable = (value: unknown): value is AsyncIterable<unknown> | Iterable<
   typeof value === 'object' && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)
 
 function thrown(model: string, rows: number, error: unknown): LagoaError {
-  const place = error instanceof Error ? /\(?(?:file:\/\/)?([^\s()]+?)(?:\?load=\d+)?:(\d+):\d+\)?$/m.exec(error.stack?.split('\n').slice(1, 2).join('') ?? '') : null
+  const place =
+    error instanceof Error ? /\(?(?:file:\/\/)?([^\s()]+?)(?:\?load=\d+)?:(\d+):\d+\)?$/m.exec(error.stack?.split('\n').slice(1, 2).join('') ?? '') : null
   return invalid(
     'lake.rows_failed',
     `rows of ${model} failed after ${rows} rows: ${error instanceof Error ? error.message : String(error)}${place ? ` (${place[1]?.split('/').slice(-2).join('/')}:${place[2]})` : ''}`,

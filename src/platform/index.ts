@@ -7,3 +7,4 @@ export { openPlatform, type OpenPlatformOptions, type Platform, type PlatformLis
 export type { Feed, Pipeline } from './pipeline.ts'
 export { runOnce, type OnceSummary } from './once.ts'
 export { watchProject } from './watch.ts'
+export { aloneOrAsk } from './alone.ts'

@@ -56,7 +56,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
   // A file that was named by hand and is not there is told at once, not when its stream gets to it.
   if (feed.data !== undefined) for (const { source } of sources.values()) await source.identity()
 
-  const refresher = createRefresher({ lake, logger, onRefreshed: ({ table }) => onTable(table) })
+  const refresher = createRefresher({ lake, logger, onRefreshed: ({ table }) => onTable(table), onReplayed: ({ table }) => onTable(table) })
   const committed = (table: string): void => {
     refresher.changed(table)
     onTable(table)
@@ -106,8 +106,7 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
   })
 }
 
-const isFedBy = ({ options }: Table, stream: Stream): boolean =>
-  !isMade(options) && options.from?.kind === 'stream' && options.from.name === stream.name
+const isFedBy = ({ options }: Table, stream: Stream): boolean => !isMade(options) && options.from?.kind === 'stream' && options.from.name === stream.name
 
 function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, { source: Source; rate: number }> {
   const chosen = new Map<string, { source: Source; rate: number }>()

@@ -135,6 +135,19 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         since: null,
         link: `/lake/${table}`,
       })
+    const freshness = pipeline && !fault ? await pipeline.lake.freshness(table).catch(() => null) : null
+    if (freshness?.state === 'stale')
+      attention.push({
+        id: `freshness:${table}`,
+        severity: 'warning',
+        kind: 'freshness',
+        title: `${table} has no fresh data`,
+        detail: `its newest data is of ${new Date(freshness.newest ?? 0).toISOString()}, and may be ${Math.round(freshness.withinMs / 1000)} s old`,
+        subject: table,
+        count: null,
+        since: freshness.since,
+        link: `/lake/${table}`,
+      })
     for (const check of pipeline && !fault ? await checksOf(pipeline.lake, table) : []) {
       if (check.state === 'passed') passed++
       if (check.state !== 'failed') continue

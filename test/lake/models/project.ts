@@ -96,7 +96,10 @@ export async function openPlace({ now, ...options }: PlaceOptions = {}): Promise
           next.set(key, from + records.length)
         },
         async replayCrashing(name, crash) {
-          return replayModel(crashingContext(crash), lake.plan.models.find((one) => one.name === name)!)
+          return replayModel(
+            crashingContext(crash),
+            lake.plan.models.find((one) => one.name === name)!,
+          )
         },
         async refreshCrashing(name, crash) {
           const model = lake.plan.models.find((one) => one.name === name)!

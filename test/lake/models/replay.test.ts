@@ -13,7 +13,8 @@ const merged = (most: number | null): Table =>
 const one = (id: string, value: number | null, minute: number | null = 0): Reading => ({ id, minute, value })
 
 const content = (project: Project, columns: string = 'id, value'): Promise<unknown[][]> => project.select(`select ${columns} from silver.t order by all`)
-const heldIn = (project: Project, columns: string = 'id, value'): Promise<unknown[][]> => project.select(`select ${columns} from silver.t_quarantine order by all`)
+const heldIn = (project: Project, columns: string = 'id, value'): Promise<unknown[][]> =>
+  project.select(`select ${columns} from silver.t_quarantine order by all`)
 
 describe('a replay', () => {
   test('puts back what passes now and tells the counts; a dry run only tells them', async () => {
@@ -28,7 +29,11 @@ describe('a replay', () => {
     expect(await loose.replay('silver.t', { dryRun: true })).toEqual({ table: 'silver.t', ...counts, version, dryRun: true })
     expect(await content(loose)).toEqual([['a', 5]])
     expect(await loose.replay('silver.t')).toEqual({ table: 'silver.t', ...counts, version: (version ?? 0) + 1, dryRun: false })
-    expect(await content(loose)).toEqual([['a', 5], ['b', 20], ['d', 30]])
+    expect(await content(loose)).toEqual([
+      ['a', 5],
+      ['b', 20],
+      ['d', 30],
+    ])
     expect(await heldIn(loose, 'id, value, _failed, _replay')).toEqual([['c', 200, 'low', null]])
     expect(await loose.replay('silver.t')).toMatchObject({ checked: 1, released: 0, stillHeld: 1 })
     expect((await loose.table('silver.t').history(1))[0]?.info).toEqual({ lagoaReplay: { number: 1, released: 2, stillHeld: 1, superseded: 0 } })
@@ -43,10 +48,21 @@ describe('a replay', () => {
     const loose = await place.open(raw, merged(50))
     await loose.feed(raw, [one('mended', 20)])
     expect(await loose.replay('silver.t')).toMatchObject({ checked: 5, released: 2, superseded: 3, stillHeld: 0 })
-    expect(await content(loose)).toEqual([['later', 2], ['other', 20], ['same', 1], ['twice', 30]])
+    expect(await content(loose)).toEqual([
+      ['later', 2],
+      ['other', 20],
+      ['same', 1],
+      ['twice', 30],
+    ])
     expect(await heldIn(loose)).toEqual([])
     await loose.refresh('silver.t')
-    expect(await content(loose)).toEqual([['later', 2], ['mended', 20], ['other', 20], ['same', 1], ['twice', 30]])
+    expect(await content(loose)).toEqual([
+      ['later', 2],
+      ['mended', 20],
+      ['other', 20],
+      ['same', 1],
+      ['twice', 30],
+    ])
   })
   test('leaves a newer row also when the rules of today would hold that one', async () => {
     const place = await openPlace()
@@ -72,7 +88,11 @@ describe('a replay', () => {
     await free.feed(raw, [one('c', 999)])
     await free.refresh('silver.t')
     expect(await free.replay('silver.t')).toMatchObject({ checked: 1, released: 1 })
-    expect(await content(free)).toEqual([['a', 20], ['b', 1], ['c', 999]])
+    expect(await content(free)).toEqual([
+      ['a', 20],
+      ['b', 1],
+      ['c', 999],
+    ])
   })
   test('keeps rows that a fail rule or a column without nulls would refuse, and says why they are held now', async () => {
     const place = await openPlace()
@@ -83,7 +103,10 @@ describe('a replay', () => {
     await strict.refresh('silver.t')
     const turned = await place.open(raw, declared({ low: fail('value < 25') }))
     expect(await turned.replay('silver.t')).toMatchObject({ checked: 3, released: 1, stillHeld: 2 })
-    expect(await heldIn(turned, 'id, _failed')).toEqual([['b', 'low'], [null, 'id is null']])
+    expect(await heldIn(turned, 'id, _failed')).toEqual([
+      ['b', 'low'],
+      [null, 'id is null'],
+    ])
   })
   test('of a computed table puts rows beside the others, and the next refresh computes them anew', async () => {
     const place = await openPlace()
@@ -93,18 +116,25 @@ describe('a replay', () => {
         sql: `select date_trunc('hour', "at") as hour, sum(value) as value from bronze.raw group by all`,
         expect: { low: quarantine(`value < ${most}`) },
       })
-    const whole = (most: number): Table => table('gold.w', { sql: 'select id, sum(value) as value from bronze.raw group by all', expect: { low: quarantine(`value < ${most}`) } })
+    const whole = (most: number): Table =>
+      table('gold.w', { sql: 'select id, sum(value) as value from bronze.raw group by all', expect: { low: quarantine(`value < ${most}`) } })
     const strict = await place.open(raw, hourly(10), whole(10))
     await strict.feed(raw, [one('a', 5, 0), one('b', 20, 60), one('c', 200, 120)])
     for (const name of ['silver.t', 'gold.w']) await strict.refresh(name)
     const loose = await place.open(raw, hourly(50), whole(50))
     for (const name of ['silver.t', 'gold.w']) expect(await loose.replay(name)).toMatchObject({ checked: 2, released: 1, stillHeld: 1 })
     expect(await content(loose, 'value')).toEqual([[5], [20]])
-    expect(await loose.select('select id, value from gold.w order by 1')).toEqual([['a', 5], ['b', 20]])
+    expect(await loose.select('select id, value from gold.w order by 1')).toEqual([
+      ['a', 5],
+      ['b', 20],
+    ])
     await loose.feed(raw, [one('b', 1, 61)])
     for (const name of ['silver.t', 'gold.w']) await loose.refresh(name)
     expect(await content(loose, 'value')).toEqual([[5], [21]])
-    expect(await loose.select('select id, value from gold.w order by 1')).toEqual([['a', 5], ['b', 21]])
+    expect(await loose.select('select id, value from gold.w order by 1')).toEqual([
+      ['a', 5],
+      ['b', 21],
+    ])
     expect(await heldIn(loose, 'value')).toEqual([[200]])
   })
   test('waits for a table that has to be made anew', async () => {
@@ -126,11 +156,20 @@ describe('a replay', () => {
     await project.refresh('silver.t')
     await project.feed(raw, [one('c', 1), one('a', 1)])
     expect(await project.refresh('silver.t')).toMatchObject({ held: 1 })
-    expect(await content(project)).toEqual([['a', 1], ['m', null], ['n', null]])
+    expect(await content(project)).toEqual([
+      ['a', 1],
+      ['m', null],
+      ['n', null],
+    ])
     await project.feed(raw, [one('a', 2)])
     await project.refresh('silver.t')
     expect(await project.replay('silver.t')).toMatchObject({ checked: 2, released: 1, stillHeld: 1 })
-    expect(await content(project)).toEqual([['a', 2], ['b', 1], ['m', null], ['n', null]])
+    expect(await content(project)).toEqual([
+      ['a', 2],
+      ['b', 1],
+      ['m', null],
+      ['n', null],
+    ])
     expect(await heldIn(project, 'id, _failed')).toEqual([['c', 'once']])
   })
 })
@@ -152,7 +191,11 @@ describe('a replay that is killed', () => {
     // The rules may have changed again before it goes on: what was decided is done.
     const again = await place.open(raw, whole(moment === 0 ? 50 : 5))
     await again.replay('silver.t')
-    expect(await content(again)).toEqual([['a', 20], ['b', 30], ['c', 1]])
+    expect(await content(again)).toEqual([
+      ['a', 20],
+      ['b', 30],
+      ['c', 1],
+    ])
     expect(await heldIn(again)).toEqual([['d', 300]])
   })
   test('is finished by the next refresh before that looks at anything', async () => {
@@ -212,12 +255,19 @@ class Reference {
       rows.set(one.row.id, one.row)
       held = held.map((other, i) => (i < at && other.row.id === one.row.id ? { ...other, superseded: true } : other))
     }
-    return new Reference(rows, held.filter((one) => !passes(one)), this.pending)
+    return new Reference(
+      rows,
+      held.filter((one) => !passes(one)),
+      this.pending,
+    )
   }
 }
 
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('feed' as const), rows: fc.array(fc.record({ id: fc.constantFrom('a', 'b', 'c', null), minute: fc.constant(0), value: fc.nat(40) }), { minLength: 1, maxLength: 5 }) }),
+  fc.record({
+    kind: fc.constant('feed' as const),
+    rows: fc.array(fc.record({ id: fc.constantFrom('a', 'b', 'c', null), minute: fc.constant(0), value: fc.nat(40) }), { minLength: 1, maxLength: 5 }),
+  }),
   fc.record({ kind: fc.constant('rule' as const), most: fc.integer({ min: 5, max: 45 }) }),
   fc.record({ kind: fc.constantFrom('refresh' as const, 'replay' as const), crash: fc.option(fc.nat(6), { nil: null }) }),
 )
@@ -267,7 +317,8 @@ async function carryOut(place: Place, steps: readonly Step[], rules: readonly nu
         possible = done.filter((reference) => JSON.stringify(asText([...reference.rows.values()])) === JSON.stringify(texts(rows)))
         expect(possible, `${JSON.stringify(rows)} is not what could be`).not.toEqual([])
         // A refresh that was killed may have left rows in the quarantine that are ahead of the table.
-        if (kind === 'refresh') possible = possible.filter((reference) => JSON.stringify(asText(reference.held.map(({ row }) => row))) === JSON.stringify(texts(held)))
+        if (kind === 'refresh')
+          possible = possible.filter((reference) => JSON.stringify(asText(reference.held.map(({ row }) => row))) === JSON.stringify(texts(held)))
         expect(possible, `${JSON.stringify(held)} is not what could be held`).not.toEqual([])
       }
     }
@@ -278,25 +329,33 @@ async function carryOut(place: Place, steps: readonly Step[], rules: readonly nu
 describe('random histories', () => {
   test('of appends, changed rules, refreshes, replays and crashes hold what the words above say', { timeout: 240_000 }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 14 }), fc.array(fc.integer({ min: 5, max: 45 }), { minLength: 15, maxLength: 15 }), async (steps, rules) => {
-        await carryOut(await openPlace(), steps, rules)
-      }),
+      fc.asyncProperty(
+        fc.array(step, { minLength: 3, maxLength: 14 }),
+        fc.array(fc.integer({ min: 5, max: 45 }), { minLength: 15, maxLength: 15 }),
+        async (steps, rules) => {
+          await carryOut(await openPlace(), steps, rules)
+        },
+      ),
       { numRuns: 25 },
     )
   })
   test('in which rules were only loosened end in the table that a rebuild with the last rules gives', { timeout: 240_000 }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 14 }), fc.array(fc.integer({ min: 5, max: 45 }), { minLength: 15, maxLength: 15 }), async (steps, rules) => {
-        const rising = rules.toSorted((a, b) => a - b)
-        const place = await openPlace()
-        const project = await carryOut(place, steps, rising)
-        if (!(await project.table('bronze.raw').snapshot())) return
-        await project.refresh('silver.t')
-        await project.replay('silver.t')
-        const replayed = await content(project)
-        expect(await project.refresh('silver.t', undefined, { rebuild: true })).toMatchObject({ outcome: 'rebuilt' })
-        expect(replayed).toEqual(await content(project))
-      }),
+      fc.asyncProperty(
+        fc.array(step, { minLength: 3, maxLength: 14 }),
+        fc.array(fc.integer({ min: 5, max: 45 }), { minLength: 15, maxLength: 15 }),
+        async (steps, rules) => {
+          const rising = rules.toSorted((a, b) => a - b)
+          const place = await openPlace()
+          const project = await carryOut(place, steps, rising)
+          if (!(await project.table('bronze.raw').snapshot())) return
+          await project.refresh('silver.t')
+          await project.replay('silver.t')
+          const replayed = await content(project)
+          expect(await project.refresh('silver.t', undefined, { rebuild: true })).toMatchObject({ outcome: 'rebuilt' })
+          expect(replayed).toEqual(await content(project))
+        },
+      ),
       { numRuns: 25 },
     )
   })
@@ -320,6 +379,9 @@ describe('checks as values', () => {
       ['some', 'between', 1],
     ])
     expect(checks.some?.samples).toMatchObject([{ id: 'b', value: 50 }])
-    expect(await heldIn(project, 'id, _failed')).toEqual([['c', 'named'], ['long', 'short']])
+    expect(await heldIn(project, 'id, _failed')).toEqual([
+      ['c', 'named'],
+      ['long', 'short'],
+    ])
   })
 })

@@ -43,10 +43,14 @@ const hourly = table('gold.hourly', {
 function expected(all: readonly Reading[]): { doubled: unknown[]; hourly: unknown[] } {
   const rows = [...new Map(all.filter(({ id }) => id !== null).map((row) => [`${row.id}|${row.minute}`, row])).values()]
   const hours = new Map<number, number[]>()
-  for (const { minute, value } of rows) if (minute !== null) hours.set(Math.floor(minute / 60), [...(hours.get(Math.floor(minute / 60)) ?? []), (value ?? 0) * 2])
+  for (const { minute, value } of rows)
+    if (minute !== null) hours.set(Math.floor(minute / 60), [...(hours.get(Math.floor(minute / 60)) ?? []), (value ?? 0) * 2])
   return {
     doubled: rows.map(({ id, minute, value }) => JSON.stringify([id, minute, value === null ? null : value * 2])).sort(),
-    hourly: [...hours].filter(([, values]) => values.length !== 2).map(([hour, values]) => JSON.stringify([hour, values.length, values.reduce((a, b) => a + b)])).sort(),
+    hourly: [...hours]
+      .filter(([, values]) => values.length !== 2)
+      .map(([hour, values]) => JSON.stringify([hour, values.length, values.reduce((a, b) => a + b)]))
+      .sort(),
   }
 }
 
@@ -54,7 +58,9 @@ async function stored(project: Project): Promise<{ doubled: unknown[]; hourly: u
   const minutes = `(epoch_ms("at") - ${START}) / 60000`
   return {
     doubled: (await project.select(`select id, ${minutes}::integer, twice from silver.doubled`)).map((row) => JSON.stringify(row)).sort(),
-    hourly: (await project.select(`select ((epoch_ms(hour) - ${START}) / ${HOUR})::integer, n::integer, total from gold.hourly`)).map((row) => JSON.stringify(row)).sort(),
+    hourly: (await project.select(`select ((epoch_ms(hour) - ${START}) / ${HOUR})::integer, n::integer, total from gold.hourly`))
+      .map((row) => JSON.stringify(row))
+      .sort(),
   }
 }
 
@@ -98,13 +104,17 @@ describe('tables made by a function', () => {
       columns: { hour: t.timestamp(), n: t.long() },
       rows: async function* ({ input }) {
         const hours = new Map<number, number>()
-        for await (const batch of input.batches()) for (const { at } of batch) hours.set(Math.floor((at ?? 0) / HOUR), (hours.get(Math.floor((at ?? 0) / HOUR)) ?? 0) + 1)
+        for await (const batch of input.batches())
+          for (const { at } of batch) hours.set(Math.floor((at ?? 0) / HOUR), (hours.get(Math.floor((at ?? 0) / HOUR)) ?? 0) + 1)
         seen.push(hours.size)
         for (const [hour, n] of hours) yield { hour: hour * HOUR, n }
       },
     })
     const project = await (await openPlace()).open(raw, doubled, watched)
-    await project.feed(raw, Array.from({ length: 48 }, (_, hour) => one('a', hour * 60, 1)))
+    await project.feed(
+      raw,
+      Array.from({ length: 48 }, (_, hour) => one('a', hour * 60, 1)),
+    )
     for (const name of ['silver.doubled', 'gold.hourly']) await project.refresh(name)
     await project.feed(raw, [one('b', 10 * 60 + 5, 1)])
     await project.refresh('silver.doubled')
@@ -122,7 +132,8 @@ describe('tables made by a function', () => {
       rows: async function* ({ input, inputs }) {
         const known = new Map<unknown, unknown>()
         for await (const batch of inputs.names.batches()) for (const { id, name } of batch) known.set(id, name)
-        for await (const batch of input.batches()) for (const { id, at } of batch) yield { name: String(known.get(id)), at, day: '2024-02-29', all: { id, list: [1, 2] } }
+        for await (const batch of input.batches())
+          for (const { id, at } of batch) yield { name: String(known.get(id)), at, day: '2024-02-29', all: { id, list: [1, 2] } }
       },
     })
     const project = await (await openPlace()).open(raw, doubled, names, joined)
