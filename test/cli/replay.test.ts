@@ -50,7 +50,9 @@ test('held rows are counted, put back by the running server, and the rest withou
     ['c', 30],
   ])
   expect(await server.get('/api/v1/tables/silver.air')).toMatchObject({ quarantined: 1, freshness: { state: 'fresh', since: null, withinMs: 900_000 } })
-  expect(await server.get('/api/v1/tables/bronze.air/drift')).toMatchObject({ items: [{ kind: 'unknown_fields', fields: { pm10: 1 }, samples: [{ pm10: 3 }] }] })
+  expect(await server.get('/api/v1/tables/bronze.air/drift')).toMatchObject({
+    items: [{ kind: 'unknown_fields', fields: { pm10: 1 }, samples: [{ pm10: 3 }] }],
+  })
   expect(failure(await lagoa(['replay', 'silver.ari', '--project', folder, '--json'], { home })).hint).toBe('Did you mean silver.air?')
   expect((await server.kill()).code).toBe(0)
 

@@ -199,7 +199,9 @@ describe('fields that the schema does not know', () => {
   const decoder = createDecoder({ schema: { name: t.string(), n: t.double().nullable() } })
 
   it('are dropped, counted and sampled, in records that are good otherwise', () => {
-    const decoded = decoder.decode(encodeJson(null, ['{"name":"a","co2":1}', '{"name":"b","n":2}', '{"co2":2}', '{"name":"c","co2":"x","pm":null}', '{"name":"d","n":null}']))
+    const decoded = decoder.decode(
+      encodeJson(null, ['{"name":"a","co2":1}', '{"name":"b","n":2}', '{"co2":2}', '{"name":"c","co2":"x","pm":null}', '{"name":"d","n":null}']),
+    )
     expect([...(decoded.unknown ?? [])]).toEqual([
       ['co2', { count: 2, first: 0, samples: [1, 'x'] }],
       ['pm', { count: 1, first: 3, samples: [null] }],

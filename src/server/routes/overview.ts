@@ -1,6 +1,6 @@
 /** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
 import type { Platform, Pipeline } from '../../platform/index.ts'
-import { tierOf } from '../../lake/index.ts'
+import { isMade, tierOf } from '../../lake/index.ts'
 import { planLive } from '../../streams/index.ts'
 import { lookAt } from '../look.ts'
 import { jsonRoute, type Route } from '../route.ts'
@@ -231,7 +231,7 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
     const { snapshot, fault } = await lookAt(lake, name)
     if (fault) continue
     const own = snapshot?.timestamp ?? null
-    if (table.options.sql === undefined) {
+    if (!isMade(table.options)) {
       ages.push(lagging.has(name) && own !== null ? now - own : 0)
       continue
     }
