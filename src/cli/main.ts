@@ -60,6 +60,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     run: async (args) => (await import('./table.ts')).table(args),
   },
+  replay: {
+    usage: 'replay TABLE',
+    about: 'put back the held rows of a table that pass now',
+    flags: [...WHERE, 'dry-run', 'json'],
+    words: 1,
+    examples: ['lagoa replay silver.readings --dry-run', 'lagoa replay silver.readings --json'],
+    run: async (args) => (await import('./replay.ts')).replay(args),
+  },
   sql: {
     usage: "sql 'SELECT ...'",
     about: 'query the tables',

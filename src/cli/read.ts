@@ -1,5 +1,5 @@
 /** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
-import { quarantineName, refusals, tierOf, type Lake } from '../lake/index.ts'
+import { quarantineName, refusals, tierOf, type Freshness, type Lake } from '../lake/index.ts'
 import { invalid, toLagoaError } from '../base/index.ts'
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
@@ -35,6 +35,7 @@ export function tables(args: Arguments): Promise<number> {
             return null
           })
         const refused = lake ? await refusedFiles(lake, name) : []
+        const freshness = fault === undefined ? await lake?.freshness(name).catch(() => null) : null
         fault ??= refused.length === 0 ? undefined : refused.map(({ error }) => error).join(' ')
         return {
           name,
@@ -44,6 +45,7 @@ export function tables(args: Arguments): Promise<number> {
           files: snapshot?.fileCount ?? 0,
           version: snapshot?.version ?? null,
           updatedAt: snapshot?.timestamp ?? null,
+          ...(freshness ? { freshness } : {}),
           ...(fault === undefined ? {} : { error: fault }),
           ...(wanted === undefined
             ? {}
@@ -51,11 +53,12 @@ export function tables(args: Arguments): Promise<number> {
         }
       }),
     )
+    const targets = listed.some(({ freshness }) => freshness)
     if (args.values.json) print(JSON.stringify(wanted === undefined ? listed : listed[0]))
     else {
       print(
         textTable(
-          ['table', 'rows', 'size', 'files', 'version', 'updated'],
+          ['table', 'rows', 'size', 'files', 'version', 'updated', ...(targets ? ['data'] : [])],
           listed.map((t) => [
             t.name,
             t.rows,
@@ -63,6 +66,7 @@ export function tables(args: Arguments): Promise<number> {
             t.files,
             t.version,
             t.updatedAt === null && t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+            ...(targets ? [freshnessText(t.freshness)] : []),
           ]),
         ),
       )
@@ -95,6 +99,11 @@ async function refusedFiles(lake: Lake, name: string): Promise<{ readonly error:
   } finally {
     connection.closeSync()
   }
+}
+
+function freshnessText(freshness: Freshness | undefined): string {
+  if (!freshness) return ''
+  return freshness.since === null ? freshness.state : `stale since ${new Date(freshness.since).toISOString()}`
 }
 
 export function runSql(args: Arguments): Promise<number> {

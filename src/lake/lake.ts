@@ -1,12 +1,18 @@
 /** The lake of a project: its tables by name, how streams append to them, and their refreshes. */
-import { missing, closest, type LagoaError, type Log } from '../base/index.ts'
+import { tmpdir } from 'node:os'
+import { missing, closest, systemClock, type Clock, type LagoaError, type Log } from '../base/index.ts'
 import type { Objects } from '../storage/index.ts'
 import { streamAppender, type StreamAppender } from './appender.ts'
-import { holdsRows, quarantineName, tableRoot, type Table } from './declare.ts'
+import { quarantineName, tableRoot, type Table } from './declare.ts'
 import { openTable, type CommitResult, type DeltaTable, type Duck } from './delta/index.ts'
 import { isTableName, presentTables } from './present.ts'
-import { planTables, type Model, type TablePlan } from './model.ts'
-import { refreshModel, type RefreshResult } from './refresh.ts'
+import { driftIn, type DriftEntry } from './drift.ts'
+import { createFreshnessReader, judgeFreshness, targetOf, type Freshness } from './freshness.ts'
+import { ExpectationFailed, type CheckResults } from './judge.ts'
+import { planTables, type Model, type ReadScript, type TablePlan } from './model.ts'
+import type { PythonRunner } from './python.ts'
+import { refreshModel, type RefreshOptions, type RefreshResult } from './refresh.ts'
+import { replayModel, type ReplayResult } from './replay.ts'
 
 export interface Lake {
   readonly plan: TablePlan
@@ -17,11 +23,22 @@ export interface Lake {
   table(name: string): DeltaTable
   /** The same for a write that may make it. */
   open(name: string): DeltaTable
-  refresh(name: string, signal?: AbortSignal): Promise<RefreshResult>
+  refresh(name: string, signal?: AbortSignal, options?: Pick<RefreshOptions, 'rebuild'>): Promise<RefreshResult>
+  /** Judges the held rows of a table by today's expectations and puts back those that pass; `dryRun` only counts. */
+  replay(name: string, options?: { readonly dryRun?: boolean; readonly signal?: AbortSignal }): Promise<ReplayResult>
+  /** Whether the table meets its freshness target; null when it has none. */
+  freshness(name: string): Promise<Freshness | null>
+  /** What changed, or tried to change, the table's columns, newest first. */
+  drift(name: string): Promise<DriftEntry[]>
+  /** What the checks found in the refresh that they stopped; null when the last refresh of this process was not stopped by one. */
+  refused(name: string): { readonly at: number; readonly checks: CheckResults } | null
   appender(table: Table): StreamAppender
   /** Packs a table's small files when it has many; null when it has few. Bounded: call it again for the rest. */
   pack(name: string, signal?: AbortSignal): Promise<CommitResult | null>
 }
+
+/** Drift is told of this many versions. */
+const DRIFT_HISTORY = 1000
 
 /** In the background a table is packed when it has this many files below the size that `optimize` calls small, this much at a time. */
 const PACK = { atLeast: 64, mostBytes: 128 * 1024 * 1024 }
@@ -34,17 +51,24 @@ export async function openLake(options: {
   readonly duck: Duck
   readonly tables: readonly Table[]
   readonly logger: Log
+  readonly clock?: Clock
+  /** Runs Python models. */
+  readonly python?: PythonRunner | null
+  /** For what is passed to Python. */
+  readonly temporaryFolder?: string
+  readonly readScript?: ReadScript
 }): Promise<Lake> {
-  const { objects, duck, logger } = options
+  const { objects, duck, logger, clock = systemClock } = options
   const connection = await duck.connect()
   let plan: TablePlan
   try {
-    plan = await planTables(options.tables, connection)
+    plan = await planTables(options.tables, connection, options.readScript)
   } finally {
     connection.closeSync()
   }
   const opened = new Map<string, DeltaTable>()
-  const quarantines = new Set(options.tables.filter(holdsRows).map(({ name }) => quarantineName(name)))
+  // A table that holds no rows today may have held some: they can still be read and put back.
+  const quarantines = new Set(plan.models.map(({ name }) => quarantineName(name)))
 
   const present = presentTables(objects)
 
@@ -89,6 +113,17 @@ export async function openLake(options: {
   }
 
   const models = new Map<string, Model>(plan.models.map((model) => [model.name, model]))
+  const context = { duck, logger, clock, table, python: options.python ?? null, temporaryFolder: options.temporaryFolder ?? tmpdir() }
+  const newest = createFreshnessReader(duck)
+  const refused = new Map<string, { readonly at: number; readonly checks: CheckResults }>()
+  const modelCalled = (name: string, what: string): Model => {
+    const model = models.get(name)
+    if (model) return model
+    table(name)
+    throw missing('lake.no_model', `Table ${name} is not made from other tables; there is nothing to ${what}`, {
+      hint: `The tables that are: ${[...models.keys()].join(', ')}.`,
+    })
+  }
 
   return {
     plan,
@@ -101,16 +136,25 @@ export async function openLake(options: {
       const declared = [...plan.tables.keys(), ...held]
       return [...declared, ...(await present()).filter((name) => !isDeclared(name))]
     },
-    async refresh(name, signal) {
-      const model = models.get(name)
-      if (!model) {
-        await table(name).snapshot()
-        throw missing('lake.no_model', `Table ${name} is not made by SQL; there is nothing to refresh`, {
-          hint: `Refresh one of: ${[...models.keys()].join(', ')}.`,
-        })
+    async refresh(name, signal, { rebuild = false } = {}) {
+      const model = modelCalled(name, 'refresh')
+      try {
+        const result = await refreshModel(context, model, { rebuild, ...(signal ? { signal } : {}) })
+        refused.delete(name)
+        return result
+      } catch (error) {
+        if (error instanceof ExpectationFailed) refused.set(name, { at: clock.now(), checks: error.checks })
+        throw error
       }
-      return refreshModel({ duck, logger, table }, model, signal)
     },
+    replay: async (name, replay) => replayModel(context, modelCalled(name, 'replay'), replay),
+    async freshness(name) {
+      const declared = plan.tables.get(name)
+      const target = declared ? targetOf(declared) : null
+      return target && judgeFreshness(await newest.newest(name, table(name), target), target, clock.now())
+    },
+    drift: async (name) => ((await table(name).snapshot()) ? driftIn(await table(name).history(DRIFT_HISTORY)) : []),
+    refused: (name) => refused.get(name) ?? null,
     appender: (declared) => streamAppender(declared, table(declared.name), duck),
     async pack(name, signal) {
       const snapshot = await table(name).snapshot()

@@ -51,9 +51,14 @@ const FilesReference = z.strictObject({
   }),
 })
 
+const CHECK_KINDS = ['sql', 'notNull', 'unique', 'between', 'oneOf', 'matches', 'rowCount', 'fresh'] as const
+
 const TableOptions = z.strictObject({
   from: z.custom((value) => ['stream', 'table', 'files'].includes(kindIn(value)), { error: 'is neither a stream, nor files(...), nor a table' }).optional(),
   sql: z.union([z.string(), z.looseObject({ kind: z.literal('sql') })], { error: 'is not SQL: write sql`select ...`' }).optional(),
+  rows: z.function().optional(),
+  python: z.string().optional(),
+  inputs: z.record(z.string(), Reference('table')).optional(),
   merge: z.array(z.string()).optional(),
   window: z.strictObject({ column: z.string(), source: z.string(), size: Duration }).optional(),
   columns: Fields.optional(),
@@ -62,10 +67,16 @@ const TableOptions = z.strictObject({
     .record(
       z.string(),
       z.strictObject(
-        { severity: z.enum(['warn', 'quarantine', 'fail']), condition: z.string() },
-        { error: "is not an expectation: write warn('...'), quarantine('...') or fail('...')" },
+        { severity: z.enum(['warn', 'quarantine', 'fail']), check: z.looseObject({ kind: z.enum(CHECK_KINDS) }) },
+        { error: "is not an expectation: write warn('...'), quarantine(between('co', 0, 500)) or fail(notNull('at')), for example" },
       ),
     )
+    .optional(),
+  schema: z.enum(['evolve', 'freeze'], "is neither 'evolve' nor 'freeze'").optional(),
+  freshness: z
+    .union([Duration, z.strictObject({ column: z.union([z.string(), z.looseObject({ kind: z.literal('column'), name: z.string() })]), within: Duration })], {
+      error: "is no target: write '15 min' or { column: 'at', within: '2h' }",
+    })
     .optional(),
   every: Duration.optional(),
   description: z.string().optional(),

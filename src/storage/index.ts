@@ -12,4 +12,4 @@ export { openRecords, type PostgresConnection, type RecordsOptions } from './rec
 export { constraintOf, sqlState } from './records/faults.ts'
 export { migrate } from './records/migrate.ts'
 export { startEmbeddedPostgres, type EmbeddedConnection, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './records/embedded/start.ts'
-export { claimHome, type Holder, type HomeClaim } from './records/embedded/claim.ts'
+export { claimHome, homeHolder, type Holder, type HomeClaim } from './records/embedded/claim.ts'

@@ -48,6 +48,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/tables/{name}/history': 'silver.readings',
   '/api/v1/tables/{name}/checks': 'silver.readings',
   '/api/v1/tables/{name}/profile': 'silver.readings',
+  '/api/v1/tables/{name}/drift': 'silver.readings',
   '/api/v1/keys/{key}': 'sensor_raw:Monza',
   '/api/v1/assets/{id}': 'table:silver.readings',
 }
@@ -71,6 +72,7 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/tables/{name}/history': wire.VersionList,
   '/api/v1/tables/{name}/checks': wire.CheckList,
   '/api/v1/tables/{name}/profile': wire.ProfileShape,
+  '/api/v1/tables/{name}/drift': wire.DriftList,
   '/api/v1/rules': wire.RuleList,
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
@@ -156,6 +158,9 @@ describe('a route', () => {
   test('POST /api/v1/query and a refresh answer what they promise', async () => {
     expect(wire.QueryResult.safeParse(await server.post('/api/v1/query', { sql: 'select * from silver.readings', limit: 5 })).error).toBeUndefined()
     expect(await server.post('/api/v1/tables/gold.air_hourly/refresh', {})).toMatchObject({ outcome: expect.stringMatching(/nothing|changed/) as string })
+    const replay = await server.post('/api/v1/tables/silver.readings/replay', { dryRun: true })
+    expect(wire.ReplayAnswer.strict().safeParse(replay).error).toBeUndefined()
+    expect(await server.post('/api/v1/tables/gold.air_hourly/refresh?rebuild=true', {})).toMatchObject({ outcome: 'rebuilt' })
     expect(wire.ProduceAnswer.safeParse(await server.post('/api/v1/streams/sensor_raw/records', [{ sensor: 'x', at: 0 }])).error).toBeUndefined()
   })
   test('GET / is a greeting for programs and the console for browsers', async () => {

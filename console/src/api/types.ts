@@ -10,6 +10,7 @@ export type {
   Overview,
   ProfileShape,
   QueryResult,
+  ReplayAnswer,
   RuleShape,
   SeriesShape,
   ServiceHealth,

@@ -355,7 +355,9 @@ describe('a checkpoint', () => {
     const newest = (await lake.paths(log)).filter((path) => path.endsWith('.checkpoint.parquet')).at(-1)
     expect(newest).toContain('09.checkpoint')
     const checkpoint = `'${join(lake.folder, newest!)}'`
-    expect(await lake.rows(`select count(*), count(add.deletionVector.cardinality), sum(add.deletionVector.cardinality) from ${checkpoint} where add is not null`)).toEqual([['3', '3', '6']])
+    expect(
+      await lake.rows(`select count(*), count(add.deletionVector.cardinality), sum(add.deletionVector.cardinality) from ${checkpoint} where add is not null`),
+    ).toEqual([['3', '3', '6']])
     // Each vector but the last of a file is that of a tombstone, as is the file that had none.
     expect(await lake.rows(`select count(*), count(remove.deletionVector.storageType) from ${checkpoint} where remove is not null`)).toEqual([['6', '3']])
     for (let gone = 0; gone < version!; gone++) await lake.objects.delete(commitFile(table.root, gone))

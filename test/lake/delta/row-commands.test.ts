@@ -144,7 +144,7 @@ const bothConditions: fc.Arbitrary<Condition<{ t: Row; s: Row }>> = fc.oneof(
 function changing<C>(condition: fc.Arbitrary<Condition<C>>, pair: (t: Row, s: Row) => C, bySource: boolean): fc.Arbitrary<ModelClause<MatchedClause>> {
   const actions: readonly { readonly clause: MatchedClause; readonly to: (t: Row, s: Row) => Row | null }[] = [
     { clause: { delete: true }, to: () => null },
-    { clause: { update: { x: 't.x + 100' } }, to: (t) => ({ ...t, x: t.x + 100 }) },
+    { clause: { update: { x: bySource ? 'x + 100' : 't.x + 100' } }, to: (t) => ({ ...t, x: t.x + 100 }) },
     ...(bySource
       ? []
       : [

@@ -124,7 +124,8 @@ describe('cleaning the log', () => {
     const midnight = Math.floor(Date.now() / DAY) * DAY
     for (const name of await logOf(root)) await age(`${root}/_delta_log/${name}`, midnight - (commits - 1 - Number(name.slice(0, 20))) * DAY)
   }
-  const versionsOf = async (root: string): Promise<number[]> => (await logOf(root)).filter((name) => /^\d+\.json$/.test(name)).map((name) => Number(name.slice(0, 20)))
+  const versionsOf = async (root: string): Promise<number[]> =>
+    (await logOf(root)).filter((name) => /^\d+\.json$/.test(name)).map((name) => Number(name.slice(0, 20)))
 
   test('removes what only expired versions need, from the last checkpoint before the cut-off on all stays', async () => {
     const root = fresh()
@@ -140,7 +141,10 @@ describe('cleaning the log', () => {
     expect((await logOf(root)).filter((name) => name.endsWith('.crc')).map((name) => Number(name.slice(0, 20)))[0]).toBe(24)
     expect((await logOf(root)).filter((name) => name.includes('compacted'))).toEqual(['00000000000000000025.00000000000000000026.compacted.json'])
     for (const version of [24, 26, 31, 32]) expect((await lake.table(root).snapshot({ version }))?.rowCount).toBe(version)
-    await expect(lake.table(root).snapshot({ version: 23 })).rejects.toMatchObject({ code: 'lake.version_missing', hint: 'The oldest version that can be read is 24.' })
+    await expect(lake.table(root).snapshot({ version: 23 })).rejects.toMatchObject({
+      code: 'lake.version_missing',
+      hint: 'The oldest version that can be read is 24.',
+    })
     // A handle that was open all along goes on.
     expect(await lake.content(state, 'count(*)')).toEqual([['32']])
   })
