@@ -48,6 +48,8 @@ export const FLAGS = {
   owner: { type: 'string', value: 'NAME', about: 'only assets of this owner' },
   direction: { type: 'string', value: 'up|down|both', about: 'what it is made of, what it makes, or both (both)' },
   depth: { type: 'string', value: 'N', about: 'most steps each way (all)' },
+  branch: { type: 'string', value: 'NAME', about: 'read, or refresh, the tables as this branch has them' },
+  keys: { type: 'string', value: 'COLUMNS', about: 'columns that tell rows apart, so that changed rows are paired' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
   help: { type: 'boolean', about: 'print this help' },

@@ -71,7 +71,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   sql: {
     usage: "sql 'SELECT ...'",
     about: 'query the tables',
-    flags: [...WHERE, 'json', 'limit'],
+    flags: [...WHERE, 'branch', 'json', 'limit'],
     examples: [
       "lagoa sql 'select count(*) from silver.readings'",
       "lagoa sql 'select * from silver.readings at (version => 3)'",
@@ -130,6 +130,27 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'lagoa ingest objects://landing/events --into bronze.events --dry-run',
     ],
     run: async (args) => (await import('./ingest.ts')).ingest(args),
+  },
+  branch: {
+    usage: 'branch create|list|diff|merge|drop [NAME] [TABLE...]',
+    about: 'fork tables without copying, see what changed, merge it',
+    flags: [...WHERE, 'keys', 'limit', 'dry-run', 'json'],
+    examples: [
+      'lagoa branch create dev silver.readings gold.air_hourly',
+      'lagoa refresh --branch dev',
+      'lagoa branch diff dev silver.readings --keys sensor,at',
+      'lagoa branch merge dev --dry-run',
+      'lagoa branch drop dev',
+    ],
+    run: async (args) => (await import('./branch.ts')).branch(args),
+  },
+  refresh: {
+    usage: 'refresh [TABLE]',
+    about: 'make a table anew from its inputs, or every one, also in a branch',
+    flags: [...WHERE, 'branch', 'json'],
+    words: 1,
+    examples: ['lagoa refresh gold.air_hourly', 'lagoa refresh --branch dev'],
+    run: async (args) => (await import('./branch.ts')).refresh(args),
   },
   doctor: {
     usage: 'doctor [DIR]',

@@ -111,7 +111,8 @@ export function runSql(args: Arguments): Promise<number> {
   if (text.trim() === '') throw invalid('cli.no_sql', 'There is no query', { hint: "Write it in quotes: lagoa sql 'select count(*) from silver.readings'" })
   return withPlatform(args, async (platform) => {
     const limit = numberFlag('limit', args.values.limit) ?? 1000
-    const answer = await platform.query.run(text, { limit, outside: true })
+    const { branch } = args.values
+    const answer = await platform.query.run(text, { ...(branch === undefined ? {} : { branch }), limit, outside: true })
     if (args.values.json) print(JSON.stringify(answer))
     else {
       print(

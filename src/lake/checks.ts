@@ -52,6 +52,10 @@ function checkFilesTable({ name, options }: Table, { options: { schema, types } 
 /** What any table may say about itself. */
 export function checkSettings(table: Table): void {
   const { name, options } = table
+  if (options.location !== undefined && !/^[a-z0-9][a-z0-9.-]{1,62}(?:\/[\w][\w.=-]*)+$/.test(options.location))
+    throw invalid('lake.location', `Table ${name}: ${JSON.stringify(options.location)} is no place of the object store`, {
+      hint: "Write location: 'bronze/sales/2026', a bucket and a folder in it.",
+    })
   if (options.freshness === undefined) return
   const { freshness } = options
   const within = typeof freshness === 'object' ? freshness.within : freshness

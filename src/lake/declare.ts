@@ -50,6 +50,8 @@ export interface TableOptions<S extends Schema = Schema> {
   /** A stream's table commits at least this often while records come (5 s); files are looked for this often (5 s); a SQL table refreshes at most this often (at once). */
   readonly every?: string | number
   readonly description?: string
+  /** Where the table lies, as `bucket/key`; `silver.readings` lies at `silver/readings` when nothing is said. */
+  readonly location?: string
   /** Who answers for it: a person or a team. */
   readonly owner?: string
   readonly tags?: readonly string[]

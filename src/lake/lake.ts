@@ -2,6 +2,7 @@
 import { tmpdir } from 'node:os'
 import { missing, closest, systemClock, type Clock, type LagoaError, type Log } from '../base/index.ts'
 import type { Objects } from '../storage/index.ts'
+import { openBranches, type Branches } from './branches.ts'
 import { streamAppender, type StreamAppender } from './appender.ts'
 import { quarantineName, tableRoot, type Table } from './declare.ts'
 import { openTable, type CommitResult, type DeltaTable, type Duck } from './delta/index.ts'
@@ -33,6 +34,13 @@ export interface Lake {
   /** What the checks found in the refresh that they stopped; null when the last refresh of this process was not stopped by one. */
   refused(name: string): { readonly at: number; readonly checks: CheckResults } | null
   appender(table: Table): StreamAppender
+  readonly branches: Branches
+  /** The same lake as a branch has it: the tables that it holds are its own, the others are the real ones, and only its own are refreshed. */
+  within(branch: string): Promise<Lake>
+  /** The columns that tell a table's rows apart, where its declaration says them. */
+  keysOf(name: string): readonly string[]
+  /** Where a table lies, as `bucket/key`. */
+  rootOf(name: string): string
   /** Packs a table's small files when it has many; null when it has few. Bounded: call it again for the rest. */
   pack(name: string, signal?: AbortSignal): Promise<CommitResult | null>
 }
@@ -71,11 +79,16 @@ export async function openLake(options: {
   const quarantines = new Set(plan.models.map(({ name }) => quarantineName(name)))
 
   const present = presentTables(objects)
+  const rootOf = (name: string): string => {
+    const located = [...plan.tables.values()].find((one) => one.options.location !== undefined && (one.name === name || quarantineName(one.name) === name))
+    if (located?.options.location === undefined) return tableRoot(name)
+    return name === located.name ? located.options.location : quarantineName(located.options.location)
+  }
 
   const open = (name: string): DeltaTable => {
     const known = opened.get(name)
     if (known) return known
-    const made = openTable({ objects, duck }, tableRoot(name))
+    const made = openTable({ objects, duck }, rootOf(name))
     // Names that somebody makes up must not fill the memory.
     if (opened.size < MOST_OPEN || isDeclared(name)) opened.set(name, made)
     return made
@@ -116,20 +129,53 @@ export async function openLake(options: {
   const context = { duck, logger, clock, table, python: options.python ?? null, temporaryFolder: options.temporaryFolder ?? tmpdir() }
   const newest = createFreshnessReader(duck)
   const refused = new Map<string, { readonly at: number; readonly checks: CheckResults }>()
-  const modelCalled = (name: string, what: string): Model => {
+  const modelCalled = async (name: string, what: string): Promise<Model> => {
     const model = models.get(name)
     if (model) return model
-    table(name)
+    await table(name).snapshot()
     throw missing('lake.no_model', `Table ${name} is not made from other tables; there is nothing to ${what}`, {
       hint: `The tables that are: ${[...models.keys()].join(', ')}.`,
     })
   }
 
-  return {
+  const branches = openBranches({ objects, duck, table, rootOf })
+  const holding = async <T>(work: () => Promise<T>): Promise<T> => {
+    const release = objects.hold()
+    try {
+      return await work()
+    } finally {
+      release()
+    }
+  }
+
+  const lake: Lake = {
     plan,
     duck,
     table,
     open,
+    branches,
+    rootOf,
+    keysOf: (name) => plan.tables.get(name)?.options.merge ?? [],
+    async within(name) {
+      const branch = await branches.get(name)
+      const inBranch = (wanted: string): DeltaTable => branches.table(branch, wanted) ?? table(wanted)
+      const own = async (wanted: string): Promise<Model> => {
+        const model = await modelCalled(wanted, 'refresh')
+        if (branch.tables.some((one) => one.table === wanted)) return model
+        throw missing('lake.not_in_branch', `The branch ${name} does not hold ${wanted}, and a refresh would change the real table`, {
+          hint: `It holds ${branch.tables.map((one) => one.table).join(', ')}.`,
+        })
+      }
+      const within = { ...context, table: inBranch }
+      return {
+        ...lake,
+        table: inBranch,
+        open: inBranch,
+        refresh: (wanted, signal, { rebuild = false } = {}) =>
+          holding(async () => refreshModel(within, await own(wanted), { rebuild, ...(signal ? { signal } : {}) })),
+        replay: (wanted, replay) => holding(async () => replayModel(within, await own(wanted), replay)),
+      }
+    },
     async names() {
       const held: string[] = []
       for (const name of quarantines) if (await open(name).snapshot()) held.push(name)
@@ -137,9 +183,9 @@ export async function openLake(options: {
       return [...declared, ...(await present()).filter((name) => !isDeclared(name))]
     },
     async refresh(name, signal, { rebuild = false } = {}) {
-      const model = modelCalled(name, 'refresh')
+      const model = await modelCalled(name, 'refresh')
       try {
-        const result = await refreshModel(context, model, { rebuild, ...(signal ? { signal } : {}) })
+        const result = await holding(() => refreshModel(context, model, { rebuild, ...(signal ? { signal } : {}) }))
         refused.delete(name)
         return result
       } catch (error) {
@@ -147,7 +193,7 @@ export async function openLake(options: {
         throw error
       }
     },
-    replay: async (name, replay) => replayModel(context, modelCalled(name, 'replay'), replay),
+    replay: (name, replay) => holding(async () => replayModel(context, await modelCalled(name, 'replay'), replay)),
     async freshness(name) {
       const declared = plan.tables.get(name)
       const target = declared ? targetOf(declared) : null
@@ -163,4 +209,5 @@ export async function openLake(options: {
       return result.skipped ? null : result
     },
   }
+  return lake
 }

@@ -80,6 +80,8 @@ export async function refreshModel(context: RefreshContext, model: Model, { sign
   }
   const target = context.table(model.name)
   const quarantine = context.table(quarantineName(model.name))
+  // A vacuum of this process leaves the files alone that are read here.
+  const kept = [...snapshots].map(([input, snapshot]) => context.table(input).keep(snapshot))
   const connection = await context.duck.connect()
   try {
     await finishReplay(connection, model, target, quarantine, signal)
@@ -96,6 +98,7 @@ export async function refreshModel(context: RefreshContext, model: Model, { sign
     return result(done ?? { version: before?.version ?? null })
   } finally {
     connection.closeSync()
+    for (const release of kept) release()
   }
 }
 

@@ -20,6 +20,8 @@ export interface QueryOptions {
   readonly limit?: number
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
+  /** Reads the tables as this branch has them. */
+  readonly branch?: string
   /** Reads these tables at an older version, where the text does not say itself (`silver.readings at (version => 3)`). */
   readonly versions?: ReadonlyMap<string, number>
   /** The text may read tables in folders outside of the lake with `delta('/path')`: only a process of the user's own may allow that. */
@@ -91,7 +93,11 @@ export async function openQuery(options: {
 
   const running = new Set<Promise<unknown>>()
 
-  const run = async (text: string, stop: AbortSignal, { limit = DEFAULT_LIMIT, versions, prune, outside = false }: QueryOptions): Promise<QueryAnswer> => {
+  const run = async (
+    text: string,
+    stop: AbortSignal,
+    { limit = DEFAULT_LIMIT, versions, prune, branch, outside = false }: QueryOptions,
+  ): Promise<QueryAnswer> => {
     if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT)
       throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
     const began = performance.now()
@@ -99,7 +105,7 @@ export async function openQuery(options: {
     try {
       const parser = await instance.connect()
       opened.push(() => parser.closeSync())
-      const lake = options.lake()
+      const lake = branch === undefined ? options.lake() : await options.lake().within(branch)
       const asked = stripSemicolon(text)
       const { place } = options
       const parsed = await parseSelect(parser, asked, 'The query', () => columnNames(lake), { places: place !== undefined })

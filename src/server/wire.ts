@@ -430,3 +430,38 @@ export type LineageEdge = z.infer<typeof LineageEdge>
 export type ImpactShape = z.infer<typeof ImpactShape>
 export type FieldShape = z.infer<typeof FieldShape>
 export type Page<T> = { items: T[]; cursor?: string | undefined }
+
+export const BranchShape = z.object({
+  name: z.string(),
+  createdAt: z.number(),
+  tables: z.array(z.object({ table: z.string(), version: z.number().describe('The version that was forked') })),
+})
+export const BranchList = page(BranchShape)
+
+const RowValues = z.record(z.string(), z.unknown()).nullable()
+export const BranchDiff = z.object({
+  table: z.string(),
+  base: z.number().describe('The version that was forked'),
+  newest: z.number().describe('The newest version of the table itself'),
+  columnsAdded: z.array(z.string()),
+  columnsRemoved: z.array(z.string()),
+  columnsChanged: z.array(z.object({ column: z.string(), before: z.string(), after: z.string() })),
+  keys: z.array(z.string()).describe('Columns by which rows were paired; without any a changed row is one removed and one added'),
+  added: z.number(),
+  removed: z.number(),
+  changed: z.number(),
+  columns: z.array(z.string()),
+  sample: z.array(z.object({ change: z.enum(['added', 'removed', 'changed']), before: RowValues, after: RowValues })),
+})
+export const BranchMerge = z.object({
+  dryRun: z.boolean(),
+  items: z.array(
+    z.object({
+      table: z.string(),
+      outcome: z.enum(['merged', 'unchanged']),
+      version: z.number(),
+      filesAdded: z.number(),
+      filesRemoved: z.number(),
+    }),
+  ),
+})
