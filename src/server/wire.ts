@@ -175,7 +175,7 @@ export const ReplayAnswer = z.object({
   dryRun: z.boolean(),
 })
 
-export const DriftShape = z.object({
+const DriftShape = z.object({
   version: z.number().describe("The table's version that first tells of it"),
   at: z.number(),
   kind: z.enum(['taken', 'refused', 'unknown_fields']),
