@@ -23,6 +23,8 @@ tellsTheSameChanges(lake, engine)
 readsTheirTables(lake, engine, tables, {
   'partition column p q': 'Spark writes no table with such a column, it only reads them',
   'partition column a=b': 'Spark writes no table with such a column, it only reads them',
+  'columns mapped by name, renamed, dropped and added': 'Spark writes no table with such columns, it only reads them',
+  'columns mapped by id, renamed, dropped and added': 'Spark writes no table with such columns, it only reads them',
 })
 evaluatesExpressions(lake, engine)
 knowsFeatures(lake, engine, [...SPARK_FEATURES, ...SPARK_4_FEATURES])

@@ -31,6 +31,7 @@ beforeAll(async () => {
   await server.post('/api/v1/streams/sensor_raw/groups/readers/offsets', { offset: 7 })
   const ofGroup = await server.get<{ items: { offset: number }[] }>('/api/v1/streams/sensor_raw/records?group=readers&limit=2')
   expect(ofGroup.items.map(({ offset }) => offset)).toEqual([7, 8])
+  await server.post('/api/v1/branches', { name: 'dev', tables: ['silver.readings'] })
   await eventually('the reading is live', async () => (await server.get<{ items: unknown[] }>('/api/v1/streams/sensor_raw/latest')).items.length > 0)
 }, 60_000)
 afterAll(async () => {
@@ -51,11 +52,14 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/tables/{name}/drift': 'silver.readings',
   '/api/v1/keys/{key}': 'sensor_raw:Monza',
   '/api/v1/assets/{id}': 'table:silver.readings',
+  '/api/v1/branches/{name}': 'dev',
+  '/api/v1/branches/{name}/diff': 'dev',
 }
 const QUERIES: Readonly<Record<string, string>> = {
   '/api/v1/streams/{name}/series': '?fields=co,no2&from=1078900000000&until=1090000000000',
   '/api/v1/lineage': '?asset=table:silver.readings&depth=1',
   '/api/v1/impact': '?asset=sensor_raw&column=co',
+  '/api/v1/branches/{name}/diff': '?table=silver.readings',
 }
 const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/system': wire.System,
@@ -73,6 +77,9 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/tables/{name}/checks': wire.CheckList,
   '/api/v1/tables/{name}/profile': wire.ProfileShape,
   '/api/v1/tables/{name}/drift': wire.DriftList,
+  '/api/v1/branches': wire.BranchList,
+  '/api/v1/branches/{name}': wire.BranchShape,
+  '/api/v1/branches/{name}/diff': wire.BranchDiff,
   '/api/v1/rules': wire.RuleList,
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,

@@ -213,13 +213,13 @@ describe('pruning', () => {
             const [inMemory, inCheckpoint] = [lake.table(root), lake.large(root)]
             const all = await scanned(inMemory)
             for (const where of conditions) {
-              const some = await scanned(inMemory, where)
-              // Both look at the same bounds in the end, whatever was left out on the way.
-              expect(await scanned(inCheckpoint, where), where).toBe(some)
-              if (some === all) continue
-              pruned++
-              if (some !== '' && filesIn(some) > 0) kept++
-              expect(await count(some, where), where).toEqual(await count(all, where))
+              const some = new Set([await scanned(inMemory, where), await scanned(inCheckpoint, where)])
+              for (const sql of some) {
+                if (sql === all) continue
+                pruned++
+                if (filesIn(sql) > 0) kept++
+                expect(await count(sql, where), where).toEqual(await count(all, where))
+              }
             }
           }
           await check()
