@@ -6,8 +6,16 @@ export interface WriteStep {
   readonly path: string
 }
 
-/** What `before` throws the operation rejects with, and the store is left as it was. */
-export function watchedObjects(objects: Objects, before: (step: WriteStep) => Promise<void> | void): Objects {
+type Told = (step: WriteStep) => Promise<void> | void
+
+/** What `before` throws the operation rejects with, and the store is left as it was. `after` is told of steps that were done. */
+export function watchedObjects(objects: Objects, before: Told, after: Told = () => undefined): Objects {
+  const watched = async <T>(step: WriteStep, work: () => Promise<T>): Promise<T> => {
+    await before(step)
+    const answer = await work()
+    await after(step)
+    return answer
+  }
   return {
     capabilities: objects.capabilities,
     get: (path) => objects.get(path),
@@ -19,36 +27,18 @@ export function watchedObjects(objects: Objects, before: (step: WriteStep) => Pr
     uri: (path) => objects.uri(path),
     pathOf: (uri) => objects.pathOf(uri),
     close: () => objects.close(),
-    async put(path, bytes) {
-      await before({ kind: 'put', path })
-      await objects.put(path, bytes)
-    },
-    async putIfAbsent(path, bytes) {
-      await before({ kind: 'putIfAbsent', path })
-      return objects.putIfAbsent(path, bytes)
-    },
-    async delete(path) {
-      await before({ kind: 'delete', path })
-      await objects.delete(path)
-    },
-    async copy(from, to) {
-      await before({ kind: 'copy', path: to })
-      await objects.copy(from, to)
-    },
-    async stage(path): Promise<StagedObject> {
-      await before({ kind: 'stage', path })
-      const staged = await objects.stage(path)
-      return {
-        file: staged.file,
-        async publish() {
-          await before({ kind: 'publish', path })
-          return staged.publish()
-        },
-        async discard() {
-          await before({ kind: 'discard', path })
-          await staged.discard()
-        },
-      }
-    },
+    put: (path, bytes) => watched({ kind: 'put', path }, () => objects.put(path, bytes)),
+    putIfAbsent: (path, bytes) => watched({ kind: 'putIfAbsent', path }, () => objects.putIfAbsent(path, bytes)),
+    delete: (path) => watched({ kind: 'delete', path }, () => objects.delete(path)),
+    copy: (from, to) => watched({ kind: 'copy', path: to }, () => objects.copy(from, to)),
+    stage: (path) =>
+      watched({ kind: 'stage', path }, async (): Promise<StagedObject> => {
+        const staged = await objects.stage(path)
+        return {
+          file: staged.file,
+          publish: () => watched({ kind: 'publish', path }, () => staged.publish()),
+          discard: () => watched({ kind: 'discard', path }, () => staged.discard()),
+        }
+      }),
   }
 }

@@ -13,7 +13,7 @@ import type { TableState } from './replay.ts'
 import { CHANGE_TYPE, changeMetadata, recordsChanges, type ChangeType } from './row-changes.ts'
 import { RowSet, type Selection } from './row-set.ts'
 import { AT_COLUMN, fileAt, localFiles, scanSql, type LocalFile } from './scan.ts'
-import { identifier, literal } from './sql.ts'
+import { identifier, literal, valueAtSql } from './sql.ts'
 import { timestampOf } from './timestamps.ts'
 import type { AtVersion, ChangeFeed } from './types.ts'
 
@@ -167,23 +167,11 @@ async function partsSql(
     parts.map(({ file }) => ({ ...file, partitionValues: shared(file.partitionValues) })),
   )
   const local = files.map((file, i): LocalFile => ({ ...file, selection: parts[i]?.selection ?? file.selection }))
-  const number = `${fileAt(AT_COLUMN)} + 1`
-  const list = (values: readonly (string | number)[], type: string): string =>
-    values.length === 0 ? `null::${type}` : `(string_split(${literal(values.join(','))}, ',')::${type}[])[${number}]`
-  const ownTypes = parts.length > 0 && parts.every(({ type }) => type === null)
-  const type = ownTypes
-    ? CHANGE_TYPE
-    : `${list(
-        parts.map((part) => part.type ?? ''),
-        'varchar',
-      )} as ${CHANGE_TYPE}`
-  const version = list(
-    parts.map((part) => part.version),
-    'bigint',
-  )
-  const micros = list(
-    parts.map((part) => part.timestamp * 1000),
-    'bigint',
-  )
-  return `select ${columns.join(', ')}, ${type}, ${version} as _commit_version, make_timestamptz(${micros}) as _commit_timestamp from (${scanSql(state, local, true)})`
+  const told = (of: (part: Part) => string): string => valueAtSql(parts.map(of), fileAt(AT_COLUMN))
+  // The file itself tells the kinds of its changes, or has one kind.
+  const type =
+    parts.length > 0 && parts.every((part) => part.type === null) ? CHANGE_TYPE : `${told((part) => literal(part.type ?? ''))}::varchar as ${CHANGE_TYPE}`
+  const version = `${told((part) => String(part.version))}::bigint`
+  const time = `make_timestamptz(${told((part) => String(part.timestamp * 1000))}::bigint)`
+  return `select ${columns.join(', ')}, ${type}, ${version} as _commit_version, ${time} as _commit_timestamp from (${scanSql(state, local, true)})`
 }

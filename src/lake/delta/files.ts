@@ -48,24 +48,18 @@ export class FileLog {
 
   constructor(base: Base | null = null, version: number = -1) {
     this.base = base
-    const room = base?.length ?? 0
-    this.#sizes = new Numbers(room)
-    this.#rows = new Numbers(room)
-    this.#addedAt = new Numbers(room)
-    this.#removedAt = new Numbers(room)
-    this.#deletedOn = new Numbers(room)
-    this.#dataAt = new Numbers(room)
-    this.#removedData = new Numbers(room)
-    this.#places = new Numbers(room)
-    if (base === null) return
-    for (let row = 0; row < base.length; row++) {
-      const isAdd = row < base.adds
-      this.#append(base.sizes[row] ?? 0, base.rows[row] ?? Number.NaN, isAdd ? version : NEVER, -1, row)
-      if (isAdd) continue
-      this.#removedAt.set(row, version)
-      this.#deletedOn.set(row, base.deletedOn[row] ?? 0)
-      this.#removedData.set(row, base.removedData[row] ?? 1)
-    }
+    const length = base?.length ?? 0
+    const adds = base?.adds ?? 0
+    this.#length = length
+    this.#sizes = new Numbers(base?.sizes ?? new Float64Array())
+    this.#rows = new Numbers(base?.rows ?? new Float64Array())
+    // Tombstones were never there, as far as this log knows.
+    this.#addedAt = new Numbers(new Float64Array(length).fill(version, 0, adds).fill(NEVER, adds))
+    this.#removedAt = new Numbers(new Float64Array(length).fill(NEVER, 0, adds).fill(version, adds))
+    this.#deletedOn = new Numbers(base?.deletedOn.slice() ?? new Float64Array())
+    this.#dataAt = new Numbers(new Float64Array(length).fill(-1))
+    this.#removedData = new Numbers(new Float64Array(base?.removedData ?? []))
+    this.#places = new Numbers(new Float64Array(length).map((_, row) => row))
   }
 
   /** How many rows there are, present or not. */
@@ -307,13 +301,14 @@ export class FileLog {
   }
 }
 
-/** Numbers by row, as many as are pushed. */
+/** Numbers by row: some to begin with, and as many as are pushed. */
 class Numbers {
   #values: Float64Array
-  #length = 0
+  #length: number
 
-  constructor(room: number) {
-    this.#values = new Float64Array(room)
+  constructor(values: Float64Array) {
+    this.#values = values
+    this.#length = values.length
   }
 
   push(value: number): void {

@@ -1,15 +1,14 @@
 /**
- * RowSet: positions of rows in a data file. Positions are gathered in blocks, and only a block that holds one takes memory; the bits of a
- * block stand as DuckDB's `get_bit` counts them, so that SQL can ask for them. Sets of many files become one condition of a scan.
+ * RowSet: positions of rows in a data file. They are gathered in blocks, and only a block that holds one takes memory. Sets of many files
+ * become one condition of a scan.
  */
-import { literal } from './sql.ts'
+import { choiceSql, literal } from './sql.ts'
 
 /** Positions from `start` on, before `end`. */
 export type Run = readonly [start: number, end: number]
 
 /** Rows of a block. */
 const BLOCK_ROWS = 2048
-const BLOCK_SHIFT = 11
 const BLOCK_BYTES = BLOCK_ROWS / 8
 
 /** What `get_bit` can address, and more rows than any data file that is read here has. */
@@ -127,16 +126,6 @@ export class RowSet {
     }
     return left
   }
-
-  /** For every block up to the last, the number of the bytes that hold it, or null; and those bytes, by their numbers. */
-  blocks(): { readonly numbers: readonly (number | null)[]; readonly bytes: Uint8Array } {
-    let last = this.#slots.length
-    while (last > 0 && this.#slots[last - 1] === 0) last--
-    return {
-      numbers: Array.from(this.#slots.subarray(0, last), (slot) => (slot === 0 ? null : slot - 1)),
-      bytes: this.#bytes.subarray(0, this.#used * BLOCK_BYTES),
-    }
-  }
 }
 
 /** Which rows of a file are read: all but those of a set, or only those. */
@@ -145,55 +134,54 @@ export interface Selection {
   readonly only: boolean
 }
 
-/** Files that stand in one condition; more of them would make bits that cannot be addressed. */
-const MOST_BLOCKS = 2 ** 15
-
-/** Cuts files into neighbours whose selections fit into one condition. */
-export function fittingRuns<T extends { readonly selection: Selection | null }>(files: readonly T[]): T[][] {
-  const runs: T[][] = []
-  let blocks = 0
-  for (const file of files) {
-    const more = file.selection?.rows.blocks().numbers.length ?? 0
-    const run = runs.at(-1)
-    if (run && blocks + more <= MOST_BLOCKS) run.push(file)
-    else {
-      runs.push([file])
-      blocks = 0
-    }
-    blocks += more
-  }
-  return runs
-}
+/** Rows of which the bits stand in one text. */
+const PART_ROWS = 0x10000
 
 /**
  * SQL over `file_row_number` that is true for the rows to read of files that one `read_parquet` reads, null when that is every row. `file`
- * is SQL for a file's number among them. The bits of all files stand in one text; a list tells which of its blocks are a file's, so that what
- * is said grows with the rows that are named and not with the files. It needs no temporary table and can be run on any connection.
+ * is SQL for a file's number among them. It chooses by file and by the part of it that a row lies in, so that no constant is large. It needs
+ * no temporary table, so it can be run on any connection and does not change the order of rows, as a join might.
  */
 export function selectionSql(selections: readonly (Selection | null)[], file: string): string | null {
-  if (selections.every((selection) => selection === null)) return null
-  const nothing = 0
-  const everything = 1
-  const bytes: Uint8Array[] = [new Uint8Array(BLOCK_BYTES), new Uint8Array(BLOCK_BYTES).fill(0xff)]
-  const order: number[] = []
-  const firsts: number[] = []
-  const lasts: number[] = []
-  let before = bytes.length
-  for (const selection of selections) {
-    firsts.push(order.length + 1)
-    // Behind the last block that a set names stands one for all that follow.
-    const missing = selection?.only ? everything : nothing
-    const blocks = selection?.rows.blocks()
-    for (const number of blocks?.numbers ?? []) order.push(number === null ? missing : before + number)
-    order.push(missing)
-    lasts.push(blocks?.numbers.length ?? 0)
-    if (!selection || !blocks) continue
-    bytes.push(selection.only ? blocks.bytes.map((byte) => byte ^ 0xff) : blocks.bytes)
-    before += blocks.bytes.length / BLOCK_BYTES
+  const leaves = selections.flatMap((selection, number) => (selection === null ? [] : [{ from: number, sql: fileSql(selection) }]))
+  if (leaves.length === 0) return null
+  const sole = selections.length === 1 ? leaves[0]?.sql : undefined
+  return (
+    sole ??
+    choiceSql(
+      leaves.map(({ from, sql }) => ({ from, sql: `case when ${file} = ${from} then ${sql} else true end` })),
+      file,
+    )
+  )
+}
+
+function fileSql({ rows, only }: Selection): string {
+  const other = only ? 'false' : 'true'
+  const leaves = [...partsOf(rows)].map(({ first, last, bits }) => ({
+    from: first,
+    sql: `case when file_row_number between ${first} and ${last} then get_bit(from_base64(${literal(bits)})::bit, (file_row_number - ${first})::integer) = ${only ? 1 : 0} else ${other} end`,
+  }))
+  return leaves.length === 0 ? other : choiceSql(leaves, 'file_row_number')
+}
+
+/** The bits of each part that holds a row, from its first row to its last, in base64; DuckDB counts the bits of a byte from its highest. */
+function* partsOf(rows: RowSet): Generator<{ readonly first: number; readonly last: number; readonly bits: string }> {
+  let first = -1
+  let last = -1
+  const bytes = Buffer.alloc(PART_ROWS / 8)
+  const part = (): { first: number; last: number; bits: string } => ({ first, last, bits: bytes.toString('base64', 0, ((last - first) >> 3) + 1) })
+  for (const [start, end] of rows.runs()) {
+    for (let position = start; position < end; position++) {
+      if (first >= 0 && position - first >= PART_ROWS) {
+        yield part()
+        bytes.fill(0)
+        first = -1
+      }
+      if (first < 0) first = position
+      last = position
+      const bit = position - first
+      bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) | (0x80 >> (bit & 7))
+    }
   }
-  const bits = `from_base64(${literal(Buffer.concat(bytes).toString('base64'))})::bit`
-  const list = (numbers: readonly number[]): string => `string_split('${numbers.join(',')}', ',')::integer[]`
-  const one = (numbers: readonly number[]): string => (numbers.length === 1 ? String(numbers[0]) : `(${list(numbers)})[${file} + 1]`)
-  const block = `(${list(order)})[${one(firsts)} + least(file_row_number >> ${BLOCK_SHIFT}, ${one(lasts)})]`
-  return `get_bit(${bits}, (${block} << ${BLOCK_SHIFT}) + (file_row_number & ${BLOCK_ROWS - 1})::integer) = 0`
+  if (first >= 0) yield part()
 }

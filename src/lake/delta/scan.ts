@@ -13,9 +13,9 @@ import { dataPath } from './paths.ts'
 import { ANY, fileBounds, mayMatch, testFrom, type Test } from './prune.ts'
 import { pruneSql } from './prune-sql.ts'
 import type { TableState } from './replay.ts'
-import { fittingRuns, selectionSql, type Selection } from './row-set.ts'
+import { selectionSql, type Selection } from './row-set.ts'
 import { duckType } from './schema.ts'
-import { fileList, identifier, literal, query } from './sql.ts'
+import { fileList, identifier, literal, query, valueAtSql } from './sql.ts'
 import { mentionsAll, parseStats } from './stats.ts'
 import type { Metadata, Place, Predicate } from './types.ts'
 import { changedKind, hasChangedTypes, storedShapes } from './widening.ts'
@@ -112,7 +112,7 @@ export function scanSql(state: TableState, files: readonly LocalFile[], withAt: 
     })
     // Without the statistics' word that every file has every column, all footers are read first to find the missing ones.
     const options = `union_by_name = ${!complete}, hive_partitioning = false`
-    const runs = (numbered ? runsOfShape(sources).flatMap(fittingRuns) : sources.map((source) => [source])).map((run) => readSql(run, options, withAt))
+    const runs = (numbered ? runsOfShape(sources) : sources.map((source) => [source])).map((run) => readSql(run, options, withAt))
     // The empty typed part gives columns that no file has; DuckDB drops it from the plan.
     const empty = `select ${typed}${withAt ? `, null::bigint as ${AT_COLUMN}` : ''} where false`
     return `select ${[...columns, ...(withAt ? [AT_COLUMN] : [])].join(', ')} from (${[empty, ...runs].join(' union all by name ')})`
@@ -131,8 +131,8 @@ function readSql(run: readonly Source[], options: string, withAt: boolean): stri
   )
   const paths = fileList(run.map(({ path }) => path))
   if (kept === null && !withAt) return `select * from read_parquet(${paths}, ${options})`
-  const numbers = run.map((source) => source.number)
-  const at = `(([${numbers.join(', ')}])[${number} + 1]::bigint << ${FILE_SHIFT}) + file_row_number as ${AT_COLUMN}`
+  const offsets = run.map((source, i) => String(source.number - i))
+  const at = `((${number} + ${valueAtSql(offsets, number)})::bigint << ${FILE_SHIFT}) + file_row_number as ${AT_COLUMN}`
   return `select * exclude (file_row_number)${withAt ? `, ${at}` : ''} from read_parquet(${paths}, file_row_number = true, ${options})${kept === null ? '' : ` where ${kept}`}`
 }
 

@@ -14,6 +14,31 @@ export function fileList(files: readonly string[]): string {
   return `[${files.map((file) => literal(file.replace(/[*?[]/g, '[$&]'))).join(', ')}]`
 }
 
+/** One of the choices of `choiceSql`. */
+export interface Choice {
+  /** It is for numbers from this one on, up to where the next choice begins. */
+  readonly from: number
+  readonly sql: string
+}
+
+/**
+ * Chooses by a number, `over` being SQL for it, with as few comparisons as there are digits in how many choices there are; what is not chosen
+ * is not evaluated. Large lists and texts are no way to do that: DuckDB makes a constant anew for every two thousand rows.
+ */
+export function choiceSql(choices: readonly Choice[], over: string): string {
+  if (choices.length <= 1) return choices[0]?.sql ?? 'null'
+  const middle = choices.length >> 1
+  return `case when ${over} < ${choices[middle]?.from ?? 0} then ${choiceSql(choices.slice(0, middle), over)} else ${choiceSql(choices.slice(middle), over)} end`
+}
+
+/** The value at a place of a list, `place` being SQL for it; neighbours that are the same are one choice. */
+export function valueAtSql(values: readonly string[], place: string): string {
+  return choiceSql(
+    values.flatMap((sql, from) => (from > 0 && values[from - 1] === sql ? [] : [{ from, sql }])),
+    place,
+  )
+}
+
 export async function query(connection: DuckDBConnection, sql: string, signal?: AbortSignal): Promise<DuckDBResultReader> {
   signal?.throwIfAborted()
   const interrupt = (): void => connection.interrupt()

@@ -42,7 +42,7 @@ describe('a change feed', () => {
       const root = `feed/alone_${vectors}`
       const table = await made(root, { ...FEED, 'delta.enableDeletionVectors': vectors })
       await table.delete("p = 'a' or id = 3")
-      expect(await told(table, 2)).toEqual([...['0', '2', '4', '6', '8'].map((id) => ['2', 'delete', id, 'a']), ['2', 'delete', '3', 'b']])
+      expect(await told(table, 2)).toEqual(['0', '2', '3', '4', '6', '8'].map((id) => ['2', 'delete', id, id === '3' ? 'b' : 'a']))
       const written = (await lake.paths(`${root}/_change_data/`)).map((path) => path.slice(root.length))
       expect(written).toEqual([expect.stringMatching(/^\/_change_data\/p=a\/cdc-.*\.parquet$/), expect.stringMatching(/^\/_change_data\/p=b\/cdc-/)])
       const log = untext(await lake.objects.get(commitFile(root, 2)))
@@ -58,7 +58,10 @@ describe('a change feed', () => {
     await table.append(lake.select('select range::bigint as id from range(5000)'))
     const { add } = JSON.parse(untext(await lake.objects.get(commitFile(root, 1))).split('\n')[1] ?? '') as { add: Record<string, unknown> }
     const vector = (rows: readonly number[]) => {
-      const data = bitmapArray(rows, () => 'plain')
+      const data = bitmapArray(
+        [...rows].sort((a, b) => a - b),
+        () => 'plain',
+      )
       return { storageType: 'i', pathOrInlineDv: base85(data), sizeInBytes: data.length, cardinality: rows.length }
     }
     const commit = async (version: number, before: readonly number[] | null, after: readonly number[] | null, dataChange: boolean = true): Promise<void> => {

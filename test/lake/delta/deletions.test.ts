@@ -23,6 +23,7 @@ const positions = fc
   )
   .map((parts) => [...new Set(parts.flatMap(({ start, length, step }) => Array.from({ length }, (_, i) => start + i * step)))].sort((a, b) => a - b))
 
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0)
 const each = (runs: Iterable<Run>): number[] => [...runs].flatMap(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i))
 
 /** Neighbours joined. */
@@ -212,6 +213,31 @@ describe('a table with deletion vectors', () => {
     const early = await opened.changes(2, again)
     expect(await ids(early.sql)).toEqual([0, 3, 4, 5, 6, 7, 8, 9])
     expect(await ids(await early.gone())).toEqual([0, 2, 3, 4, 5, 6, 7, 8, 9])
+  })
+  test('of many files in many partitions is read without the deleted rows, in order', async () => {
+    const table = lake.table('silver/many_vectors')
+    await table.create({
+      fields: [field('id', 'long'), field('p', 'long')],
+      partitionBy: ['p'],
+      configuration: { 'delta.enableDeletionVectors': 'true', 'delta.checkpointInterval': '1000' },
+    })
+    const sizes = Array.from({ length: 40 }, (_, i) => (i % 13 === 5 ? 200_000 : 1 + ((i * 37) % 90)))
+    let from = 0
+    for (const [i, size] of sizes.entries()) {
+      await table.append(lake.select(`select range::bigint as id, ${i % 3} as p from range(${from}, ${from + size})`))
+      from += size
+    }
+    const gone = 'id % 7 = 2 or hash(id) % 5 = 1 or id between 100000 and 170000'
+    await table.delete(gone)
+    const sql = await table.scan((await table.snapshot())!)
+    for (const p of [0, 1, 2]) {
+      const expected = sizes.flatMap((size, i) => (i % 3 === p ? [`id between ${sum(sizes.slice(0, i))} and ${sum(sizes.slice(0, i)) + size - 1}`] : []))
+      const [found] = await lake.rows(`select count(*), md5(string_agg(id::varchar, ',')) from (${sql}) where p = ${p}`)
+      const [wanted] = await lake.rows(
+        `select count(*), md5(string_agg(id::varchar, ',')) from (select range as id from range(${from}) where (${expected.join(' or ')}) and not (${gone}))`,
+      )
+      expect(found).toEqual(wanted)
+    }
   })
   test('a remove that names another vector than the file has now leaves the file there', async () => {
     const { root, table, commit } = await tableOf(10)
