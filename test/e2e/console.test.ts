@@ -23,7 +23,7 @@ let url: string
 let browser: Browser
 
 beforeAll(async () => {
-  lagoa = start(['start', '--project', EXAMPLE, '--port', '0', '--json', '--rate', '60'], { home: newHome() })
+  lagoa = start(['start', '--project', EXAMPLE, '--port', '0', '--json', '--rate', '60'], { home: newHome(), timeoutMs: 600_000 })
   url = String((await lagoa.line('url')).url)
   if (CHROMIUM === undefined) throw new Error('There is no Chromium; run: apt-get install -y chromium')
   browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
