@@ -30,17 +30,27 @@ export async function openDuck(options: DuckOptions): Promise<Duck> {
   } finally {
     setup.closeSync()
   }
+  const waiting = new Map<(hurry: boolean) => Promise<void>, NodeJS.Timeout>()
   const running = new Set<Promise<void>>()
+  const start = (work: (hurry: boolean) => Promise<void>, hurry: boolean): void => {
+    clearTimeout(waiting.get(work))
+    waiting.delete(work)
+    const one: Promise<void> = work(hurry)
+      .catch(() => undefined)
+      .finally(() => running.delete(one))
+    running.add(one)
+  }
   const idle = async (): Promise<void> => {
-    while (running.size > 0) await Promise.all(running)
+    while (waiting.size + running.size > 0) {
+      for (const work of waiting.keys()) start(work, true)
+      await Promise.all(running)
+    }
   }
   return {
     connect: () => instance.connect(),
-    background(work) {
-      const one: Promise<void> = work()
-        .catch(() => undefined)
-        .finally(() => running.delete(one))
-      running.add(one)
+    background(work, afterMs) {
+      // A process that has nothing else to do closes the engine, which does what waits.
+      waiting.set(work, setTimeout(() => start(work, false), afterMs).unref())
     },
     idle,
     async close() {

@@ -73,6 +73,7 @@ const TableOptions = z.strictObject({
     )
     .optional(),
   schema: z.enum(['evolve', 'freeze'], "is neither 'evolve' nor 'freeze'").optional(),
+  location: z.string('must be text').optional(),
   freshness: z
     .union([Duration, z.strictObject({ column: z.union([z.string(), z.looseObject({ kind: z.literal('column'), name: z.string() })]), within: Duration })], {
       error: "is no target: write '15 min' or { column: 'at', within: '2h' }",

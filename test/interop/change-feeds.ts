@@ -66,7 +66,7 @@ export function tellsTheSameChanges(lake: Lake, engine: Engine): void {
       await agree(table, join(lake.folder, root), (await table.snapshot())?.version ?? 0)
     })
 
-    const properties: [Readonly<Record<string, string>>][] = engine.name === 'delta-rs' ? [[{}]] : [[{}], [VECTORS], [mapped]]
+    const properties: [Readonly<Record<string, string>>][] = engine.name === 'delta-rs' ? [[{}]] : [[{}], [VECTORS]]
     test.each(properties)('of its table with %j', async (more) => {
       const root = `silver/feed${made++}`
       const path = join(lake.folder, root)

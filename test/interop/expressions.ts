@@ -167,12 +167,10 @@ export function evaluatesExpressions(lake: Lake, engine: Engine): void {
         for (const row of found) differing.push([text, ...row])
       }
       expect(differing).toEqual([])
-      const types = snapshot.metadata.fields.slice(1).map(({ type }) => type)
-      expect(
-        EXPRESSIONS.map((text, n) => [text, translate(text, FIELDS).type === types[n] ? 'same' : [translate(text, FIELDS).type, types[n]]]).filter(
-          ([, same]) => same !== 'same',
-        ),
-      ).toEqual([])
+      // Decimals may be told to be wider than they need to be.
+      const kind = (type: unknown): unknown => (typeof type === 'string' ? type.replace(/^decimal\(\d+/, 'decimal(n') : type)
+      const types = snapshot.metadata.fields.slice(1)
+      expect(EXPRESSIONS.map((text) => [text, kind(translate(text, FIELDS).type)])).toEqual(EXPRESSIONS.map((text, n) => [text, kind(types[n]?.type)]))
     })
   })
 }

@@ -177,6 +177,32 @@ const KINDS: readonly Kind[] = [
       for (let id = 1; id <= 8; id++) await table.append(lake.select(`select * from (${EXTREMES}) where id = ${id}`))
     },
   },
+  ...(['true', 'false'] as const).map((asText): Kind => ({
+    name: `every type, checkpoints with statistics as columns${asText === 'true' ? ' too' : ' only'}`,
+    conditions: [
+      'd > 1e300',
+      'f >= 0',
+      "t >= 'zzzz'",
+      'l = 9223372036854775807',
+      'dec38 = 0.0000000001',
+      "day < date '1970-01-01'",
+      's = 32767',
+      'p is null',
+      'p = 1.5',
+      'st.a = 3',
+    ],
+    async make(table, lake) {
+      await table.create({
+        fields: [...EVERY_TYPE, field('p', 'decimal(9,2)'), field('st', { type: 'struct', fields: [field('a', 'integer')] })],
+        partitionBy: ['p'],
+        configuration: { 'delta.checkpointInterval': '4', 'delta.checkpoint.writeStatsAsStruct': 'true', 'delta.checkpoint.writeStatsAsJson': asText },
+      })
+      for (let id = 1; id <= 8; id++)
+        await table.append(
+          lake.select(`select *, case when id % 2 = 1 then ${id} / 2 end::decimal(9,2) as p, {a: id::integer} as st from (${EXTREMES}) where id = ${id}`),
+        )
+    },
+  })),
   {
     name: 'instants between two milliseconds',
     conditions: [

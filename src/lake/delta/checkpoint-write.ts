@@ -6,6 +6,7 @@ import { DuckDBDataChunk, BIGINT, VARCHAR, type DuckDBConnection } from '@duckdb
 import type { AddFile, Transaction } from './actions.ts'
 import { PLACE } from './base.ts'
 import { statsSql, type Source } from './checkpoint-files.ts'
+import { parsedColumns, writesText } from './checkpoint-stats.ts'
 import { logFolder, paddedVersion } from './paths.ts'
 import { tombstoneRetention, transactionRetention } from './intervals.ts'
 import type { TableState } from './replay.ts'
@@ -133,7 +134,7 @@ function vectorSql(json: string): string {
 
 const TYPES = {
   txn: 'struct(appId varchar, version bigint, lastUpdated bigint)',
-  add: `struct(path varchar, partitionValues map(varchar, varchar), size bigint, modificationTime bigint, dataChange boolean, tags map(varchar, varchar), stats varchar, deletionVector ${VECTOR}, clusteringProvider varchar)`,
+  add: `struct(path varchar, partitionValues map(varchar, varchar), size bigint, modificationTime bigint, dataChange boolean, tags map(varchar, varchar), deletionVector ${VECTOR}, clusteringProvider varchar, stats varchar)`,
   remove: `struct(path varchar, deletionTimestamp bigint, dataChange boolean, extendedFileMetadata boolean, partitionValues map(varchar, varchar), size bigint, deletionVector ${VECTOR})`,
   metaData:
     'struct(id varchar, "name" varchar, description varchar, format struct(provider varchar, options map(varchar, varchar)), schemaString varchar, partitionColumns varchar[], configuration map(varchar, varchar), createdTime bigint)',
@@ -146,8 +147,10 @@ const COLUMNS: readonly Column[] = ['txn', 'add', 'remove', 'metaData', 'protoco
 const MAP = `'"MAP(VARCHAR,VARCHAR)"'`
 
 function checkpointSql(state: TableState, transactions: readonly Transaction[], files: string, base: BaseFiles | null): string {
+  const parsed = parsedColumns(state.metadata)
+  const types = { ...TYPES, add: `${TYPES.add.slice(0, -1)}${parsed.types})` }
   const row = (column: Column, value: string, from: string = ''): string =>
-    `select ${COLUMNS.map((name) => `${name === column ? `(${value})` : 'null'}::${TYPES[name]} as ${identifier(name)}`).join(', ')}${from}`
+    `select ${COLUMNS.map((name) => `${name === column ? `(${value})` : 'null'}::${types[name]} as ${identifier(name)}`).join(', ')}${from}`
   const text = (value: string | undefined): string => (value === undefined ? 'null' : literal(value))
   const map = (value: unknown): string => `from_json(${literal(JSON.stringify(value))}, ${MAP})`
   const list = (value: readonly string[] | undefined): string => (value === undefined ? 'null' : `[${value.map(literal).join(', ')}]::varchar[]`)
@@ -155,10 +158,11 @@ function checkpointSql(state: TableState, transactions: readonly Transaction[], 
   const fromBase = (kind: 'add' | 'remove', name: string): string => (base?.source.names(kind).has(name) ? `${kind}.${name}` : 'null')
   const baseVector = (kind: 'add' | 'remove'): string =>
     base?.source.names(kind).has('deletionVector') ? vectorSql(`to_json(${kind}.deletionVector)`) : 'null'
-  const staged = `select {'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'stats': stats, 'deletionVector': ${vectorSql('vector')}, 'clusteringProvider': provider}::${TYPES.add} as file, place, rowid as turn from ${files} where removed = 0`
+  const withStats = (stats: string, partitions: string): string => `'stats': ${writesText(state.metadata) ? stats : 'null'}${parsed.values(stats, partitions)}`
+  const staged = `select {'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'deletionVector': ${vectorSql('vector')}, 'clusteringProvider': provider, ${withStats('stats', `from_json(partitions, ${MAP})`)}}::${types.add} as file, place, rowid as turn from ${files} where removed = 0`
   const kept =
     base &&
-    `select {'path': add.path, 'partitionValues': ${fromBase('add', 'partitionValues')}, 'size': add.size, 'modificationTime': ${fromBase('add', 'modificationTime')}, 'dataChange': false, 'tags': ${fromBase('add', 'tags')}, 'stats': ${statsSql(base.source)}, 'deletionVector': ${baseVector('add')}, 'clusteringProvider': ${fromBase('add', 'clusteringProvider')}}::${TYPES.add} as file, ${PLACE} as place, -1 as turn from ${base.source.sql} where add.path is not null and ${base.isLive}`
+    `select {'path': add.path, 'partitionValues': ${fromBase('add', 'partitionValues')}, 'size': add.size, 'modificationTime': ${fromBase('add', 'modificationTime')}, 'dataChange': false, 'tags': ${fromBase('add', 'tags')}, 'deletionVector': ${baseVector('add')}, 'clusteringProvider': ${fromBase('add', 'clusteringProvider')}, ${withStats(statsSql(base.source), fromBase('add', 'partitionValues'))}}::${types.add} as file, ${PLACE} as place, -1 as turn from ${base.source.sql} where add.path is not null and ${base.isLive}`
   // Readers here take the order of files for the order of rows. What memory holds is staged in that order.
   const adds = kept === null ? staged : `${kept} union all ${staged}${state.files.inOrder ? '' : ' order by place, turn'}`
   return [

@@ -12,7 +12,7 @@ import type { Place } from './types.ts'
 /** Longer lists of applications are left out, so that a checksum stays small beside its commit. */
 const MOST_TRANSACTIONS = 100
 
-export function checksumPath(root: string, version: number): string {
+function checksumPath(root: string, version: number): string {
   return `${logFolder(root)}${paddedVersion(version)}.crc`
 }
 

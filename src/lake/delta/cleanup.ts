@@ -37,7 +37,7 @@ export async function cleanLog(place: Place, root: string, state: TableState, cu
  * The version of the checkpoint with which the log is to begin: the newest that is no newer than the last commit up to the cut-off and
  * than what is pinned. Null when there is none.
  */
-export function oldestToKeep({ commits, checkpoints }: Listing, cutoff: number, pinned: number): number | null {
+function oldestToKeep({ commits, checkpoints }: Listing, cutoff: number, pinned: number): number | null {
   let last: number | null = null
   let adjusted = Number.NEGATIVE_INFINITY
   for (const { version, modified } of commits) {
@@ -51,7 +51,7 @@ export function oldestToKeep({ commits, checkpoints }: Listing, cutoff: number, 
 }
 
 /** Whether a file of the log is of a version before the oldest to keep; of compacted files, whether its first version is not behind that. */
-export function isExpired(name: string, oldest: number): boolean {
+function isExpired(name: string, oldest: number): boolean {
   const match = /^(\d{20})\.(?:json|crc|checkpoint(?:\.[0-9a-f-]+)*\.(?:parquet|json)|(\d{20})\.compacted\.json)$/.exec(name)
   if (!match) return false
   const version = Number(match[1])

@@ -32,7 +32,7 @@ export class FileLog {
   readonly #namedPresent: Map<string, number> = new Map()
   /** By key, the row of a file that is gone. */
   readonly #gone: Map<string, number> = new Map()
-  /** Rows of files that are gone, and the version that had the very same file again. */
+  /** Rows of files that are gone, and the version from which on another row tells of the very same file. */
   readonly #backAt: Map<number, number> = new Map()
   readonly #interned: Map<string, PartitionValues> = new Map()
   readonly #sizes: Numbers
@@ -153,7 +153,11 @@ export class FileLog {
     this.#removedAt.set(row, version)
     this.#deletedOn.set(row, file.deletionTimestamp ?? 0)
     this.#removedData.set(row, file.dataChange ? 1 : 0)
-    this.#gone.set(fileKey(file), row)
+    // Of two tombstones of one file the later one counts.
+    const key = fileKey(file)
+    const before = this.#gone.get(key)
+    if (before !== undefined) this.#backAt.set(before, version)
+    this.#gone.set(key, row)
   }
 
   /** The rows of the files that are part of a version, in the order in which their rows came. */

@@ -16,9 +16,9 @@ export interface Place {
 /** DuckDB, opened once per process for trusted work; every command takes its own connection from it. */
 export interface Duck {
   connect(): Promise<DuckDBConnection>
-  /** Starts work that nobody waits for and whose failure harms nobody; `close` waits for it. */
-  background(work: () => Promise<void>): void
-  /** Resolves when no such work runs. */
+  /** Work that nobody waits for and whose failure harms nobody; it begins after some milliseconds, or at once when somebody wants all to be done. */
+  background(work: (hurry: boolean) => Promise<void>, afterMs: number): void
+  /** Has such work done, and resolves when there is none left. `close` does the same first. */
   idle(): Promise<void>
   close(): Promise<void>
 }

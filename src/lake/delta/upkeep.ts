@@ -1,7 +1,7 @@
 /**
  * Upkeep of a log: what a commit leaves to be done once it was acknowledged: its checksum, and now and then a checkpoint and the removal of
- * what has expired. It runs in the background, one piece at a time for a table and always for the newest state: what falls due while a
- * piece runs waits as a single next one. Nothing depends on it; a process that dies in between leaves a longer replay to the next.
+ * what has expired. It runs in the background, one piece at a time for a table, a moment later and for all that was committed until then, so
+ * that a run of commits is not held up by it. Nothing depends on it; a process that dies in between leaves a longer replay to the next.
  */
 import { writeCheckpoint } from './checkpoint-write.ts'
 import { writeChecksum } from './checksum.ts'
@@ -18,53 +18,77 @@ interface Kept {
 }
 
 interface Upkeep {
-  /** The first and the last version committed here since the last piece began; null when nothing is due. */
-  due: { readonly first: number; readonly last: number } | null
-  running: boolean
-  /** The next checkpoint of a large table comes no earlier: they take long, and at most a quarter of this process's time. */
+  /** The first and the last version committed here since the last checkpoint was considered; null when nothing is due. */
+  due: Due | null
+  scheduled: boolean
+  /** The next checkpoint comes no earlier than this instant, unless somebody waits for it. */
   notBefore: number
   /** The cut-off to which the log was cleaned. */
   cleanedTo: number
 }
 
-const LARGE = 100_000
+interface Due {
+  readonly first: number
+  readonly last: number
+}
+
+/** Between a commit and its upkeep. */
+const DELAY_MS = 200
+
+/** Between two checkpoints of a table by this process; those of a large table take long, and at most a quarter of its time. */
+const SPACING_MS = 2000
+const SPACING_TIMES = 3
 
 const upkeeps = new WeakMap<Head, Upkeep>()
 
-/** Starts what follows the commit of a version; returns at once. */
+/** Sees to it that what follows the commit of a version is done; returns at once. */
 export function afterCommit(table: Kept, version: number): void {
-  const upkeep = upkeeps.get(table.head) ?? { due: null, running: false, notBefore: 0, cleanedTo: Number.NEGATIVE_INFINITY }
+  const upkeep = upkeeps.get(table.head) ?? { due: null, scheduled: false, notBefore: 0, cleanedTo: Number.NEGATIVE_INFINITY }
   upkeeps.set(table.head, upkeep)
   upkeep.due = { first: upkeep.due?.first ?? version, last: version }
-  if (upkeep.running) return
-  upkeep.running = true
-  table.place.duck.background(async () => {
-    try {
-      for (let { due } = upkeep; due !== null; due = upkeep.due) {
-        upkeep.due = null
-        await followUp(table, due, upkeep)
-      }
-    } finally {
-      upkeep.running = false
-    }
-  })
+  schedule(table, upkeep, DELAY_MS)
 }
 
-async function followUp({ place, root, head }: Kept, due: { readonly first: number; readonly last: number }, upkeep: Upkeep): Promise<void> {
+function schedule(table: Kept, upkeep: Upkeep, afterMs: number): void {
+  if (upkeep.scheduled) return
+  upkeep.scheduled = true
+  table.place.duck.background(async (hurry) => {
+    const due = taken(upkeep)
+    const left = due && (await followUp(table, due, upkeep, hurry).catch(() => null))
+    upkeep.scheduled = false
+    const later = taken(upkeep)
+    if (left === null && later === null) return
+    // What could not be done yet is done with what was committed meanwhile.
+    upkeep.due = left && later ? { first: left.first, last: later.last } : (left ?? later)
+    schedule(table, upkeep, later ? DELAY_MS : Math.max(DELAY_MS, upkeep.notBefore - Date.now()))
+  }, afterMs)
+}
+
+function taken(upkeep: Upkeep): Due | null {
+  const { due } = upkeep
+  upkeep.due = null
+  return due
+}
+
+/** Answers what is still due. */
+async function followUp({ place, root, head }: Kept, due: Due, upkeep: Upkeep, hurry: boolean): Promise<Due | null> {
   // Trouble with reading is met again, and reported, by the next refresh.
-  const state = await head.refresh().catch(() => null)
-  if (state === null) return
+  const state = await head.refresh()
+  if (state === null) return null
   if (state.version === due.last) await writeChecksum(place, root, state).catch(() => undefined)
   const interval = checkpointInterval(state.metadata)
-  const isDue = due.last > 0 && Math.floor(due.last / interval) > Math.floor((due.first - 1) / interval)
-  const now = Date.now()
-  if (!isDue || now < upkeep.notBefore) return
-  const written = await writeCheckpoint(place, root, state, now).then(
+  const isDue = Math.floor(due.last / interval) > Math.floor(Math.max(0, due.first - 1) / interval)
+  if (!isDue) return null
+  const began = Date.now()
+  if (!hurry && began < upkeep.notBefore) return due
+  const written = await writeCheckpoint(place, root, state, began).then(
     () => true,
     () => false,
   )
-  if (state.fileCount > LARGE) upkeep.notBefore = Date.now() + 3 * (Date.now() - now)
-  if (written) await clean(place, root, state, now, upkeep).catch(() => undefined)
+  const ended = Date.now()
+  upkeep.notBefore = ended + Math.max(SPACING_MS, SPACING_TIMES * (ended - began))
+  if (written) await clean(place, root, state, began, upkeep).catch(() => undefined)
+  return null
 }
 
 /** Once for each cut-off: it moves at midnight. */

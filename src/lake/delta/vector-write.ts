@@ -1,6 +1,7 @@
 /**
  * Writing deletion vectors (section "Deletion Vectors"): files that stay and lose rows. The vectors of a commit stand one after the other
- * in one file in the table's folder; small ones stand in the log itself. Nothing is the table's until a commit names it.
+ * in one file in the table's folder; nothing is the table's until a commit names it. None is written into the log itself, which the
+ * protocol allows: VACUUM of Spark fails on a table with such a vector.
  */
 import { randomUUID } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
@@ -22,9 +23,6 @@ export interface Loss {
   readonly rows: RowSet
 }
 
-/** A vector of at most this many bytes stands in the log, where reading it costs no file. */
-const MOST_INLINE = 96
-
 /** The files with their new vectors; losses are taken one at a time. */
 export async function writeVectors(place: Place, root: string, losses: AsyncIterable<Loss>, signal?: AbortSignal): Promise<Written> {
   const vectors = new VectorFile(place, root)
@@ -39,7 +37,7 @@ export async function writeVectors(place: Place, root: string, losses: AsyncIter
         ...file,
         dataChange: true,
         stats: wideStats(file.stats, physicalRows),
-        deletionVector: { ...(data.length <= MOST_INLINE ? inline(data) : await vectors.append(data)), sizeInBytes: data.length, cardinality: gone.size },
+        deletionVector: { ...(await vectors.append(data)), sizeInBytes: data.length, cardinality: gone.size },
       })
     }
     await vectors.publish()
@@ -51,10 +49,6 @@ export async function writeVectors(place: Place, root: string, losses: AsyncIter
 }
 
 type Storage = Pick<DeletionVector, 'storageType' | 'pathOrInlineDv' | 'offset'>
-
-function inline(data: Uint8Array): Storage {
-  return { storageType: 'i', pathOrInlineDv: toBase85(data), offset: null }
-}
 
 /** A file of vectors (section "Deletion Vector File Storage Format"), made when the first one comes. */
 class VectorFile {

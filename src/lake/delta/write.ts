@@ -205,7 +205,7 @@ export function partitionLiteral(field: DeltaField, value: string | null | undef
   return `${literal(value)}::${type}`
 }
 
-function indexedColumns(metadata: Metadata): number {
+export function indexedColumns(metadata: Metadata): number {
   const wanted = Number(metadata.configuration['delta.dataSkippingNumIndexedCols'] ?? 32)
   return Number.isInteger(wanted) ? wanted : 32
 }

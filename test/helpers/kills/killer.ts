@@ -240,6 +240,7 @@ async function settle(site: Site, { tables, ...command }: Command, known: readon
     }
     found.set(root, await seen(site, { ...command, tables }, root))
   }
+  await site.duck.idle()
   if (known.length > 0) expect(leftovers(site.folder), 'temporary files').toEqual([])
   return { tables: found, beside }
 }

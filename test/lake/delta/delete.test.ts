@@ -81,11 +81,13 @@ describe('delete', () => {
       { numRuns: 80 },
     )
   })
-  test('by vectors: one file for all of a commit, small ones in the log, and a vector that grows replaces the one before', async () => {
+  test('by vectors: one file for all of a commit, none in the log, and a vector that grows replaces the one before', async () => {
     const root = 'delete/vectors'
     const table = await days(root, VECTORS)
     await table.delete('id in (101, 205)')
-    expect(await lake.paths(`${root}/deletion_vector_`)).toEqual([])
+    expect(await lake.paths(`${root}/deletion_vector_`)).toHaveLength(1)
+    // Spark's VACUUM fails on vectors that stand in the log.
+    expect((await actions(root, 5)).flatMap(({ add }) => add?.deletionVector?.storageType ?? [])).toEqual(['u', 'u'])
     const second = await table.delete('id % 2 = 0 and id < 400 or id = 207')
     expect(second.metrics).toMatchObject({
       numDeletedRows: 151,
@@ -94,7 +96,7 @@ describe('delete', () => {
       numRemovedFiles: 0,
       numCopiedRows: 0,
     })
-    expect(await lake.paths(`${root}/deletion_vector_`)).toHaveLength(1)
+    expect(await lake.paths(`${root}/deletion_vector_`)).toHaveLength(2)
     const adds = (await actions(root, 6)).flatMap(({ add }) => add ?? [])
     expect(adds.map(({ deletionVector }) => deletionVector)).toEqual([
       expect.objectContaining({ storageType: 'u', offset: 1, cardinality: 51 }),

@@ -231,12 +231,9 @@ describe('a table with deletion vectors', () => {
     await table.delete(gone)
     const sql = await table.scan((await table.snapshot())!)
     for (const p of [0, 1, 2]) {
-      const expected = sizes.flatMap((size, i) => (i % 3 === p ? [`id between ${sum(sizes.slice(0, i))} and ${sum(sizes.slice(0, i)) + size - 1}`] : []))
-      const [found] = await lake.rows(`select count(*), md5(string_agg(id::varchar, ',')) from (${sql}) where p = ${p}`)
-      const [wanted] = await lake.rows(
-        `select count(*), md5(string_agg(id::varchar, ',')) from (select range as id from range(${from}) where (${expected.join(' or ')}) and not (${gone}))`,
-      )
-      expect(found).toEqual(wanted)
+      const files = sizes.flatMap((size, i) => (i % 3 === p ? [`id between ${sum(sizes.slice(0, i))} and ${sum(sizes.slice(0, i)) + size - 1}`] : []))
+      const wanted = await lake.rows(`select id from (select range as id from range(${from})) where (${files.join(' or ')}) and not (${gone}) order by id`)
+      expect((await lake.rows(`select id from (${sql}) where p = ${p}`)).join()).toBe(wanted.join())
     }
   })
   test('a remove that names another vector than the file has now leaves the file there', async () => {

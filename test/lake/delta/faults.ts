@@ -137,12 +137,12 @@ async function untidy(site: Site): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
-const COMMITS = 12
+const COMMITS = 6
 
 /** A table whose log holds what has expired, with a checkpoint due at the next commit. */
 async function aged(site: Site): Promise<void> {
   const table = openTable(site, ROOT)
-  await table.create({ fields: FIELDS, configuration: { 'delta.checkpointInterval': '4', 'delta.logRetentionDuration': 'interval 2 days' } })
+  await table.create({ fields: FIELDS, configuration: { 'delta.checkpointInterval': '2', 'delta.logRetentionDuration': 'interval 2 days' } })
   for (let i = 1; i < COMMITS; i++) await selecting(site, rows(i, i + 1), (input) => table.append(input))
   await site.duck.idle()
   const midnight = Math.floor(Date.now() / DAY) * DAY

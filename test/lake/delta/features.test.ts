@@ -366,6 +366,53 @@ describe('a checkpoint', () => {
     for (const id of [11, 12, 299]) await again.delete(`id = ${id}`)
     expect((await lake.content(lake.table(table.root), 'id::integer')).flat()).toEqual(ids.filter((id) => ![11, 12, 299].includes(id)))
   })
+
+  test.each(['table', 'large'] as const)('holds statistics and partitions as columns where they are asked for, of a %s', async (open) => {
+    const table = lake[open](fresh())
+    await table.create({
+      fields: [
+        field('id', 'long'),
+        field('day', 'date'),
+        field('at', 'timestamp'),
+        field('n', 'decimal(9,2)'),
+        field('st', { type: 'struct', fields: [field('a b', 'double')] }),
+        field('flag', 'boolean'),
+        field('list', { type: 'array', elementType: 'long', containsNull: true }),
+      ],
+      partitionBy: ['day'],
+      configuration: {
+        'delta.columnMapping.mode': 'name',
+        'delta.checkpointInterval': '2',
+        'delta.checkpoint.writeStatsAsStruct': 'true',
+        'delta.checkpoint.writeStatsAsJson': 'false',
+      },
+    })
+    for (const id of [1, 2, 3, 4])
+      await table.append(
+        lake.select(
+          `select ${id} as id, ${id === 3 ? 'null' : `date '2024-01-0${id}'`} as "day", timestamptz '2024-01-01 00:00:00.123456Z' as "at", ${id}.25 as n, {'a b': ${id}.5::double} as st, true as flag`,
+        ),
+      )
+    const { metadata } = (await table.snapshot())!
+    const [id, day, at, n, st, flag] = metadata.fields.map((one) => String(one.metadata['delta.columnMapping.physicalName']))
+    const checkpoint = `'${join(lake.folder, table.root)}/_delta_log/00000000000000000004.checkpoint.parquet'`
+    const read = (sql: string): Promise<unknown[][]> => lake.rows(`select ${sql} from ${checkpoint} where add is not null order by all`)
+    const stats = 'add.stats_parsed'
+    expect(
+      await read(
+        `${stats}.numRecords, ${stats}.minValues."${id}", add.partitionValues_parsed."${day}"::varchar, ${stats}.maxValues."${at}"::varchar, ${stats}.minValues."${n}", ${stats}.nullCount."${flag}", add.stats`,
+      ),
+    ).toEqual([1, 2, 3, 4].map((k) => ['1', String(k), k === 3 ? null : `2024-01-0${k}`, '2024-01-01 00:00:00.124+00', `${k}.25`, '0', null]))
+    expect((await read(`typeof(${stats}.minValues."${st}")`))[0]?.[0]).toMatch(/^STRUCT\("col-[0-9a-f-]+" DOUBLE\)$/)
+    for (let version = 0; version < 4; version++) await lake.objects.delete(commitFile(table.root, version))
+    const again = lake[open](table.root)
+    const snapshot = (await again.snapshot())!
+    expect(snapshot.rowCount).toBe(4)
+    for (const where of ['id = 3', 'n > 4', `"day" = date '2024-01-02'`]) {
+      const sql = await again.scan(snapshot, { where })
+      expect((await lake.rows(`select count(*) from (${sql})`))[0], where).toEqual(['1'])
+    }
+  })
 })
 
 describe('types', () => {

@@ -20,17 +20,14 @@ describe('update', () => {
   test('a file that is written anew keeps the order of its rows', async () => {
     const table = lake.table('update/order')
     await table.create({ fields: [field('id', 'long'), field('x', 'integer')] })
-    await table.append(lake.select('select (range * 7919) % 100000 as id, 0::integer as x from range(100000)'))
-    const order = async (): Promise<unknown[][]> => lake.rows(`select md5(string_agg(id::varchar, ',')) from (${await table.scan((await table.snapshot())!)})`)
+    await table.append(lake.select('select (range * 7919) % 150000 as id, 0::integer as x from range(150000)'))
+    const order = async (): Promise<unknown[][]> => lake.rows(`select id from (${await table.scan((await table.snapshot())!)})`)
     const before = await order()
     await table.update({ set: { x: '1' }, where: 'id % 10 = 3' })
     expect(await order()).toEqual(before)
     await table.alter({ kind: 'setProperties', properties: { 'delta.enableDeletionVectors': 'true' } })
     await table.delete('id % 10 = 3')
-    const left = await order()
-    expect(left).toEqual(
-      await lake.rows("select md5(string_agg(id::varchar, ',')) from (select (range * 7919) % 100000 as id from range(100000)) where id % 10 <> 3"),
-    )
+    expect(await order()).toEqual(before.filter(([id]) => Number(id) % 10 !== 3))
   })
   test('values that a column cannot take without loss, columns that are not there and sets of nothing are refused', async () => {
     const table = lake.table('update/bad')
