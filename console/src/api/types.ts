@@ -3,9 +3,15 @@ import type { VersionShape } from '../../../src/server/wire.ts'
 
 export type {
   AlertShape,
+  AssetShape,
+  AssetSummary,
   CheckShape,
   FieldShape,
+  ImpactShape,
   LatestShape,
+  LineageEdge,
+  LineageNode,
+  LineageShape,
   LiveMessage,
   Overview,
   ProfileShape,

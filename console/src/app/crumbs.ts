@@ -2,8 +2,8 @@
 
 export type Crumb = {
   readonly label: string
-  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql'
-  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql'
+  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql' | 'page.lineage'
+  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage'
   readonly tier?: 'bronze' | 'silver' | 'gold'
 }
 
@@ -13,6 +13,7 @@ const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
   alerts: { page: 'page.alerts', to: '/alerts' },
   lake: { page: 'page.lake', to: '/lake' },
   sql: { page: 'page.sql', to: '/sql' },
+  lineage: { page: 'page.lineage', to: '/lineage' },
 }
 
 export function crumbs(pathname: string): Crumb[] {

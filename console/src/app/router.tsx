@@ -1,7 +1,7 @@
 /** Addresses of the console: one lazy chunk a feature. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { FailedScreen, LoadingScreen } from '../ui/states.tsx'
-import { alertsSearch, lakeSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
+import { alertsSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
 import { NotFound, Shell } from './shell.tsx'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
@@ -35,6 +35,12 @@ const sql = createRoute({
   validateSearch: sqlSearch,
   component: lazyRouteComponent(() => import('../features/sql/screen.tsx'), 'SqlScreen'),
 })
+const lineage = createRoute({
+  getParentRoute: () => root,
+  path: '/lineage',
+  validateSearch: lineageSearch,
+  component: lazyRouteComponent(() => import('../features/lineage/screen.tsx'), 'LineageScreen'),
+})
 const alerts = createRoute({
   getParentRoute: () => root,
   path: '/alerts',
@@ -43,7 +49,7 @@ const alerts = createRoute({
 })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, live, lake, table, sql, alerts]),
+  routeTree: root.addChildren([overview, live, lake, table, sql, lineage, alerts]),
   defaultPreload: 'intent',
   defaultPendingComponent: LoadingScreen,
   defaultPendingMs: 150,
