@@ -4,10 +4,11 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { markdown, type Figure } from './figures.ts'
 import { lake } from './lake.ts'
+import { lakeScale } from './lake-scale.ts'
 import { serving } from './serving.ts'
 import { streams } from './streams.ts'
 
-const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, lake, serving }
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, lake, 'lake-scale': lakeScale, serving }
 
 const wanted = process.argv.slice(2)
 const page = join(import.meta.dirname, 'README.md')

@@ -1,7 +1,7 @@
 /**
  * What `npm run test:interop` needs beside the packages: other engines of Delta Lake, each in a Python environment of its own below
  * node_modules/.lagoa/interop. Every version is exact, jars are checked by SHA-256. An engine is skipped when it was made before from
- * the same list; a change makes it anew. About 1.1 GB of disk, and a few minutes the first time.
+ * the same list; a change makes it anew. About 1.4 GB of disk, and a few minutes the first time.
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -26,6 +26,9 @@ const ENGINES = {
     jars: {
       'io.delta:delta-spark_2.12:3.3.3': '4912bf902a1c453aba3bd838ff212dedd357155212f9bb37a6b47d97f2827ebc',
       'io.delta:delta-storage:3.3.3': '45ad193053fd30cebe6d9ab1889873cde39b223a0f210e00ebee8b6642476901',
+      // Of the Hadoop that this Spark brings.
+      'org.apache.hadoop:hadoop-aws:3.3.4': '53f9ae03c681a30a50aa17524bd9790ab596b28481858e54efd989a826ed3a4a',
+      'com.amazonaws:aws-java-sdk-bundle:1.12.262': '873fe7cf495126619997bec21c44de5d992544aea7e632fdc77adb1a0915bae5',
     },
   },
   'spark-4.0': {

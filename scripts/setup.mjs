@@ -27,7 +27,30 @@ if (!existsSync(node)) fail('The packaged Node is missing.', 'Remove node_module
 step('console', hashOf(['package-lock.json', ...filesBelow('console', ['dist', 'node_modules']), 'src/server/wire.ts']), 'Building the console', () =>
   run(node, [join(bin, 'vite'), 'build', 'console', '--logLevel', 'warn'], 'The message above names the file.'),
 )
+if (purpose === 'test') s3Server()
 if (purpose === 'test') systemPackages([['chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']]])
+
+/** The real S3 server of the tests, built by Go from source that its checksum database vouches for. Without Go those tests are skipped, and say so. */
+function s3Server() {
+  if (spawnSync('go', ['version'], { stdio: 'ignore' }).status !== 0)
+    return say('There is no Go: the tests on S3 will be skipped. Install it with: apt-get install golang-go')
+  const module = 'github.com/versity/versitygw/cmd/versitygw@v1.8.0'
+  const folder = join(stamps, 's3-server')
+  const stamp = join(folder, 'stamp')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === module) return
+  say('Building the S3 server of the tests (about a minute the first time)')
+  const began = Date.now()
+  mkdirSync(folder, { recursive: true })
+  const { status, stderr } = spawnSync('go', ['install', '-trimpath', '-ldflags=-s -w', module], {
+    env: { ...process.env, GOBIN: folder, CGO_ENABLED: '0' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+    timeout: 600_000,
+  })
+  if (status !== 0) return say(`It could not be built; the tests on S3 will be skipped: ${stderr.trim().split('\n').at(-1)}`)
+  writeFileSync(stamp, module)
+  say(`Building the S3 server of the tests: done in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+}
 
 /** Debian packages that tests start: installed when we may, else the line that does it is printed. */
 function systemPackages(wanted) {

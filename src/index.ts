@@ -13,6 +13,30 @@ export {
   type Stream,
   type StreamOptions,
 } from './streams/index.ts'
-export { table, sql, warn, quarantine, fail, type Expectation, type Sql, type Table, type TableOptions } from './lake/index.ts'
+export {
+  files,
+  table,
+  sql,
+  warn,
+  quarantine,
+  fail,
+  type FileOptions,
+  type FilesRef,
+  notNull,
+  unique,
+  between,
+  oneOf,
+  matches,
+  rowCount,
+  fresh,
+  type Check,
+  type Expectation,
+  type RowOf,
+  type RowsContext,
+  type RowsInput,
+  type Sql,
+  type Table,
+  type TableOptions,
+} from './lake/index.ts'
 export { alert, cel, queue, type Alert, type AlertOptions } from './alerts/index.ts'
 export { defineConfig, type ConfigInput } from './platform/define.ts'

@@ -22,6 +22,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 /** Client libraries and the only files that may import them. */
 const ADAPTERS: Readonly<Record<string, RegExp>> = {
   pg: /^src\/storage\/records\//,
+  '@aws-sdk/client-s3': /^src\/storage\/objects\/s3\/client\.ts$/,
   '@duckdb/node-api': /^src\/(lake|query)\//,
   hono: /^src\/server\//,
   '@hono/node-server': /^src\/server\//,

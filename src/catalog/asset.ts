@@ -4,12 +4,13 @@
  */
 
 /** In the order in which lists show them. */
-export const ASSET_KINDS = ['stream', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
+export const ASSET_KINDS = ['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
 export type AssetKind = (typeof ASSET_KINDS)[number]
 
 /** The kind as people read it. */
 export const KIND_WORDS: Readonly<Record<AssetKind, string>> = {
   stream: 'stream',
+  files: 'files',
   table: 'table',
   alert: 'alert',
   queue: 'queue',

@@ -20,6 +20,20 @@ export const FLAGS = {
   seed: { type: 'string', value: 'N', about: 'seed of the simulation (1)' },
   count: { type: 'string', value: 'N', about: 'end the simulation after this many readings' },
   once: { type: 'boolean', about: 'process what there is, print a summary, exit' },
+  into: { type: 'string', value: 'TABLE', about: 'table that the files go into, such as bronze.readings' },
+  format: { type: 'string', value: 'NAME', about: 'csv, json, ndjson or parquet (by name and content)' },
+  delimiter: { type: 'string', value: 'TEXT', about: "CSV: between two values, such as ';' or tab (found out)" },
+  quote: { type: 'string', value: 'TEXT', about: 'CSV: around values (found out)' },
+  header: { type: 'string', value: 'true|false', about: 'CSV: whether the first line names the columns (found out)' },
+  skip: { type: 'string', value: 'N', about: 'CSV: lines above the header (found out)' },
+  decimal: { type: 'string', value: '.|,', about: 'CSV: decimal point or comma (found out)' },
+  null: { type: 'string', value: 'LIST', about: 'CSV: texts that mean no value, divided by commas, such as -200,NA' },
+  'date-format': { type: 'string', value: 'FORMAT', about: 'CSV: such as %d/%m/%Y (found out)' },
+  'timestamp-format': { type: 'string', value: 'FORMAT', about: "CSV: such as '%d/%m/%Y %H:%M' (found out)" },
+  encoding: { type: 'string', value: 'NAME', about: 'of text, such as latin1 (UTF-8, else windows-1252)' },
+  columns: { type: 'string', value: 'LIST', about: "types of columns, such as 'id:string,co:double' (found out)" },
+  schema: { type: 'string', value: 'evolve|freeze', about: 'whether the table follows files with other columns (evolve)' },
+  changed: { type: 'string', value: 'WHAT', about: 'a file ingested before that has other content: refuse, add or replace (refuse)' },
   limit: { type: 'string', value: 'N', about: 'most rows to print (1000)' },
   zorder: { type: 'string', value: 'COLUMNS', about: 'order rows by these columns, so that conditions on them skip files' },
   where: { type: 'string', value: 'CONDITION', about: 'only partitions for which this is true' },
@@ -28,12 +42,14 @@ export const FLAGS = {
   force: { type: 'boolean', about: 'take less than the retention; nothing else may use the table then' },
   version: { type: 'string', value: 'N', about: 'the version' },
   at: { type: 'string', value: 'TIME', about: 'the version of that time (UTC)' },
-  'partition-by': { type: 'string', value: 'COLUMNS', about: "columns that the folders' names hold, with types: \"day date, site string\"" },
-  kind: { type: 'string', value: 'KIND', about: 'only assets of this kind: stream, table, alert, queue, live, dead_letters' },
+  'partition-by': { type: 'string', value: 'COLUMNS', about: 'columns that the folders\' names hold, with types: "day date, site string"' },
+  kind: { type: 'string', value: 'KIND', about: 'only assets of this kind: stream, files, table, alert, queue, live, dead_letters' },
   tag: { type: 'string', value: 'TAG', about: 'only assets with this tag' },
   owner: { type: 'string', value: 'NAME', about: 'only assets of this owner' },
   direction: { type: 'string', value: 'up|down|both', about: 'what it is made of, what it makes, or both (both)' },
   depth: { type: 'string', value: 'N', about: 'most steps each way (all)' },
+  branch: { type: 'string', value: 'NAME', about: 'read, or refresh, the tables as this branch has them' },
+  keys: { type: 'string', value: 'COLUMNS', about: 'columns that tell rows apart, so that changed rows are paired' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
   help: { type: 'boolean', about: 'print this help' },
@@ -51,7 +67,7 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
   const names = [...allowed, 'help', 'verbose'] as const
   try {
     const { values, positionals } = parseArgs({
-      args: [...argv],
+      args: withValues(argv),
       options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])),
       allowPositionals: true,
       strict: true,
@@ -71,6 +87,18 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
       cause: error,
     })
   }
+}
+
+/** `--null -200`: what follows a flag that takes a value is its value, also when it begins with a dash and a digit. */
+function withValues(argv: readonly string[]): string[] {
+  const takes = (word: string | undefined): boolean => Object.entries<Flag>(FLAGS).some(([name, { type }]) => type === 'string' && word === `--${name}`)
+  const joined: string[] = []
+  for (const word of argv) {
+    const before = joined.at(-1)
+    if (/^-[\d.,]/.test(word) && takes(before)) joined[joined.length - 1] = `${before}=${word}`
+    else joined.push(word)
+  }
+  return joined
 }
 
 /** A whole number given as a flag. */

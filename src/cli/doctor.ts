@@ -60,7 +60,8 @@ export async function doctor(args: Arguments): Promise<number> {
   const config = await look<Config>('Configuration', async () => {
     const read = await configFor(args, true)
     const { url } = shownConfig(read).database
-    return { ...ok(url === undefined ? `embedded database, state in ${read.home}` : `database ${url}, state in ${read.home}`), value: read }
+    const objects = read.objects.store === 's3' ? `, ${objectsText(read)}` : ''
+    return { ...ok(`${url === undefined ? 'embedded database' : `database ${url}`}${objects}, state in ${read.home}`), value: read }
   })
   if (config) {
     const project = await look<Project>('Project', async () => {
@@ -92,6 +93,11 @@ function nodeVersion(): Verdict {
   const major = Number(process.versions.node.split('.')[0])
   if (major >= LEAST_NODE) return ok(`${process.versions.node} on ${process.platform}-${process.arch}`)
   throw unsupported('doctor.node', `Node ${process.versions.node} is too old`, { hint: `Install Node ${LEAST_NODE} or newer.` })
+}
+
+function objectsText({ objects: { endpoint, bucket, prefix } }: Config): string {
+  const where = bucket === undefined ? 'a bucket a layer' : `s3://${bucket}${prefix === undefined ? '' : `/${prefix}`}`
+  return `objects on S3 at ${endpoint ?? 'AWS'} (${where})`
 }
 
 async function homeVerdict(home: string): Promise<Verdict> {

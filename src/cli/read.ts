@@ -1,5 +1,5 @@
 /** `lagoa tables` and `lagoa sql`: reading commands, which work beside a running server and without one. */
-import { tierOf } from '../lake/index.ts'
+import { quarantineName, refusals, tierOf, type Freshness, type Lake } from '../lake/index.ts'
 import { invalid, toLagoaError } from '../base/index.ts'
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
@@ -34,6 +34,9 @@ export function tables(args: Arguments): Promise<number> {
             fault = toLagoaError(error).message
             return null
           })
+        const refused = lake ? await refusedFiles(lake, name) : []
+        const freshness = fault === undefined ? await lake?.freshness(name).catch(() => null) : null
+        fault ??= refused.length === 0 ? undefined : refused.map(({ error }) => error).join(' ')
         return {
           name,
           tier: tierOf(name),
@@ -42,6 +45,7 @@ export function tables(args: Arguments): Promise<number> {
           files: snapshot?.fileCount ?? 0,
           version: snapshot?.version ?? null,
           updatedAt: snapshot?.timestamp ?? null,
+          ...(freshness ? { freshness } : {}),
           ...(fault === undefined ? {} : { error: fault }),
           ...(wanted === undefined
             ? {}
@@ -49,18 +53,20 @@ export function tables(args: Arguments): Promise<number> {
         }
       }),
     )
+    const targets = listed.some(({ freshness }) => freshness)
     if (args.values.json) print(JSON.stringify(wanted === undefined ? listed : listed[0]))
     else {
       print(
         textTable(
-          ['table', 'rows', 'size', 'files', 'version', 'updated'],
+          ['table', 'rows', 'size', 'files', 'version', 'updated', ...(targets ? ['data'] : [])],
           listed.map((t) => [
             t.name,
             t.rows,
             bytesText(t.bytes),
             t.files,
             t.version,
-            t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+            t.updatedAt === null && t.error !== undefined ? 'cannot be read' : t.updatedAt === null ? 'not written yet' : new Date(t.updatedAt).toISOString(),
+            ...(targets ? [freshnessText(t.freshness)] : []),
           ]),
         ),
       )
@@ -78,12 +84,35 @@ export function tables(args: Arguments): Promise<number> {
   })
 }
 
+/** More than these are no list that anybody reads. */
+const MOST_REFUSALS = 5
+
+/** Files that the table's folder has and the table could not take. */
+async function refusedFiles(lake: Lake, name: string): Promise<{ readonly error: string }[]> {
+  if (name.endsWith('_quarantine')) return []
+  const connection = await lake.duck.connect()
+  try {
+    return await refusals(lake.open(quarantineName(name)), connection, MOST_REFUSALS)
+  } catch {
+    // A damaged quarantine is told where it is listed itself.
+    return []
+  } finally {
+    connection.closeSync()
+  }
+}
+
+function freshnessText(freshness: Freshness | undefined): string {
+  if (!freshness) return ''
+  return freshness.since === null ? freshness.state : `stale since ${new Date(freshness.since).toISOString()}`
+}
+
 export function runSql(args: Arguments): Promise<number> {
   const text = args.positionals.join(' ')
   if (text.trim() === '') throw invalid('cli.no_sql', 'There is no query', { hint: "Write it in quotes: lagoa sql 'select count(*) from silver.readings'" })
   return withPlatform(args, async (platform) => {
     const limit = numberFlag('limit', args.values.limit) ?? 1000
-    const answer = await platform.query.run(text, { limit, outside: true })
+    const { branch } = args.values
+    const answer = await platform.query.run(text, { ...(branch === undefined ? {} : { branch }), limit, outside: true })
     if (args.values.json) print(JSON.stringify(answer))
     else {
       print(

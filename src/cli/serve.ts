@@ -73,7 +73,7 @@ function printReady({ config, problem }: Platform, url: string, ms: number): voi
 }
 
 /** Exit code of a pass that was stopped by a signal, as shells have it. */
-const INTERRUPTED = 130
+export const INTERRUPTED = 130
 
 async function once(platform: Platform, json: boolean, stopped: AbortSignal): Promise<number> {
   try {
@@ -103,7 +103,7 @@ function printSummary({ streams, tables, alerts, seconds }: OnceSummary, platfor
 }
 
 /** Aborts at the first SIGINT or SIGTERM; the second ends the process at once. */
-function onStopSignal(): AbortSignal {
+export function onStopSignal(): AbortSignal {
   const controller = new AbortController()
   const stop = (): void => {
     if (controller.signal.aborted) process.exit(INTERRUPTED)

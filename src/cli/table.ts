@@ -34,15 +34,24 @@ export async function table(args: Arguments): Promise<number> {
   if (name === undefined || !sub) {
     const near = name === undefined ? [] : closest(name, Object.keys(SUBCOMMANDS))
     throw invalid('cli.unknown_command', name === undefined ? 'lagoa table wants to know what to do' : `There is no command lagoa table ${name}`, {
-      hint: near.length > 0 ? `Did you mean lagoa table ${near.join(' or ')}?` : `There are: ${Object.entries(SUBCOMMANDS).map(([one, { words: wanted }]) => `${one} ${wanted.join(' ')}`).join(', ')}.`,
+      hint:
+        near.length > 0
+          ? `Did you mean lagoa table ${near.join(' or ')}?`
+          : `There are: ${Object.entries(SUBCOMMANDS)
+              .map(([one, { words: wanted }]) => `${one} ${wanted.join(' ')}`)
+              .join(', ')}.`,
     })
   }
   for (const flag of Object.keys(args.values))
     if (![...sub.flags, ...ANY].some((one) => one === flag))
-      throw invalid('cli.unknown_flag', `lagoa table ${name} takes no --${flag}`, { hint: sub.flags.length === 0 ? 'It takes --json only.' : `It takes --${sub.flags.join(', --')}.` })
+      throw invalid('cli.unknown_flag', `lagoa table ${name} takes no --${flag}`, {
+        hint: sub.flags.length === 0 ? 'It takes --json only.' : `It takes --${sub.flags.join(', --')}.`,
+      })
   const [place = ''] = words
   if (words.length !== sub.words.length || place === '')
-    throw invalid('cli.arguments', `lagoa table ${name} takes ${sub.words.join(' and ')}`, { hint: `Write: lagoa table ${name} ${sub.words.join(' ')}, such as: lagoa table ${name} silver.readings` })
+    throw invalid('cli.arguments', `lagoa table ${name} takes ${sub.words.join(' and ')}`, {
+      hint: `Write: lagoa table ${name} ${sub.words.join(' ')}, such as: lagoa table ${name} silver.readings`,
+    })
 
   const folder = localFolder(place)
   if (folder !== null && sub.reads) {
@@ -75,14 +84,19 @@ const timeText = (ms: number | null): string => (ms === null ? '' : new Date(ms)
 
 async function describe(of: DeltaTable, args: Arguments): Promise<void> {
   const told = await of.describe()
-  if (told === null) throw noTable(of)
+  if (told === null) throw await noTable(of)
   tell(args, told, () => {
     const facts: readonly (readonly [string, string])[] = [
       ['table', told.name ?? told.root],
       ...(told.description === null ? [] : [['about', told.description] as const]),
       ['version', `${told.version}${told.updatedAt === null ? '' : ` of ${timeText(told.updatedAt)}`}`],
-      ['readable', `from version ${told.oldestVersion} on; ${count(told.commits, 'commit')}, ${told.checkpoints.length === 0 ? 'no checkpoint' : `newest checkpoint ${told.checkpoints.at(-1)}`}`],
-      ...(told.files === null ? [] : [['data', `${told.rows === null ? '' : `${count(told.rows, 'row')} in `}${count(told.files, 'file')}, ${bytesText(told.bytes ?? 0)}`] as const]),
+      [
+        'readable',
+        `from version ${told.oldestVersion} on; ${count(told.commits, 'commit')}, ${told.checkpoints.length === 0 ? 'no checkpoint' : `newest checkpoint ${told.checkpoints.at(-1)}`}`,
+      ],
+      ...(told.files === null
+        ? []
+        : [['data', `${told.rows === null ? '' : `${count(told.rows, 'row')} in `}${count(told.files, 'file')}, ${bytesText(told.bytes ?? 0)}`] as const]),
       ...(told.partitionBy.length === 0 ? [] : [['partitions', told.partitionBy.join(', ')] as const]),
       ...(told.clusterBy.length === 0 ? [] : [['clustering', told.clusterBy.map((path) => path.join('.')).join(', ')] as const]),
       ['protocol', `reader ${told.protocol.minReaderVersion}, writer ${told.protocol.minWriterVersion}`],
@@ -118,7 +132,7 @@ async function describe(of: DeltaTable, args: Arguments): Promise<void> {
 
 async function history(of: DeltaTable, args: Arguments): Promise<void> {
   const entries = await of.history(numberFlag('limit', args.values.limit))
-  if (entries.length === 0 && (await of.snapshot()) === null) throw noTable(of)
+  if (entries.length === 0) throw await noTable(of)
   tell(args, entries, () =>
     textTable(
       ['version', 'time', 'operation', 'by', 'metrics'],
@@ -149,7 +163,9 @@ async function optimize(of: DeltaTable, args: Arguments): Promise<void> {
     done.filesRemoved += result.filesRemoved
     if (process.stderr.isTTY) note(dim(`  ${count(done.filesRemoved, 'file')} became ${done.filesAdded} ...`))
   }
-  tell(args, done, () => (done.commits === 0 ? 'There is nothing to do' : `${count(done.filesRemoved, 'file')} became ${done.filesAdded}; the table is at version ${done.version}`))
+  tell(args, done, () =>
+    done.commits === 0 ? 'There is nothing to do' : `${count(done.filesRemoved, 'file')} became ${done.filesAdded}; the table is at version ${done.version}`,
+  )
 }
 
 async function vacuum(of: DeltaTable, args: Arguments): Promise<void> {
@@ -175,10 +191,15 @@ async function vacuum(of: DeltaTable, args: Arguments): Promise<void> {
 
 async function restore(of: DeltaTable, args: Arguments): Promise<void> {
   const at = pointIn(args)
-  if (at === undefined) throw invalid('cli.no_version', 'Nothing says which version to restore', { hint: 'Add --version 3 or --at "2026-01-31 10:00"; lagoa table history shows them.' })
+  if (at === undefined)
+    throw invalid('cli.no_version', 'Nothing says which version to restore', {
+      hint: 'Add --version 3 or --at "2026-01-31 10:00"; lagoa table history shows them.',
+    })
   const result = await of.restore(at)
   tell(args, result, () =>
-    result.skipped ? 'The table is at that version already' : `The table is at version ${result.version}: ${count(result.filesAdded, 'file')} came back, ${result.filesRemoved} left`,
+    result.skipped
+      ? 'The table is at that version already'
+      : `The table is at version ${result.version}: ${count(result.filesAdded, 'file')} came back, ${result.filesRemoved} left`,
   )
 }
 
@@ -192,7 +213,9 @@ async function convert(of: DeltaTable, args: Arguments): Promise<void> {
 function partitionColumn(text: string): DeltaField {
   const [name, type, ...rest] = text.trim().split(/[\s:]+/)
   if (name === undefined || type === undefined || rest.length > 0)
-    throw invalid('cli.partition', `--partition-by has "${text.trim()}", which is no column with its type`, { hint: 'Write --partition-by "day date, site string".' })
+    throw invalid('cli.partition', `--partition-by has "${text.trim()}", which is no column with its type`, {
+      hint: 'Write --partition-by "day date, site string".',
+    })
   return { name, type: TYPE_NAMES[type.toLowerCase()] ?? type.toLowerCase(), nullable: true, metadata: {} }
 }
 
@@ -216,6 +239,10 @@ function pointIn({ values }: Arguments): { readonly version: number } | { readon
   return { timestamp }
 }
 
-function noTable(of: DeltaTable): Error {
-  return missing('lake.table_missing', `There is no table at ${of.root}`, { hint: 'Write a name of the project (silver.readings), bucket/key, an address, or the path of a folder, which begins with / or ./' })
+async function noTable(of: DeltaTable): Promise<Error> {
+  // A name of the project has its own answer, with the names that are near.
+  await of.snapshot()
+  return missing('lake.table_missing', `There is no table at ${of.root}`, {
+    hint: 'Write a name of the project (silver.readings), bucket/key, an address, or the path of a folder, which begins with / or ./',
+  })
 }

@@ -1,7 +1,9 @@
 /** From a stream to its table: records appended with the place that each had, and the table's own account of how far it came. */
-import { invalid, parseDuration, type NumberColumn, type RowColumn, type Rows } from '../base/index.ts'
+import { invalid, jsonValue, parseDuration, type NumberColumn, type RowColumn, type Rows } from '../base/index.ts'
 import { BRONZE_FIELDS, type Table } from './declare.ts'
 import type { CommitResult, DeltaField, DeltaTable, Duck, Snapshot } from './delta/index.ts'
+import { changesBetween, DRIFT_INFO, refuseFrozen, type Drift } from './drift.ts'
+import type { SampleRow } from './judge.ts'
 import { deltaFieldsOf, stageRows } from './stage.ts'
 
 /** Appends a stream's records to its table; the Delta `txn` of each commit says how far it came. */
@@ -17,12 +19,21 @@ export interface AppendBatch {
   readonly rows: Rows
   readonly offsets: Float64Array
   readonly appendedAt: number
+  /** Fields of the records that the schema does not know, with how many carried each and some of their values. */
+  readonly unknown?: ReadonlyMap<string, UnknownField>
+}
+
+export interface UnknownField {
+  readonly count: number
+  /** The offset of the first record that carried it. */
+  readonly first: number
+  readonly samples: readonly unknown[]
 }
 
 const DEFAULT_COMMIT_MS = 5000
 
 export function streamAppender(declared: Table, target: DeltaTable, duck: Duck): StreamAppender {
-  const { from, partitionBy, description, every } = declared.options
+  const { from, partitionBy, description, every, schema } = declared.options
   const source = from?.name ?? declared.name
   const fields = deltaFieldsOf({ ...(from?.kind === 'stream' ? from.schema : {}), ...BRONZE_FIELDS })
   const appIdOf = (partition: number): string => `stream/${source}/${partition}`
@@ -32,7 +43,7 @@ export function streamAppender(declared: Table, target: DeltaTable, duck: Duck):
   }
 
   /** The table with at least the stream's columns. Each step is a commit of its own, and after a crash the next call goes on. */
-  const prepare = async (): Promise<Snapshot | null> => {
+  const prepare = async (batches: readonly AppendBatch[]): Promise<Snapshot | null> => {
     const snapshot = await target.snapshot()
     if (!snapshot) {
       await target.create({ fields, ...(partitionBy ? { partitionBy } : {}), ...(description ? { description } : {}) })
@@ -40,15 +51,27 @@ export function streamAppender(declared: Table, target: DeltaTable, duck: Duck):
     }
     const wanted = fieldsFor(declared.name, source, snapshot.metadata.fields, fields)
     if (wanted === null) return snapshot
-    await target.evolve(wanted)
+    const changes = changesBetween(snapshot.metadata.fields, wanted)
+    const drift: Drift | null = changes && { kind: 'taken', changes: changes.words, samples: samplesWith(batches, changes.columns) }
+    if (drift && schema === 'freeze') {
+      const connection = await duck.connect()
+      try {
+        throw await refuseFrozen(declared.name, target, drift, `stream ${source}`, connection)
+      } finally {
+        connection.closeSync()
+      }
+    }
+    await target.evolve(wanted, drift ? { info: { [DRIFT_INFO]: drift } } : {})
     return target.snapshot()
   }
+  /** Unknown fields whose samples this process has stored; later commits only count. */
+  const told = new Set<string>()
 
   return {
     every: parseDuration(every ?? DEFAULT_COMMIT_MS) ?? DEFAULT_COMMIT_MS,
     position: async (partition) => nextOf(await target.snapshot(), partition),
     async append(partition, upTo, batches, signal) {
-      const first = nextOf(await prepare(), partition) ?? 0
+      const first = nextOf(await prepare(batches), partition) ?? 0
       const connection = await duck.connect()
       try {
         const staged = await stageRows(
@@ -56,7 +79,14 @@ export function streamAppender(declared: Table, target: DeltaTable, duck: Duck):
           batches.map((batch) => withPlace(batch, partition, first)),
         )
         try {
-          return await target.append(staged, { txn: { appId: appIdOf(partition), version: upTo - 1 }, ...(signal ? { signal } : {}) })
+          const drift = unknownIn(batches, first, told)
+          const result = await target.append(staged, {
+            txn: { appId: appIdOf(partition), version: upTo - 1 },
+            ...(drift ? { info: { [DRIFT_INFO]: drift } } : {}),
+            ...(signal ? { signal } : {}),
+          })
+          for (const field of Object.keys(drift?.fields ?? {})) told.add(field)
+          return result
         } finally {
           await staged.drop()
         }
@@ -65,6 +95,41 @@ export function streamAppender(declared: Table, target: DeltaTable, duck: Duck):
       }
     },
   }
+}
+
+/** At most this many unknown fields are told of a commit, and this many samples. */
+const MOST_FIELDS = 20
+const SAMPLES = 5
+
+/** What records carried beside the schema; of a batch that was stored in part before nothing is counted twice. */
+function unknownIn(batches: readonly AppendBatch[], from: number, told: ReadonlySet<string>): Drift | null {
+  const fields: Record<string, number> = {}
+  const changes: string[] = []
+  const samples: SampleRow[] = []
+  for (const { unknown, offsets } of batches) {
+    if (!unknown || (offsets[0] ?? from) < from) continue
+    for (const [name, { count, first, samples: values }] of unknown) {
+      if (!(name in fields)) {
+        if (Object.keys(fields).length >= MOST_FIELDS) continue
+        if (!told.has(name)) changes.push(`field ${name} is not in the schema, first at offset ${first}`)
+      }
+      fields[name] = (fields[name] ?? 0) + count
+      if (!told.has(name)) samples.push(...values.slice(0, SAMPLES - samples.filter((sample) => name in sample).length).map((value) => ({ [name]: value })))
+    }
+  }
+  return Object.keys(fields).length === 0 ? null : { kind: 'unknown_fields', changes, fields, samples: samples.slice(0, MOST_FIELDS) }
+}
+
+/** Some of the rows with a value in one of these columns. */
+function samplesWith(batches: readonly AppendBatch[], columns: readonly string[]): SampleRow[] {
+  const samples: SampleRow[] = []
+  for (const { rows } of batches) {
+    const watched = rows.columns.filter(({ name }) => columns.includes(name))
+    for (let row = 0; row < rows.count && samples.length < SAMPLES; row++)
+      if (watched.some((column) => jsonValue(column, row) !== null))
+        samples.push(Object.fromEntries(rows.columns.map((column) => [column.name, jsonValue(column, row)])))
+  }
+  return samples
 }
 
 /** Types of a stream's field that a column takes without loss, beside its own. */

@@ -7,7 +7,7 @@
 import { closest, conflict, invalid, LagoaError, missing, newId } from '../base/index.ts'
 import type { Objects } from '../storage/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { tableRoot } from './declare.ts'
+import { quarantineName } from './declare.ts'
 import { openTable, type DeltaTable, type Difference, type Duck, type Snapshot } from './delta/index.ts'
 import { interruptible } from './interrupt.ts'
 import { quoteName, quoteText } from './sql.ts'
@@ -75,8 +75,14 @@ const LARGEST_SAMPLE = 1000
 /** How long a branch that was cut off while it was made may wait to be completed. */
 const UNMADE_MS = 86_400_000
 
-export function openBranches(options: { readonly objects: Objects; readonly duck: Duck; readonly table: (name: string) => DeltaTable }): Branches {
+export function openBranches(options: {
+  readonly objects: Objects
+  readonly duck: Duck
+  readonly table: (name: string) => DeltaTable
+  readonly rootOf: (name: string) => string
+}): Branches {
   const { objects, duck } = options
+  const branchRoot = (branch: string, table: string): string => rootInBranch(branch, options.rootOf(table))
   const opened = new Map<string, DeltaTable>()
 
   const list = async (): Promise<Branch[]> => {
@@ -105,7 +111,8 @@ export function openBranches(options: { readonly objects: Objects; readonly duck
   }
 
   const tableOf = (branch: Branch, table: string): DeltaTable | null => {
-    if (!branch.tables.some((one) => one.table === table)) return null
+    // What a refresh in the branch holds back is the branch's as well.
+    if (!branch.tables.some((one) => one.table === table || quarantineName(one.table) === table)) return null
     const root = branchRoot(branch.name, table)
     const key = `${branch.id} ${root}`
     const known = opened.get(key) ?? openTable({ objects, duck }, root)
@@ -139,10 +146,31 @@ export function openBranches(options: { readonly objects: Objects; readonly duck
     return { source, base, tip, newest }
   }
 
+  /** Rows that refreshes in the branch held back, of a table of which none had been held before: its quarantine was not forked. */
+  const bringHeld = async (branch: Branch, table: string): Promise<void> => {
+    const name = quarantineName(table)
+    if (branch.tables.some((one) => one.table === name)) return
+    const held = tableOf(branch, name)
+    const snapshot = await held?.snapshot()
+    if (!held || !snapshot) return
+    const target = options.table(name)
+    const { fields, configuration } = snapshot.metadata
+    if ((await target.snapshot()) === null) await target.create({ fields, configuration })
+    const connection = await duck.connect()
+    const release = objects.hold()
+    try {
+      await target.append({ connection, sql: await held.scan(snapshot) }, { txn: { appId: `branch/${branch.id}`, version: 1 } })
+    } finally {
+      release()
+      connection.closeSync()
+    }
+  }
+
   const drop = async (branch: Branch): Promise<void> => {
     for (const { table } of branch.tables) {
       const root = branchRoot(branch.name, table)
       const source = options.table(table)
+      for await (const { path } of objects.list(`${branchRoot(branch.name, quarantineName(table))}/`)) await objects.delete(path)
       for (const pin of await source.pins()) if (pin.holder === root || pin.id === pinOf(branch)) await source.unpin(pin.id)
       for await (const { path } of objects.list(`${root}/`)) await objects.delete(path)
       opened.delete(`${branch.id} ${root}`)
@@ -217,7 +245,9 @@ export function openBranches(options: { readonly objects: Objects; readonly duck
           })
         }
       }
-      if (!dryRun) await drop(branch)
+      if (dryRun) return merged
+      for (const { table } of branch.tables) await bringHeld(branch, table)
+      await drop(branch)
       return merged
     },
     drop: async (name) => drop(await get(name)),
@@ -225,8 +255,7 @@ export function openBranches(options: { readonly objects: Objects; readonly duck
 }
 
 /** `silver.readings` in branch `dev` lies at `silver/_branches/dev/readings`. */
-function branchRoot(branch: string, table: string): string {
-  const root = tableRoot(table)
+function rootInBranch(branch: string, root: string): string {
   const cut = root.indexOf('/')
   return `${root.slice(0, cut)}/_branches/${branch}${root.slice(cut)}`
 }

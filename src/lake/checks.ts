@@ -1,12 +1,13 @@
 /** What is checked about a declaration when a project is loaded, each with an error that names the nearest right word. */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { closest, invalid, parseDuration, type ColumnRef } from '../base/index.ts'
-import { declaredColumns, tableRoot, type Table } from './declare.ts'
-import { parseSelect, type ParsedSelect } from './parse.ts'
-import { quoteColumns } from './sql.ts'
+import { checkExpectation } from './conditions.ts'
+import { declaredColumns, type Table } from './declare.ts'
+import { FILE_FIELDS, type FilesRef } from './ingest/declare.ts'
+import { isTableName } from './present.ts'
 
-export function checkName({ name }: Table): void {
-  if (!/^[a-z][a-z0-9_-]*\.[A-Za-z_][A-Za-z0-9_]*$/.test(name) || tableRoot(name).length > 200) {
+export function checkName({ name }: Pick<Table, 'name'>): void {
+  if (!isTableName(name)) {
     throw invalid('lake.table_name', `"${name}" cannot be a table name`, {
       hint: 'Write layer.name, such as silver.readings: a small letter first, then letters, digits and underscores.',
     })
@@ -29,11 +30,55 @@ export function durationOf(value: string | number, what: string): number {
   return ms
 }
 
+/** What only a SELECT can keep is refused where rows come straight from files, and a declaration that could never take a file. */
+function checkFilesTable({ name, options }: Table, { options: { schema, types } }: FilesRef): void {
+  const without = (['merge', 'window', 'expect'] as const).filter((option) => options[option] !== undefined)
+  if (without.length > 0)
+    throw invalid('lake.files_table', `Table ${name} takes the rows of files as they are, so ${without.join(' and ')} cannot apply`, {
+      hint: 'Put it on a table with sql: that reads this one.',
+    })
+  const own = Object.keys(options.columns ?? {}).find((column) => Object.hasOwn(FILE_FIELDS, column.toLowerCase()))
+  if (own !== undefined)
+    throw invalid('lake.files_table', `Table ${name} declares ${own}, which every table of files has anyway`, { hint: 'Leave it out of columns.' })
+  if (options.columns && types)
+    throw invalid('lake.files_table', `Table ${name} has both columns and types of its files`, { hint: 'Keep columns: they are the types.' })
+  if (options.columns && Object.keys(options.columns).length === 0)
+    throw invalid('lake.files_table', `Table ${name} promises no column`, { hint: 'Name them, or leave out columns: then the files tell.' })
+  const known = schema === 'evolve' ? undefined : (declaredColumns({ kind: 'table', name, options, c: {} }) ?? undefined)
+  durationOf(options.every ?? 0, `Table ${name}: every`)
+  for (const column of options.partitionBy ?? []) checkOwnColumn(name, known, column, 'partitionBy')
+}
+
+/** What any table may say about itself. */
+export function checkSettings(table: Table): void {
+  const { name, options } = table
+  if (options.location !== undefined && !/^[a-z0-9][a-z0-9.-]{1,62}(?:\/[\w][\w.=-]*)+$/.test(options.location))
+    throw invalid('lake.location', `Table ${name}: ${JSON.stringify(options.location)} is no place of the object store`, {
+      hint: "Write location: 'bronze/sales/2026', a bucket and a folder in it.",
+    })
+  if (options.freshness === undefined) return
+  const { freshness } = options
+  const within = typeof freshness === 'object' ? freshness.within : freshness
+  if (durationOf(within, `Table ${name}: freshness`) === 0)
+    throw invalid('lake.duration', `Table ${name}: nothing is fresh within no time`, { hint: "Write freshness: '15 min', for example." })
+  if (typeof freshness !== 'object') return
+  const column = typeof freshness.column === 'string' ? freshness.column : freshness.column.name
+  const columns = declaredColumns(table) ?? undefined
+  checkOwnColumn(name, columns, column, 'freshness')
+  const type = columns?.[column]?.type
+  if (type !== undefined && type !== 'timestamp' && type !== 'date')
+    throw invalid('lake.freshness_column', `Table ${name}: freshness is measured by ${column}, which is no time`, { hint: 'Name a timestamp or date column.' })
+}
+
 /** What only a SELECT can keep is refused where rows come straight from a stream, instead of being forgotten. */
-export function checkStreamTable({ name, options }: Table): void {
+export function checkStreamTable(table: Table): void {
+  const { name, options } = table
+  if (options.from?.kind === 'files') return checkFilesTable(table, options.from)
   if (options.from?.kind !== 'stream')
-    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, { hint: 'Give it from: a stream, or sql: a SELECT over other tables.' })
-  const without = (['merge', 'window', 'columns', 'expect'] as const).filter((option) => options[option] !== undefined)
+    throw invalid('lake.table_without_rows', `Table ${name} has no rows to come from`, {
+      hint: 'Give it from: a stream or files(...), sql: a SELECT over other tables, or rows: a function.',
+    })
+  const without = (['merge', 'window', 'columns', 'expect', 'inputs'] as const).filter((option) => options[option] !== undefined)
   if (without.length > 0)
     throw invalid('lake.stream_table', `Table ${name} takes the records of ${options.from.name} as they are, so ${without.join(' and ')} cannot apply`, {
       hint: 'Put it on a table with sql: that reads this one.',
@@ -52,25 +97,9 @@ export function checkOwnColumn(table: string, columns: Readonly<Record<string, u
   })
 }
 
-/** Where the columns are promised, a condition that cannot be read is found when the project is loaded. */
+/** What is wrong with an expectation is found when the project is loaded; its columns too, where the table promises them. */
 export async function checkExpectations({ name, options }: Table, connection: DuckDBConnection): Promise<void> {
   const columns = Object.keys(options.columns ?? {})
-  if (columns.length === 0) return
-  for (const [rule, { condition }] of Object.entries(options.expect ?? {}))
-    await readCondition(connection, condition, columns, `Expectation ${rule} of ${name}`)
-}
-
-/** The condition as DuckDB reads it: as it stands, or with the columns quoted when a bare name is a word of SQL. */
-export async function readCondition(connection: DuckDBConnection, condition: string, columns: readonly string[], what: string): Promise<string> {
-  const parse = (text: string): Promise<ParsedSelect> => parseSelect(connection, `select 1 where (${text}\n)`, what, () => columns)
-  const quoted = quoteColumns(condition, columns)
-  const [text, parsed] = await parse(condition).then(
-    (found) => [condition, found] as const,
-    async () => [quoted, await parse(quoted)] as const,
-  )
-  if (parsed.tables.length > 0)
-    throw invalid('lake.expectation_sql', `${what} reads ${parsed.tables.join(', ')}`, {
-      hint: 'Its condition is about the columns of one row; compare with other tables in the SQL.',
-    })
-  return text
+  for (const [rule, expectation] of Object.entries(options.expect ?? {}))
+    await checkExpectation(connection, expectation, columns, `Expectation ${rule} of ${name}`)
 }

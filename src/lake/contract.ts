@@ -4,18 +4,7 @@ import { LagoaError, invalid, overLimit } from '../base/index.ts'
 import { bindTables } from './bind.ts'
 import { fieldsOfRelation } from './delta/index.ts'
 import type { Model } from './model.ts'
-import { quoteName } from './sql.ts'
-
-export const DUCK_TYPES = {
-  string: 'varchar',
-  json: 'varchar',
-  int: 'integer',
-  long: 'bigint',
-  double: 'double',
-  boolean: 'boolean',
-  timestamp: 'timestamptz',
-  date: 'date',
-} as const
+import { duckTypeOf, quoteName } from './sql.ts'
 
 /** `text` (the model's SQL, or its probe) with the columns that the table promises; as it is when it promises none. The inputs must be bound. */
 export async function contract(connection: DuckDBConnection, model: Model, text: string = model.text): Promise<string> {
@@ -37,7 +26,7 @@ export async function contract(connection: DuckDBConnection, model: Model, text:
   return `select ${wanted.map((name) => `cast(${quoteName(name)} as ${typeOf(model, name)}) as ${quoteName(name)}`).join(', ')} from (${text}\n)`
 }
 
-const typeOf = (model: Model, column: string): string => DUCK_TYPES[model.table.options.columns?.[column]?.type ?? 'string']
+const typeOf = (model: Model, column: string): string => duckTypeOf(model.table.options.columns?.[column]?.type ?? 'string')
 
 /** Runs `body` with the inputs bound to their names. What goes wrong in the SQL becomes an error about this model. */
 export async function withInputs<T>(connection: DuckDBConnection, model: Model, inputs: ReadonlyMap<string, string>, body: () => Promise<T>): Promise<T> {

@@ -3,6 +3,9 @@
  * bucket (`silver.readings` lives at `silver/readings`).
  */
 import { columnRefs, t, type ColumnRef, type ColumnRefs, type Schema } from '../base/index.ts'
+import { FILE_FIELDS, type FilesRef } from './ingest/declare.ts'
+import type { Expectation } from './expectations.ts'
+import type { MakeRows, RowsFunction } from './rows-model.ts'
 import type { Sql } from './sql.ts'
 
 /** Anything whose records can fill a table; the stream of the streams room has this shape. */
@@ -11,19 +14,6 @@ export interface StreamRef<S extends Schema = Schema> {
   readonly name: string
   readonly schema: S
 }
-
-export interface Expectation {
-  readonly severity: 'warn' | 'quarantine' | 'fail'
-  /** A condition in SQL that every row should meet; as in a CHECK constraint, unknown (null) meets it. */
-  readonly condition: string
-}
-
-/** Rows that break it are counted and kept. */
-export const warn = (condition: string): Expectation => ({ severity: 'warn', condition })
-/** Rows that break it are held in `<table>_quarantine` with the reason, and do not reach the table. */
-export const quarantine = (condition: string): Expectation => ({ severity: 'quarantine', condition })
-/** One row that breaks it stops the refresh; the table stays as it was. */
-export const fail = (condition: string): Expectation => ({ severity: 'fail', condition })
 
 /** Recomputes only the windows that new rows of the input touch, so late data corrects its windows. */
 export interface TimeWindow {
@@ -36,10 +26,16 @@ export interface TimeWindow {
 }
 
 export interface TableOptions<S extends Schema = Schema> {
-  /** A stream: its records are appended as they are. A table: the one whose changes drive an incremental refresh. */
-  readonly from?: StreamRef | Table
+  /** A stream: its records are appended as they are. Files: each is ingested once. A table: the one whose changes drive an incremental refresh. */
+  readonly from?: StreamRef | FilesRef | Table
   /** The rows, as a SELECT over other tables. */
   readonly sql?: Sql | string
+  /** The rows, made by a function from those of `from` and `inputs`; `columns` says what they are. */
+  readonly rows?: MakeRows
+  /** The rows, made by a Python script of the project from those of `from` and `inputs`; `columns` says what they are. */
+  readonly python?: string
+  /** Tables that `rows` or `python` reads whole, beside `from`. */
+  readonly inputs?: Readonly<Record<string, Table>>
   /** Key columns: new rows update the row with the same key or are added. Only new rows of the input are read. */
   readonly merge?: readonly string[]
   readonly window?: TimeWindow
@@ -47,9 +43,15 @@ export interface TableOptions<S extends Schema = Schema> {
   readonly columns?: S
   readonly partitionBy?: readonly string[]
   readonly expect?: Readonly<Record<string, Expectation>>
-  /** A stream's table commits at least this often while records come (5 s); a SQL table refreshes at most this often (at once). */
+  /** What becomes of a changed schema: it is taken (`evolve`, the default), or refused and told as drift (`freeze`). */
+  readonly schema?: 'evolve' | 'freeze'
+  /** How old the table's data may be: that of its newest version, or the newest value of a time column. */
+  readonly freshness?: string | number | { readonly column: string | ColumnRef; readonly within: string | number }
+  /** A stream's table commits at least this often while records come (5 s); files are looked for this often (5 s); a SQL table refreshes at most this often (at once). */
   readonly every?: string | number
   readonly description?: string
+  /** Where the table lies, as `bucket/key`; `silver.readings` lies at `silver/readings` when nothing is said. */
+  readonly location?: string
   /** Who answers for it: a person or a team. */
   readonly owner?: string
   readonly tags?: readonly string[]
@@ -70,14 +72,27 @@ export const BRONZE_FIELDS = {
   _ingested_at: t.timestamp().describe('When the event log took the record'),
 } satisfies Schema
 
-export function table<const S extends Schema>(name: string, options: TableOptions<S> & { readonly columns: S }): Table<S>
+export function table<const S extends Schema>(
+  name: string,
+  options: TableOptions<S> & { readonly columns: S; readonly from: FilesRef },
+): Table<S & typeof FILE_FIELDS>
+export function table<const S extends Schema, D extends Schema, const N extends Readonly<Record<string, Table>> = Readonly<Record<string, never>>>(
+  name: string,
+  options: Omit<TableOptions<S>, 'sql' | 'python' | 'rows' | 'from' | 'inputs'> & {
+    readonly columns: S
+    readonly from: Table<D>
+    readonly inputs?: N
+    readonly rows: RowsFunction<S, D, N>
+  },
+): Table<S>
+export function table<const S extends Schema>(name: string, options: TableOptions<S> & { readonly columns: S; readonly rows?: never }): Table<S>
 export function table<const S extends Schema>(
   name: string,
   options: Omit<TableOptions, 'sql' | 'columns'> & { readonly from: StreamRef<S>; readonly sql?: never },
 ): Table<S & typeof BRONZE_FIELDS>
 export function table(name: string, options: TableOptions): Table
 export function table(name: string, options: TableOptions): Table {
-  const known = options.columns ?? (options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : undefined)
+  const known = knownColumns(options)
   return { kind: 'table', name, options, c: known ? columnRefs(name, known) : anyColumn(name) }
 }
 
@@ -87,13 +102,20 @@ function anyColumn(asset: string): ColumnRefs<Schema> {
 }
 
 /** The columns a table is known to have before it exists, or null when only its SQL tells. */
-export function declaredColumns({ options }: Table): Schema | null {
-  if (options.columns) return options.columns
-  return options.from?.kind === 'stream' && options.sql === undefined ? { ...options.from.schema, ...BRONZE_FIELDS } : null
+export const declaredColumns = ({ options }: Table): Schema | null => knownColumns(options)
+
+function knownColumns(options: TableOptions): Schema | null {
+  const { columns, from } = options
+  if (columns) return from?.kind === 'files' && !isMade(options) ? { ...columns, ...FILE_FIELDS } : columns
+  return from?.kind === 'stream' && !isMade(options) ? { ...from.schema, ...BRONZE_FIELDS } : null
 }
 
-/** Some of its rows may be held in a quarantine table. */
-export const holdsRows = ({ options }: Table): boolean => Object.values(options.expect ?? {}).some(({ severity }) => severity === 'quarantine')
+/** Its rows are made from other tables, not taken from a stream or from files. */
+export const isMade = ({ sql, rows, python }: TableOptions): boolean => sql !== undefined || rows !== undefined || python !== undefined
+
+/** Some of its rows may be held in a quarantine table: those that break an expectation, or lines of files that cannot be read. */
+export const holdsRows = ({ options }: Table): boolean =>
+  (options.from?.kind === 'files' && !isMade(options)) || Object.values(options.expect ?? {}).some(({ severity }) => severity === 'quarantine')
 
 export const quarantineName = (name: string): string => `${name}_quarantine`
 

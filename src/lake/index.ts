@@ -1,20 +1,40 @@
 /** The lake: Delta tables on the objects port, declared by name and kept fresh. */
 export {
   table,
-  warn,
-  quarantine,
-  fail,
   tierOf,
   declaredColumns,
+  isMade,
   quarantineName,
   tableRoot,
   BRONZE_FIELDS,
-  type Expectation,
   type StreamRef,
   type Table,
   type TableOptions,
   type TimeWindow,
 } from './declare.ts'
+export {
+  warn,
+  quarantine,
+  fail,
+  notNull,
+  unique,
+  between,
+  oneOf,
+  matches,
+  rowCount,
+  fresh,
+  describeCheck,
+  type Check,
+  type CheckKind,
+  type Expectation,
+  type RowCheck,
+  type TableCheck,
+} from './expectations.ts'
+export type { RowOf, RowsContext, RowsInput } from './rows-model.ts'
+export type { PythonJob, PythonLimits, PythonRunner } from './python.ts'
+export type { Freshness } from './freshness.ts'
+export type { Drift, DriftEntry } from './drift.ts'
+export type { ReplayResult } from './replay.ts'
 export { sql, renderSql, quoteName, quoteText, quoteTable, type Sql } from './sql.ts'
 export { parseSelect } from './parse.ts'
 export { isNode, rewrite, type SqlNode } from './tree.ts'
@@ -22,9 +42,15 @@ export { bindTables, type Binding } from './bind.ts'
 export { openDuck } from './duck.ts'
 export type { AppendBatch, StreamAppender } from './appender.ts'
 export { openLake, type Lake } from './lake.ts'
+export type { Branch, Branches, MergedTable, TableDifference } from './branches.ts'
 export { planTables, type Model, type TablePlan } from './model.ts'
 export { describeTables } from './lineage/describe.ts'
-export type { CheckResult } from './judge.ts'
+export { files, type FileFormat, type FileOptions, type FilesRef } from './ingest/declare.ts'
+export { findFiles, type SourceFile } from './ingest/paths.ts'
+export { openIngestion, targetOf, type FileOutcome, type Ingestion } from './ingest/ingest.ts'
+export { watchFiles, type FileWatcher } from './ingest/watch.ts'
+export { refusals } from './ingest/aside.ts'
+export type { CheckResult, CheckResults, SampleRow } from './judge.ts'
 export { interruptible } from './interrupt.ts'
 export { CHECKS_INFO, type RefreshResult } from './refresh.ts'
 export { createRefresher, type Refresher, type RefreshStatus } from './refresher.ts'

@@ -1,28 +1,47 @@
 /** From declarations to a plan: which tables are made from which, in what order, and how each is refreshed. Pure but for parsing SQL. */
 import { createHash } from 'node:crypto'
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { closest, invalid } from '../base/index.ts'
-import { checkColumn, checkExpectations, checkName, checkOwnColumn, checkStreamTable, durationOf } from './checks.ts'
-import { declaredColumns, holdsRows, quarantineName, type Expectation, type Table } from './declare.ts'
+import { closest, invalid, type Schema } from '../base/index.ts'
+import { checkColumn, checkExpectations, checkName, checkOwnColumn, checkSettings, checkStreamTable, durationOf } from './checks.ts'
+import { declaredColumns, holdsRows, isMade, quarantineName, type Table } from './declare.ts'
+import type { Expectation } from './expectations.ts'
 import { parseSelect, type ParsedSelect } from './parse.ts'
+import type { MakeRows } from './rows-model.ts'
 import { renderSql } from './sql.ts'
 import { isNode, rewrite, type SqlNode } from './tree.ts'
 
-/** A table that is made by SQL. */
+/** A table that is made from others. */
 export interface Model {
   readonly table: Table
   readonly name: string
+  /** The SQL; empty when a function or a script makes the rows. */
   readonly text: string
   /** The SQL without what filters groups: over some rows it tells every window that they fall into. The text itself in other modes. */
   readonly probe: string
-  /** Tables that the SQL reads. */
+  readonly maker: Maker
+  /** Tables that it reads. */
   readonly inputs: readonly string[]
   readonly mode: RefreshMode
   readonly everyMs: number
-  /** Changes when the SQL or anything else that shapes the rows does: the table is then rebuilt. */
+  /** Changes when the SQL or anything else that shapes the rows does: the table is then rebuilt. What is expected of them does not. */
   readonly definition: string
   readonly expectations: readonly (Expectation & { readonly name: string })[]
 }
+
+/** What makes the rows. */
+export type Maker =
+  | { readonly kind: 'sql' }
+  | {
+      readonly kind: 'rows'
+      readonly make: MakeRows
+      readonly columns: Schema
+      readonly input: string
+      /** Names of tables by the names that the function knows them by. */
+      readonly inputs: Readonly<Record<string, string>>
+      /** The columns of each input that hold JSON as text. */
+      readonly json: ReadonlyMap<string, ReadonlySet<string>>
+    }
+  | { readonly kind: 'python'; readonly file: string; readonly source: string; readonly columns: Schema; readonly inputs: Readonly<Record<string, string>> }
 
 export type RefreshMode =
   /** All rows anew whenever an input changed. */
@@ -38,12 +57,20 @@ export interface TablePlan {
   readonly models: readonly Model[]
 }
 
-export async function planTables(tables: readonly Table[], connection: DuckDBConnection): Promise<TablePlan> {
+/** Reads a script of the project; rejects when it is not there. */
+export type ReadScript = (file: string) => Promise<string>
+
+export async function planTables(
+  tables: readonly Table[],
+  connection: DuckDBConnection,
+  readScript: ReadScript = (file) => Promise.reject(invalid('lake.python_file', `There is no ${file}`, { hint: 'Name a file of the project.' })),
+): Promise<TablePlan> {
   const byName = new Map<string, Table>()
   const taken = new Map<string, string>()
   for (const table of tables) {
     checkName(table)
-    for (const name of holdsRows(table) ? [table.name, quarantineName(table.name)] : [table.name]) {
+    // Also a table that holds no rows today may have held some under that name.
+    for (const name of isMade(table.options) ? [table.name, quarantineName(table.name)] : [table.name]) {
       // DuckDB tells names apart without regard to case.
       const other = taken.get(name.toLowerCase())
       if (other !== undefined)
@@ -56,9 +83,14 @@ export async function planTables(tables: readonly Table[], connection: DuckDBCon
     }
     byName.set(table.name, table)
   }
-  for (const table of tables) if (table.options.sql === undefined) checkStreamTable(table)
+  for (const table of tables) {
+    checkSettings(table)
+    if (!isMade(table.options)) checkStreamTable(table)
+  }
   const models: Model[] = []
-  for (const table of tables) if (table.options.sql !== undefined) models.push(await planModel(table, byName, connection))
+  for (const table of tables)
+    if (isMade(table.options))
+      models.push(table.options.sql === undefined ? await planMade(table, byName, connection, readScript) : await planModel(table, byName, connection))
   return { tables: byName, models: inOrder(models) }
 }
 
@@ -71,23 +103,79 @@ async function planModel(table: Table, known: ReadonlyMap<string, Table>, connec
   checkInputs(name, parsed, known)
   const mode = modeOf(table, parsed, known)
   await checkExpectations(table, connection)
+  const probe = mode.kind === 'window' ? await rewrite(connection, parsed.tree, withoutGroupFilters) : text
+  return { ...common(table, text), text, probe, maker: { kind: 'sql' }, inputs: parsed.tables, mode }
+}
+
+/** A model whose rows a function or a script makes. */
+async function planMade(table: Table, known: ReadonlyMap<string, Table>, connection: DuckDBConnection, readScript: ReadScript): Promise<Model> {
+  const { name, options } = table
+  const { from, rows, python, columns } = options
+  const what = rows ? 'rows' : 'python'
+  if (rows && python !== undefined) throw invalid('lake.two_makers', `Table ${name} has both rows and python`, { hint: 'Keep one of them.' })
+  if (from?.kind !== 'table')
+    throw invalid('lake.made_from', `Table ${name} has ${what} but no table to make its rows from`, { hint: 'Name it with from: a table.' })
+  if (!columns || Object.keys(columns).length === 0)
+    throw invalid('lake.made_columns', `Table ${name} has ${what} but does not say its columns`, {
+      hint: 'Give columns: { id: t.string(), ... }; they check what comes.',
+    })
+  const others = Object.entries(options.inputs ?? {})
+  if (!rows && others.some(([key]) => !/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)))
+    throw invalid('lake.made_inputs', `Table ${name}: the names in inputs must be plain words`, { hint: 'Use letters, digits and underscores.' })
+  const inputs = [...new Set([from.name, ...others.map(([, { name: input }]) => input)])]
+  checkInputs(name, { tables: inputs, reads: [] }, known)
+  if (others.some(([, { name: input }]) => input === from.name))
+    throw invalid('lake.driver_twice', `Table ${name} names ${from.name} in from and in inputs`, { hint: 'Read it once, as input.' })
+  const mode = modeOf(table, { tables: inputs, reads: [] }, known)
+  const window = mode.kind === 'window' ? columns[mode.column] : undefined
+  if (window && (window.isNullable || (window.type !== 'timestamp' && window.type !== 'date')))
+    throw invalid('lake.window_column', `Table ${name}: the window column ${options.window?.column} is no time, or may be null`, {
+      hint: 'Declare it t.timestamp() or t.date(): from its value Lagoa knows which windows late rows touch.',
+    })
+  await checkExpectations(table, connection)
+  const named = Object.fromEntries(others.map(([key, input]) => [key, input.name]))
+  if (python !== undefined) {
+    const source = await readScript(python)
+    return {
+      ...common(table, [source, from.name, named]),
+      text: '',
+      probe: '',
+      maker: { kind: 'python', file: python, source, columns, inputs: { input: from.name, ...named } },
+      inputs,
+      mode,
+    }
+  }
+  const json = new Map(
+    inputs.map((input) => {
+      const fields = Object.entries((known.get(input) && declaredColumns(known.get(input) ?? table)) ?? {})
+      return [input, new Set(fields.flatMap(([column, field]) => (field.type === 'json' ? [column] : [])))]
+    }),
+  )
+  return {
+    ...common(table, [String(rows), from.name, named]),
+    text: '',
+    probe: '',
+    maker: { kind: 'rows', make: rows ?? (() => []), columns, input: from.name, inputs: named, json },
+    inputs,
+    mode,
+  }
+}
+
+function common(table: Table, made: unknown): Pick<Model, 'table' | 'name' | 'everyMs' | 'definition' | 'expectations'> {
+  const { name, options } = table
   return {
     table,
     name,
-    text,
-    probe: mode.kind === 'window' ? await rewrite(connection, parsed.tree, withoutGroupFilters) : text,
-    inputs: parsed.tables,
-    mode,
     everyMs: durationOf(options.every ?? 0, `Table ${name}: every`),
     definition: createHash('sha256')
-      .update(JSON.stringify([text, options.merge, options.window, options.partitionBy, options.columns, options.expect]))
+      .update(JSON.stringify([made, options.merge, options.window, options.partitionBy, options.columns]))
       .digest('hex')
       .slice(0, 16),
     expectations: Object.entries(options.expect ?? {}).map(([rule, expectation]) => ({ name: rule, ...expectation })),
   }
 }
 
-function checkInputs(name: string, { tables, reads }: ParsedSelect, known: ReadonlyMap<string, Table>): void {
+function checkInputs(name: string, { tables, reads }: Pick<ParsedSelect, 'tables' | 'reads'>, known: ReadonlyMap<string, Table>): void {
   const names = [...known.keys(), ...[...known.values()].filter(holdsRows).map((one) => quarantineName(one.name))]
   for (const input of tables) {
     if (names.includes(input)) continue
@@ -103,7 +191,7 @@ function checkInputs(name: string, { tables, reads }: ParsedSelect, known: Reado
     })
 }
 
-function modeOf({ name, options }: Table, { tables: inputs, reads }: ParsedSelect, known: ReadonlyMap<string, Table>): RefreshMode {
+function modeOf({ name, options }: Table, { tables: inputs, reads }: Pick<ParsedSelect, 'tables' | 'reads'>, known: ReadonlyMap<string, Table>): RefreshMode {
   for (const column of options.partitionBy ?? []) checkOwnColumn(name, options.columns, column, 'partitionBy')
   if (!options.merge && !options.window) return { kind: 'full' }
   if (options.merge && options.window)

@@ -1,34 +1,43 @@
 /**
- * One refresh of one model: run its SQL over what changed, judge the rows by the table's expectations, commit the good ones and
+ * One refresh of one model: make its rows from what changed, judge them by the table's expectations, commit the good ones and
  * hold the bad ones. Each commit carries the input version that it covers (Delta `txn`), so a refresh that is repeated after a
  * crash adds nothing twice.
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { LagoaError, idFrom, newId, type Log } from '../base/index.ts'
-import { contract, withInputs } from './contract.ts'
+import { LagoaError, newId, type Clock, type Log } from '../base/index.ts'
 import { quarantineName } from './declare.ts'
 import {
   fieldsOfRelation,
   type Changes,
   type CommitOptions,
   type CreateOptions,
-  type DeltaField,
   type DeltaTable,
   type Duck,
   type Relation,
   type Snapshot,
 } from './delta/index.ts'
+import { DRIFT_INFO, driftOf, refuseFrozen } from './drift.ts'
+import { hold, type HeldScope } from './held.ts'
 import { interruptible } from './interrupt.ts'
-import { hold, judge, type CheckResult, type HeldScope, type Verdict } from './judge.ts'
+import { judge, type CheckResults, type Offer, type Verdict } from './judge.ts'
 import type { Model } from './model.ts'
 import { planRefresh, type RefreshPlan } from './plan.ts'
+import { produce } from './produce.ts'
+import { GENERATION, inputVersion, progressOf, refreshId, type Settings } from './progress.ts'
+import type { PythonRunner } from './python.ts'
+import { finishReplay } from './replay.ts'
 import { quoteName } from './sql.ts'
 import { deltaFieldsOf } from './stage.ts'
-import { touchedWindows } from './windows.ts'
+import { spansAround, touchedWindows } from './windows.ts'
 
 export interface RefreshContext {
   readonly duck: Duck
   readonly logger: Log
+  readonly clock: Clock
+  /** Runs Python models; without it their refreshes fail and say so. */
+  readonly python: PythonRunner | null
+  /** A folder for what is passed to Python. */
+  readonly temporaryFolder: string
   table(name: string): DeltaTable
 }
 
@@ -38,19 +47,20 @@ export interface RefreshResult {
   readonly version: number | null
   readonly rows: number
   readonly held: number
-  readonly checks: Readonly<Record<string, CheckResult>>
+  readonly checks: CheckResults
   readonly ms: number
+}
+
+export interface RefreshOptions {
+  readonly signal?: AbortSignal
+  /** All rows anew and judged by today's expectations, though nothing changed. */
+  readonly rebuild?: boolean
 }
 
 /** Under this key of a commit's info stand the results of the checks on its rows. */
 export const CHECKS_INFO = 'lagoaChecks'
 
-/** Table settings that tell what made the rows. A generation begins with each rebuild that owes nothing to earlier refreshes. */
-const DEFINITION = 'lagoa.definition'
-const INPUTS = 'lagoa.inputs'
-const GENERATION = 'lagoa.generation'
-
-export async function refreshModel(context: RefreshContext, model: Model, signal?: AbortSignal): Promise<RefreshResult> {
+export async function refreshModel(context: RefreshContext, model: Model, { signal, rebuild: anew = false }: RefreshOptions = {}): Promise<RefreshResult> {
   const began = performance.now()
   const result = (done: Partial<RefreshResult>): RefreshResult => ({
     table: model.name,
@@ -69,44 +79,27 @@ export async function refreshModel(context: RefreshContext, model: Model, signal
     snapshots.set(input, snapshot)
   }
   const target = context.table(model.name)
-  const before = await target.snapshot()
-  const quarantine = model.expectations.some(({ severity }) => severity === 'quarantine') ? context.table(quarantineName(model.name)) : null
-  const made = settingsOf(model, snapshots)
-  const generation = before?.metadata.configuration[GENERATION]
-  const plan = planRefresh(model.mode.kind, {
-    input: inputVersion(model, snapshots),
-    covered: generation === undefined ? null : (before?.txnVersion(appIdOf(model, generation)) ?? null),
-    current: isCurrent(made, before, (await quarantine?.snapshot()) ?? null),
-  })
-  if (plan.kind === 'nothing') return result({ version: before?.version ?? null })
-
+  const quarantine = context.table(quarantineName(model.name))
+  // A vacuum of this process leaves the files alone that are read here.
+  const kept = [...snapshots].map(([input, snapshot]) => context.table(input).keep(snapshot))
   const connection = await context.duck.connect()
   try {
-    const run: Run = { context, model, snapshots, connection, target, before, quarantine, made, signal }
-    const done = await carryOut(run, plan, generation)
+    await finishReplay(connection, model, target, quarantine, signal)
+    const [before, held] = [await target.snapshot(), await quarantine.snapshot()]
+    const progress = progressOf(model, snapshots, before, held)
+    const plan = planRefresh(model.mode.kind, {
+      input: inputVersion(model, snapshots),
+      covered: progress.covered,
+      current: progress.current && !anew,
+    })
+    if (plan.kind === 'nothing') return result({ version: before?.version ?? null })
+    const run: Run = { context, model, snapshots, connection, target, before, quarantine, held, made: progress.made, signal }
+    const done = await carryOut(run, plan, progress.generation)
     return result(done ?? { version: before?.version ?? null })
   } finally {
     connection.closeSync()
+    for (const release of kept) release()
   }
-}
-
-const appIdOf = (model: Model, generation: string): string => `refresh/${model.name}/${generation}`
-
-function settingsOf(model: Model, snapshots: ReadonlyMap<string, Snapshot>): Readonly<Record<string, string>> {
-  return { [DEFINITION]: model.definition, [INPUTS]: idFrom(...[...snapshots].flatMap(([name, { metadata }]) => [name, metadata.id])) }
-}
-
-/** A quarantine of another generation was written by a rebuild that did not get as far as the table. */
-function isCurrent(made: Readonly<Record<string, string>>, table: Snapshot | null, quarantine: Snapshot | null): boolean {
-  const settings = table?.metadata.configuration ?? {}
-  const held = quarantine?.metadata.configuration ?? settings
-  return Object.entries(made).every(([key, value]) => settings[key] === value) && held[GENERATION] === settings[GENERATION]
-}
-
-function inputVersion(model: Model, snapshots: ReadonlyMap<string, Snapshot>): number {
-  if (model.mode.kind !== 'full') return snapshots.get(model.mode.driver)?.version ?? 0
-  // Versions only grow, so their sum grows whenever any input changed.
-  return [...snapshots.values()].reduce((sum, { version }) => sum + version + 1, 0)
 }
 
 interface Run {
@@ -116,12 +109,15 @@ interface Run {
   readonly connection: DuckDBConnection
   readonly target: DeltaTable
   readonly before: Snapshot | null
-  readonly quarantine: DeltaTable | null
-  readonly made: Readonly<Record<string, string>>
+  readonly quarantine: DeltaTable
+  /** The quarantine as it is; null when nothing was ever held. */
+  readonly held: Snapshot | null
+  readonly made: Settings
   readonly signal: AbortSignal | undefined
 }
 
 type Done = Pick<RefreshResult, 'outcome' | 'version' | 'rows' | 'held' | 'checks'>
+type Inputs = ReadonlyMap<string, string>
 
 /** Null when nothing had to be done after all. */
 async function carryOut(run: Run, plan: Exclude<RefreshPlan, { kind: 'nothing' }>, generation: string | undefined): Promise<Done | null> {
@@ -150,12 +146,15 @@ async function changesOf({ context, snapshots }: Run, driver: string, after: num
   }
 }
 
-async function rebuild(run: Run, inputs: ReadonlyMap<string, string>, upTo: number, generation: string): Promise<Done> {
-  const { model, connection } = run
-  return withInputs(connection, model, inputs, async () =>
-    judged(run, await contract(connection, model), upTo, async (verdict) => {
+const rowsOf = <T>(run: Run, inputs: Inputs, body: (rows: string) => Promise<T>): Promise<T> =>
+  produce({ ...run.context, connection: run.connection, signal: run.signal }, run.model, inputs, body)
+
+async function rebuild(run: Run, inputs: Inputs, upTo: number, generation: string): Promise<Done> {
+  const { model, connection, before } = run
+  const keys = keysOf(model)
+  return rowsOf(run, inputs, async (rows) =>
+    judged(run, { rows, upTo, keys, rest: null }, async (verdict) => {
       const configuration = { ...run.made, [GENERATION]: generation }
-      await holdRows(run, verdict, 'all', { configuration })
       const { columns, partitionBy, description } = model.table.options
       const as: CreateOptions = {
         fields: columns ? deltaFieldsOf(columns) : await fieldsOfRelation(verdict.good),
@@ -163,17 +162,27 @@ async function rebuild(run: Run, inputs: ReadonlyMap<string, string>, upTo: numb
         ...(description === undefined ? {} : { description }),
         configuration,
       }
-      if (!run.before) await run.target.create({ ...as, configuration: {} })
-      const rows = model.mode.kind === 'merge' ? newestPerKey(verdict.good, model.mode.keys) : verdict.good
-      const { version, rowsAdded } = await run.target.overwrite(rows, { ...commitOf(run, upTo, generation, verdict), as })
+      const drift =
+        before === null || before.metadata.configuration[GENERATION] === undefined
+          ? null
+          : await driftOf(connection, before.metadata.fields, as.fields, verdict.good.sql)
+      if (drift && model.table.options.schema === 'freeze') throw await refuseFrozen(model.name, run.target, drift, 'its new rows', connection)
+      await holdRows(run, verdict, 'all', configuration)
+      if (!before) await run.target.create({ ...as, configuration: {} })
+      const { version, rowsAdded } = await run.target.overwrite(keys ? newestPerKey(verdict.good, keys) : verdict.good, {
+        ...commitOf(run, upTo, generation, verdict, drift ? { [DRIFT_INFO]: drift } : {}),
+        as,
+      })
       return { outcome: 'rebuilt', version, rows: rowsAdded }
     }),
   )
 }
 
+const keysOf = ({ mode }: Model): readonly string[] | null => (mode.kind === 'merge' ? mode.keys : null)
+
 interface Step {
   readonly run: Run
-  readonly inputs: ReadonlyMap<string, string>
+  readonly inputs: Inputs
   readonly changes: Changes
   readonly after: number
   readonly upTo: number
@@ -185,28 +194,28 @@ async function mergeChanges(
   { run, inputs, changes, after, upTo, generation }: Step,
   { driver, keys }: Extract<Model['mode'], { kind: 'merge' }>,
 ): Promise<Done | null> {
-  const { model, connection } = run
+  const { connection, target, before } = run
   const list = keys.map(quoteName).join(', ')
-  const lost = `temp.lagoa_lost_keys`
+  const lost = 'lagoa_lost_keys'
   if (!changes.appendOnly) {
     // Held rows of a rewritten file would be held twice.
-    if (run.quarantine) return null
-    await withInputs(connection, model, new Map(inputs).set(driver, await changes.gone()), async () => {
-      await connection.run(`create or replace temp table ${lost.slice(5)} as select distinct ${list} from (${model.text}\n)`)
+    if (holdsRows(run)) return null
+    await rowsOf(run, new Map(inputs).set(driver, await changes.gone()), async (rows) => {
+      await connection.run(`create or replace temp table ${lost} as select distinct ${list} from (${rows}\n)`)
     })
   }
-  return withInputs(connection, model, new Map(inputs).set(driver, changes.sql), async () => {
-    const rows = await contract(connection, model)
+  return rowsOf(run, new Map(inputs).set(driver, changes.sql), async (rows) => {
     if (!(await fits(run, rows))) return null
     if (!changes.appendOnly) {
       // A key whose rows all went away cannot be merged away.
-      const reader = await connection.runAndReadAll(`select 1 from (select ${list} from ${lost} except select ${list} from (${model.text}\n)) limit 1`)
+      const reader = await connection.runAndReadAll(`select 1 from (select ${list} from temp.${lost} except select ${list} from (${rows}\n)) limit 1`)
       await connection.run(`drop table ${lost}`)
       if (reader.currentRowCount > 0) return null
     }
-    return judged(run, rows, upTo, async (verdict) => {
-      await holdRows(run, verdict, { after }, {})
-      const { version, rowsAdded } = await run.target.merge(verdict.good, { ...commitOf(run, upTo, generation, verdict), keys, duplicates: 'last' })
+    const rest = before ? () => target.scan(before) : null
+    return judged(run, { rows, upTo, keys, rest }, async (verdict) => {
+      await holdRows(run, verdict, { after, upTo, keys })
+      const { version, rowsAdded } = await target.merge(verdict.good, { ...commitOf(run, upTo, generation, verdict), keys, duplicates: 'last' })
       return { outcome: 'changed', version, rows: rowsAdded }
     })
   })
@@ -214,22 +223,25 @@ async function mergeChanges(
 
 /** Null when the windows cannot be told or are too many. */
 async function replaceWindows({ run, inputs, changes, upTo, generation }: Step, mode: Extract<Model['mode'], { kind: 'window' }>): Promise<Done | null> {
-  const { model, connection, context, snapshots } = run
+  const { model, connection, context, snapshots, target, before } = run
   const driver = snapshots.get(mode.driver)
-  if (!driver) return null
+  if (!driver || !before) return null
   const moved = changes.appendOnly ? changes.sql : `${changes.sql}\nunion all ${await changes.gone()}`
-  const touched = await withInputs(connection, model, new Map(inputs).set(mode.driver, moved), () => touchedWindows(connection, model, mode, moved))
+  const touched =
+    model.maker.kind === 'sql'
+      ? await touchedWindows(connection, model, mode, new Map(inputs).set(mode.driver, moved))
+      : await spansAround(connection, mode, moved)
   if (touched === null) return null
   const pruned = new Map(inputs).set(
     mode.driver,
     `select * from (${await context.table(mode.driver).scan(driver, { where: touched.near })}) where ${touched.near}`,
   )
-  return withInputs(connection, model, pruned, async () => {
-    const rows = await contract(connection, model)
+  return rowsOf(run, pruned, async (rows) => {
     if (!(await fits(run, rows))) return null
-    return judged(run, `select * from (${rows}\n) where ${touched.where}`, upTo, async (verdict) => {
-      await holdRows(run, verdict, { where: touched.where }, {})
-      const { version, rowsAdded } = await run.target.overwrite(verdict.good, { ...commitOf(run, upTo, generation, verdict), where: touched.where })
+    const rest = async (): Promise<string> => `select * from (${await target.scan(before)}) where (${touched.where}) is not true`
+    return judged(run, { rows: `select * from (${rows}\n) where ${touched.where}`, upTo, keys: null, rest }, async (verdict) => {
+      await holdRows(run, verdict, { where: touched.where })
+      const { version, rowsAdded } = await target.overwrite(verdict.good, { ...commitOf(run, upTo, generation, verdict), where: touched.where })
       return { outcome: 'changed', version, rows: rowsAdded }
     })
   })
@@ -238,37 +250,52 @@ async function replaceWindows({ run, inputs, changes, upTo, generation }: Step, 
 /** Whether the rows have the columns of the table: `select *` follows an input whose schema moved on. */
 async function fits({ before, connection, model }: Run, rows: string): Promise<boolean> {
   if (model.table.options.columns) return true
-  const signature = (fields: readonly DeltaField[]): string => JSON.stringify(fields.map(({ name, type }) => [name, type]))
+  const signature = (fields: CreateOptions['fields']): string => JSON.stringify(fields.map(({ name, type }) => [name, type]))
   return before !== null && signature(await fieldsOfRelation({ connection, sql: rows })) === signature(before.metadata.fields)
 }
 
+/** Rows are held back, or were once and may have been superseded now. */
+const holdsRows = ({ model, held }: Run): boolean => held !== null || model.expectations.some(({ severity }) => severity === 'quarantine')
+
 /** Stages and judges the rows when the table expects something of them, then stores them. */
-async function judged(run: Run, rows: string, upTo: number, store: (verdict: Verdict) => Promise<Pick<Done, 'outcome' | 'version' | 'rows'>>): Promise<Done> {
-  const { connection, model, signal } = run
-  if (model.expectations.length === 0) return { ...(await store({ checks: {}, good: { connection, sql: rows }, bad: null, held: 0 })), checks: {}, held: 0 }
+async function judged(
+  run: Run,
+  { rows, upTo, keys, rest }: Pick<Offer, 'keys' | 'rest'> & { readonly rows: string; readonly upTo: number },
+  store: (verdict: Verdict) => Promise<Pick<Done, 'outcome' | 'version' | 'rows'>>,
+): Promise<Done> {
+  const { connection, model, signal, context } = run
+  if (model.expectations.length === 0 && run.held === null) {
+    const good = { connection, sql: rows }
+    const none = { connection, sql: `select * from (${rows}\n) limit 0` }
+    return { ...(await store({ checks: {}, good, bad: none, reasons: none, held: 0 })), checks: {}, held: 0 }
+  }
   await interruptible(connection, signal, () => connection.run(`create or replace temp table lagoa_rows as ${rows}`))
   try {
-    const verdict = await judge(connection, model, 'select * from temp.lagoa_rows', upTo)
+    const verdict = await judge(model, { connection, table: 'temp.lagoa_rows', keys, rest, version: upTo, now: context.clock.now() })
     return { ...(await store(verdict)), checks: verdict.checks, held: verdict.held }
   } finally {
     await connection.run('drop table if exists temp.lagoa_rows')
+    await connection.run('drop table if exists temp.lagoa_rows_breaks')
   }
 }
 
-async function holdRows(
-  { quarantine, model, before, signal }: Run,
-  verdict: Verdict,
-  scope: HeldScope,
-  shape: Pick<CreateOptions, 'configuration'>,
-): Promise<void> {
-  if (quarantine)
-    await hold(quarantine, model, verdict, scope, { configuration: shape.configuration ?? before?.metadata.configuration ?? {} }, signal ? { signal } : {})
+async function holdRows({ quarantine, model, before, held, signal }: Run, verdict: Verdict, scope: HeldScope, configuration?: Settings): Promise<void> {
+  await hold({
+    quarantine,
+    before: held,
+    table: model.name,
+    verdict,
+    scope,
+    configuration: configuration ?? before?.metadata.configuration ?? {},
+    commit: signal ? { signal } : {},
+  })
 }
 
-function commitOf({ model, signal }: Run, upTo: number, generation: string, { checks }: Verdict): CommitOptions {
+function commitOf({ model, signal }: Run, upTo: number, generation: string, { checks }: Verdict, more: Readonly<Record<string, unknown>> = {}): CommitOptions {
+  const info = { ...more, ...(Object.keys(checks).length > 0 ? { [CHECKS_INFO]: checks } : {}) }
   return {
-    txn: { appId: appIdOf(model, generation), version: upTo },
-    ...(Object.keys(checks).length > 0 ? { info: { [CHECKS_INFO]: checks } } : {}),
+    txn: { appId: refreshId(model.name, generation), version: upTo },
+    ...(Object.keys(info).length > 0 ? { info } : {}),
     ...(signal ? { signal } : {}),
   }
 }

@@ -8,6 +8,7 @@ import { quarantineName } from './declare.ts'
 import type { Lake } from './lake.ts'
 import type { Model } from './model.ts'
 import type { RefreshResult } from './refresh.ts'
+import type { ReplayResult } from './replay.ts'
 
 export interface Refresher {
   start(): void
@@ -17,7 +18,9 @@ export interface Refresher {
   /** Refreshes every model once, inputs first. A failure does not keep the others from it; the first one is thrown at the end. */
   drain(signal?: AbortSignal): Promise<void>
   /** Refreshes one model and, before it, all that it is made from. */
-  refreshNow(table: string): Promise<RefreshResult>
+  refreshNow(table: string, options?: { readonly rebuild?: boolean }): Promise<RefreshResult>
+  /** Puts back the held rows of a table that pass now; `dryRun` only counts them. */
+  replay(table: string, dryRun: boolean): Promise<ReplayResult>
   status(table: string): RefreshStatus
 }
 
@@ -33,6 +36,7 @@ export interface RefresherOptions {
   readonly logger: Log
   readonly clock?: Clock
   readonly onRefreshed: (result: RefreshResult) => void
+  readonly onReplayed?: (result: ReplayResult) => void
 }
 
 /** Also without a word from anybody the tables are looked at this often: another process may have written. */
@@ -54,7 +58,7 @@ interface ModelState {
   retryAt: number
 }
 
-export function createRefresher({ lake, logger, clock = systemClock, onRefreshed }: RefresherOptions): Refresher {
+export function createRefresher({ lake, logger, clock = systemClock, onRefreshed, onReplayed = () => undefined }: RefresherOptions): Refresher {
   const { models, tables } = lake.plan
   const states = new Map<string, ModelState>(
     models.map(({ name }) => [
@@ -98,7 +102,7 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
     return versions.join(' ')
   }
 
-  const refresh = (model: Model): Promise<RefreshResult> =>
+  const refresh = (model: Model, rebuild: boolean = false): Promise<RefreshResult> =>
     inTurn(async () => {
       const { name } = model
       const state = states.get(name)
@@ -109,7 +113,7 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
       state.startedAt = clock.now()
       try {
         state.seen = await versionsOf(model)
-        const result = await lake.refresh(name, stopping.signal)
+        const result = await lake.refresh(name, stopping.signal, { rebuild })
         state.lastMs = result.ms
         state.refreshedAt = clock.now()
         state.error = undefined
@@ -222,11 +226,25 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
       }
       if (failure !== undefined) throw failure
     },
-    async refreshNow(table) {
+    async replay(table, dryRun) {
+      if (dryRun) return lake.replay(table, { dryRun, signal: stopping.signal })
+      return inTurn(async () => {
+        stopping.signal.throwIfAborted()
+        const result = await lake.replay(table, { signal: stopping.signal })
+        if (result.released + result.superseded > 0) {
+          logger.info('lake.replayed', { table, version: result.version, released: result.released, superseded: result.superseded, held: result.stillHeld })
+          markReaders(table)
+          wakeUp()
+          onReplayed(result)
+        }
+        return result
+      })
+    },
+    async refreshNow(table, { rebuild = false } = {}) {
       const wanted = ancestors(models, table)
       for (const model of wanted.slice(0, -1)) await refresh(model)
       const last = wanted.at(-1)
-      return last?.name === table ? refresh(last) : lake.refresh(table)
+      return last?.name === table ? refresh(last, rebuild) : lake.refresh(table)
     },
     status(table) {
       const state = states.get(table)

@@ -1,5 +1,5 @@
 /** The `sql` tag: text with references to tables and columns, so that a renamed one is a compile error, not a surprise at night. */
-import type { ColumnRef } from '../base/index.ts'
+import type { ColumnRef, FieldType } from '../base/index.ts'
 import type { Table } from './declare.ts'
 
 export type SqlPart = Table | ColumnRef | Sql | string | number | boolean | null
@@ -45,6 +45,20 @@ export function renderSql(source: Sql | string): RenderedSql {
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`
 export const quoteTable = (name: string): string => name.split('.').map(quoteName).join('.')
+
+const DUCK_TYPES: Readonly<Record<FieldType, string>> = {
+  string: 'varchar',
+  json: 'varchar',
+  int: 'integer',
+  long: 'bigint',
+  double: 'double',
+  boolean: 'boolean',
+  timestamp: 'timestamptz',
+  date: 'date',
+}
+
+/** The type that a promised column has in SQL. */
+export const duckTypeOf = (type: FieldType): string => DUCK_TYPES[type]
 
 /**
  * Quotes the bare words of a condition that are names of these columns, so that a column may be called `at` or `end` though SQL knows

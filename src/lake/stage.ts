@@ -15,7 +15,7 @@ import {
   type DuckDBConnection,
   type DuckDBType,
 } from '@duckdb/node-api'
-import { bug, invalid, type FieldType, type NumberColumn, type RowColumn, type Rows, type Schema, type TextColumn } from '../base/index.ts'
+import { bug, invalid, type Field, type FieldType, type NumberColumn, type RowColumn, type Rows, type Schema, type TextColumn } from '../base/index.ts'
 import type { DeltaField, Relation } from './delta/types.ts'
 
 /** A relation over staged rows. `drop` frees them; do it when the write is done. */
@@ -34,6 +34,9 @@ export function deltaFieldsOf(schema: Schema): DeltaField[] {
   }))
 }
 
+/** The DuckDB type of a field's values, as SQL has it. */
+export const duckTypeOf = ({ type }: Field): string => TYPES[type].duck.toString()
+
 /**
  * Stages batches that share one list of columns. `extra` adds columns by SQL expression (`{ ingested_at: 'now()' }`), which may use the others.
  * Long inputs let the event loop turn every few milliseconds; `batches` must not change until this resolves.
@@ -45,18 +48,42 @@ export async function stageRows(connection: DuckDBConnection, batches: readonly 
       hint: 'Pass at least one batch, made with emptyRows(schema, 0) when it has no rows.',
     })
   for (const batch of batches) sameColumns(first, batch)
-  const name = `lagoa_stage_${++staged}`
-  const columns = first.columns.map((column) => `${quoted(column.name)} ${TYPES[column.field.type].duck.toString()}`)
-  await connection.run(`create temp table ${name} (${columns.join(', ')})`)
-  const drop = async (): Promise<void> => void (await connection.run(`drop table if exists temp.${name}`))
+  const stage = await openStage(connection, Object.fromEntries(first.columns.map(({ name, field }) => [name, field])), extra)
   try {
-    await appendAll(connection, name, first, batches)
+    await stage.append(...batches)
   } catch (error) {
-    await drop()
+    await stage.drop()
     throw error
   }
+  return stage
+}
+
+/** A stage that is filled bit by bit. */
+export interface Stage extends Staged {
+  append(...batches: readonly Rows[]): Promise<void>
+}
+
+/** An empty stage for rows of this schema; who opened it drops it. */
+export async function openStage(connection: DuckDBConnection, schema: Schema, extra: Readonly<Record<string, string>> = {}): Promise<Stage> {
+  const name = `lagoa_stage_${++staged}`
+  const columns = Object.entries(schema).map(([column, field]) => `${quoted(column)} ${TYPES[field.type].duck.toString()}`)
+  await connection.run(`create temp table ${name} (${columns.join(', ')})`)
   const added = Object.entries(extra).map(([column, sql]) => `, (${sql}) as ${quoted(column)}`)
-  return { connection, sql: `select *${added.join('')} from temp.${name}`, count: batches.reduce((sum, batch) => sum + batch.count, 0), drop }
+  let count = 0
+  return {
+    connection,
+    sql: `select *${added.join('')} from temp.${name}`,
+    get count() {
+      return count
+    },
+    async append(...batches) {
+      const first = batches[0]
+      if (!first) return
+      await appendAll(connection, name, first, batches)
+      count += batches.reduce((sum, batch) => sum + batch.count, 0)
+    },
+    drop: async () => void (await connection.run(`drop table if exists temp.${name}`)),
+  }
 }
 
 const TYPES: Readonly<Record<FieldType, { readonly duck: DuckDBType; readonly delta: string }>> = {

@@ -5,6 +5,9 @@ import { closest, invalid } from '../base/index.ts'
 import { shownValue } from './secrets.ts'
 
 const Size = z.string('must be a size such as 512MB or 2GB').regex(/^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$/i, 'must be a size such as 512MB or 2GB')
+/** True or false, also as the text that flags and the environment carry. */
+const Flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], { error: 'must be true or false' })
+const text = (what: string): z.ZodString => z.string(`must be ${what}`).min(1, 'must not be empty')
 const Folder = z.string('must be a folder').min(1, 'must not be empty')
 
 /** A whole number, also as the text that flags and the environment carry. */
@@ -47,6 +50,25 @@ const ConfigSchema = z.strictObject({
         .describe('A PostgreSQL server (15 or newer) instead of the embedded one'),
     })
     .prefault({}),
+  objects: z
+    .strictObject({
+      store: z.enum(['folder', 's3'], 'must be folder or s3').default('folder').describe('Where tables and files lie: a folder of the home, or an S3 store'),
+      endpoint: z
+        .string('must be an address')
+        .regex(/^https?:\/\/[^\s/@]+\/?$/, 'must be an address such as https://minio.example.com:9000, without a path or a password')
+        .optional()
+        .describe('The S3 store; AWS itself when absent'),
+      region: text('a region').optional(),
+      bucket: text('a bucket').optional().describe('One bucket for everything; without it each layer is a bucket'),
+      prefix: text('a path').optional().describe('Below which everything lies in the one bucket'),
+      pathStyle: Flag.optional().describe('endpoint/bucket instead of bucket.endpoint; true by default when there is an endpoint'),
+      ca: text('a file').optional().describe("A PEM file with the authority that signed the store's certificate"),
+      cache: Size.default('10GB').describe('The most disk that copies of remote objects take'),
+      accessKeyId: text('a key').optional().describe('Without it, the credentials that the AWS tools find'),
+      secretAccessKey: text('a key').optional(),
+      sessionToken: text('a token').optional(),
+    })
+    .prefault({}),
   lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
   query: z.strictObject({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
 })
@@ -75,6 +97,7 @@ export function resolveConfig(project: string, layers: readonly ConfigLayer[]): 
       hint: `Its value is ${shownValue(path, valueAt(merged, path))}.`,
     })
   }
+  refuseHalfObjects(parsed.data.objects, layers)
   const config = { ...parsed.data, project, home: resolve(project, parsed.data.home ?? '.lagoa') }
   if (!isLoopback(config.http.host)) {
     const origin = layers.findLast(({ values }) => valueAt(values, ['http', 'host']) !== undefined)
@@ -87,6 +110,37 @@ export function resolveConfig(project: string, layers: readonly ConfigLayer[]): 
     )
   }
   return config
+}
+
+/** A bucket without a store, or half a key, would be passed over in silence. */
+function refuseHalfObjects(objects: z.output<typeof ConfigSchema>['objects'], layers: readonly ConfigLayer[]): void {
+  const at = (key: string): string => {
+    const path = ['objects', key]
+    return spelled(layers.findLast(({ values }) => valueAt(values, path) !== undefined) ?? layers[0], path)
+  }
+  const { store, cache: _, ...remote } = objects
+  const given = Object.entries(remote).find(([, value]) => value !== undefined)?.[0]
+  if (store === 'folder' && given !== undefined)
+    throw invalid('config.invalid', `${at(given)} is set, but objects are kept in a folder`, {
+      hint: "Set objects.store to 's3' (LAGOA_OBJECTS__STORE=s3), or leave it out.",
+    })
+  if ((objects.accessKeyId === undefined) !== (objects.secretAccessKey === undefined))
+    throw invalid('config.invalid', `Of ${at('accessKeyId')} and ${at('secretAccessKey')} only one is set`, {
+      hint: 'Set both, or neither to use what the AWS tools find.',
+    })
+  if (objects.sessionToken !== undefined && objects.accessKeyId === undefined)
+    throw invalid('config.invalid', `${at('sessionToken')} is set without the key that it belongs to`, {
+      hint: 'Set objects.accessKeyId and objects.secretAccessKey too.',
+    })
+  if (objects.prefix !== undefined && objects.bucket === undefined)
+    throw invalid('config.invalid', `${at('prefix')} is set without ${at('bucket')}`, { hint: 'Name the bucket in which the prefix lies.' })
+}
+
+/** A size as the settings write it, in bytes. */
+export function bytesOf(size: string): number {
+  const [, number = '0', unit = ''] = /^([\d.]+)\s*([A-Za-z]+)$/.exec(size) ?? []
+  const units: Readonly<Record<string, number>> = { mb: 1e6, gb: 1e9, mib: 1024 ** 2, gib: 1024 ** 3 }
+  return Number(number) * (units[unit.toLowerCase()] ?? 1)
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)

@@ -1,6 +1,6 @@
 /** Opens the places and engines that the configuration names. The only file that knows which adapter stands behind a port. */
 import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { alertMigrations, openPostgresQueue, type Queue } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, unavailable, type Log } from '../base/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
@@ -11,13 +11,14 @@ import {
   openFolderObjects,
   openPostgresKeys,
   openRecords,
+  openS3Objects,
   startEmbeddedPostgres,
   type Keys,
   type Objects,
   type Records,
 } from '../storage/index.ts'
 import { eventLogMigrations, offsetMigrations, openPostgresLog, type EventLog } from '../streams/index.ts'
-import type { Config } from './config.ts'
+import { bytesOf, type Config } from './config.ts'
 import { openScratch } from './scratch.ts'
 
 export interface Engines {
@@ -27,7 +28,7 @@ export interface Engines {
   readonly eventLog: EventLog
   readonly queue: Queue
   readonly duck: Duck
-  /** Folder below which all lake files lie. */
+  /** Folder below which all lake files lie that engines read: the objects themselves, or copies of remote ones. */
   readonly objectsFolder: string
   readonly temporaryFolder: string
   /** The embedded database's server; its pid changes when it was killed and came back. */
@@ -51,7 +52,7 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     for (const one of opened.splice(0).reverse()) await one().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
   }
   try {
-    const objectsFolder = join(config.home, 'objects')
+    const objectsFolder = join(config.home, config.objects.store === 's3' ? 'cache/objects' : 'objects')
     const scratch = await mkdir(objectsFolder, { recursive: true })
       .then(() => openScratch(config.home))
       .catch((error: unknown) => {
@@ -70,7 +71,7 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
         }),
         (one) => one.close(),
       ),
-      keep(openFolderObjects(objectsFolder), (one) => one.close()),
+      keep(openObjects(config, objectsFolder), (one) => one.close()),
     ] as const
     // A failure is told when all have come to their end, so that nothing is left running.
     await Promise.allSettled(opening)
@@ -109,6 +110,23 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     opened.push(async () => void (await end(one)))
     return one
   }
+}
+
+function openObjects({ objects, project }: Config, folder: string): Promise<Objects> {
+  const { store, cache, ca, accessKeyId, secretAccessKey, sessionToken, endpoint, region, bucket, prefix, pathStyle } = objects
+  if (store === 'folder') return openFolderObjects(folder)
+  return openS3Objects({
+    cache: { folder, limitBytes: bytesOf(cache) },
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(region === undefined ? {} : { region }),
+    ...(bucket === undefined ? {} : { bucket }),
+    ...(prefix === undefined ? {} : { prefix }),
+    ...(pathStyle === undefined ? {} : { pathStyle }),
+    ...(ca === undefined ? {} : { ca: resolve(project, ca) }),
+    ...(accessKeyId === undefined || secretAccessKey === undefined
+      ? {}
+      : { credentials: { accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }) } }),
+  })
 }
 
 async function openDatabase(config: Config, logger: Log): Promise<{ records: Records; embedded: Engines['embedded']; stop: () => Promise<void> }> {

@@ -25,6 +25,11 @@ export async function runOnce(platform: Platform, signal: AbortSignal, onStep: (
   const failures = await whileHopeful(pipeline, signal, (patience) =>
     Promise.all([...pipeline.streams.values()].map((runtime) => patiently(() => runtime.drain(patience), patience))),
   )
+  onStep('ingesting files')
+  await patiently(() => pipeline.files.drain(signal), signal).catch((error: unknown) => {
+    signal.throwIfAborted()
+    failures.push(toLagoaError(error))
+  })
   onStep('refreshing tables')
   failures.push(...(await refreshAll(pipeline, signal)))
   onStep('delivering alerts')

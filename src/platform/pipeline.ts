@@ -2,8 +2,9 @@
 import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
 import { invalid, type Log } from '../base/index.ts'
 import type { Graph } from '../catalog/index.ts'
-import { createRefresher, openLake, type Lake, type Refresher, type Table } from '../lake/index.ts'
+import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
 import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
+import { readScript } from './scripts.ts'
 import { tableSink } from './bronze.ts'
 import { composeCatalog } from './catalog.ts'
 import type { Engines } from './engines.ts'
@@ -13,6 +14,8 @@ export interface Pipeline {
   readonly project: Project
   readonly lake: Lake
   readonly refresher: Refresher
+  /** Fills the tables that are declared with `files(...)`. */
+  readonly files: FileWatcher
   readonly rules: readonly CompiledRule[]
   readonly streams: ReadonlyMap<string, StreamRuntime>
   /** Everything that the project declares, as one graph; read when it is first asked for. */
@@ -46,7 +49,7 @@ const REPLAY_RATE = 100
 
 /** Checks everything that can be checked before anything is started. */
 export async function buildPipeline({ project, engines, alerts, feed, logger, onTable }: PipelineOptions): Promise<Pipeline> {
-  const { records, eventLog, keys, objects, duck } = engines
+  const { records, eventLog, keys, objects, duck, temporaryFolder } = engines
   const rules = compileRules(project.alerts)
   const stranger = rules.find(({ stream }) => !project.streams.some(({ name }) => name === stream.name))
   if (stranger)
@@ -54,17 +57,25 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       hint: 'Export it there.',
     })
   for (const table of project.tables) refuseStranger(table, project)
-  const lake = await openLake({ objects, duck, tables: project.tables, logger })
+  const lake = await openLake({ objects, duck, tables: project.tables, logger, temporaryFolder, readScript: (file) => readScript(project.folder, file) })
   const sources = chooseSources(project.streams, feed)
   // A file that was named by hand and is not there is told at once, not when its stream gets to it.
   if (feed.data !== undefined) for (const { source } of sources.values()) await source.identity()
 
-  const refresher = createRefresher({ lake, logger, onRefreshed: ({ table }) => onTable(table) })
+  const refresher = createRefresher({ lake, logger, onRefreshed: ({ table }) => onTable(table), onReplayed: ({ table }) => onTable(table) })
   const committed = (table: string): void => {
     refresher.changed(table)
     onTable(table)
   }
   let catalog: Promise<Graph> | null = null
+  const files = watchFiles({
+    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name) },
+    objects,
+    tables: project.tables,
+    folder: project.folder,
+    logger,
+    onIngested: committed,
+  })
   let streams = new Map<string, StreamRuntime>()
   const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
 
@@ -72,6 +83,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     project,
     lake,
     refresher,
+    files,
     rules,
     get streams() {
       return streams
@@ -98,10 +110,13 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
         }),
       )
       for (const runtime of streams.values()) await runtime.start()
-      if (!feed.once) refresher.start()
+      if (feed.once) return
+      files.start()
+      refresher.start()
     },
     async stop() {
       await Promise.all([...streams.values()].map((runtime) => runtime.stop()))
+      await files.stop()
       await refresher.stop()
     },
   }
@@ -109,7 +124,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
 
 /** A table that names a stream which nobody exports would wait for its rows for ever. */
 function refuseStranger({ name, options: { from } }: Table, { streams, tables }: Project): void {
-  if (!from) return
+  if (!from || from.kind === 'files') return
   const known = from.kind === 'stream' ? streams : tables
   if (known.some((one) => one.name === from.name)) return
   throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, {
@@ -117,8 +132,7 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
   })
 }
 
-const isFedBy = ({ options }: Table, stream: Stream): boolean =>
-  options.sql === undefined && options.from?.kind === 'stream' && options.from.name === stream.name
+const isFedBy = ({ options }: Table, stream: Stream): boolean => !isMade(options) && options.from?.kind === 'stream' && options.from.name === stream.name
 
 function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, { source: Source; rate: number }> {
   const chosen = new Map<string, { source: Source; rate: number }>()

@@ -32,7 +32,7 @@ export async function openPlaced({ objects, duck, lake }: Places, text: string, 
     })
   if (!outside)
     throw denied('query.outside_place', `${text} lies outside of this project's object store`, {
-      hint: "A server reads tables of its store only; on the command line, `lagoa sql` reads folders as well.",
+      hint: 'A server reads tables of its store only; on the command line, `lagoa sql` reads folders as well.',
     })
   return openFolderTable(folder, duck)
 }

@@ -104,6 +104,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         if (pipeline) return pipeline.lake
         throw problem ?? toLagoaError(new Error('The project is not loaded'))
       },
+      hold: () => engines.objects.hold(),
       place: (place, allowed) => openPlaced({ ...engines, lake: pipeline?.lake ?? null }, place, allowed),
       allowedFolder: engines.objectsFolder,
       memoryLimit: config.query.memory,

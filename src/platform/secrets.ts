@@ -2,7 +2,7 @@
 import type { Config } from './config.ts'
 
 /** Settings whose value is or holds a secret. */
-const SECRET_SETTINGS: ReadonlySet<string> = new Set(['database.url'])
+const SECRET_SETTINGS: ReadonlySet<string> = new Set(['database.url', 'objects.secretAccessKey', 'objects.sessionToken'])
 
 /** The value of a setting as it may be shown. */
 export function shownValue(path: readonly string[], value: unknown): string {
@@ -19,6 +19,14 @@ export function hidePasswords(text: string): string {
 
 /** A configuration for people to read. */
 export function shownConfig(config: Config): Config {
-  const { url } = config.database
-  return url === undefined ? config : { ...config, database: { ...config.database, url: hidePasswords(url) } }
+  const { database, objects } = config
+  return {
+    ...config,
+    database: database.url === undefined ? database : { ...database, url: hidePasswords(database.url) },
+    objects: {
+      ...objects,
+      ...(objects.secretAccessKey === undefined ? {} : { secretAccessKey: '***' }),
+      ...(objects.sessionToken === undefined ? {} : { sessionToken: '***' }),
+    },
+  }
 }

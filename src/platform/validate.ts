@@ -27,9 +27,38 @@ const StreamOptions = z.strictObject({
   ...Owned,
 })
 
+const OneCharacter = z.string('must be text').min(1, 'must not be empty').max(4, 'must be one to four characters')
+const FilesReference = z.strictObject({
+  kind: z.literal('files'),
+  name: z.string(),
+  paths: z
+    .array(z.string('must be a path').min(1, 'must be a path, not empty text'), 'must be a path or a list of paths')
+    .min(1, 'must name a path such as inbox/*.csv'),
+  options: z.strictObject({
+    format: z.enum(['csv', 'json', 'ndjson', 'parquet'], 'must be csv, json, ndjson or parquet').optional(),
+    delimiter: OneCharacter.optional(),
+    quote: z.string('must be text').max(1, 'must be one character').optional(),
+    header: z.boolean('must be true or false').optional(),
+    skip: z.number('must be a number of lines').int().min(0).optional(),
+    decimal: z.enum(['.', ','], "must be '.' or ','").optional(),
+    null: z.array(z.string(), "must be a list of texts, such as ['-200']").optional(),
+    dateFormat: z.string('must be a format such as %d/%m/%Y').optional(),
+    timestampFormat: z.string('must be a format such as %d/%m/%Y %H:%M').optional(),
+    encoding: z.string('must be the name of an encoding').optional(),
+    types: Fields.optional(),
+    schema: z.enum(['evolve', 'freeze'], "must be 'evolve' or 'freeze'").optional(),
+    changed: z.enum(['refuse', 'add', 'replace'], "must be 'refuse', 'add' or 'replace'").optional(),
+  }),
+})
+
+const CHECK_KINDS = ['sql', 'notNull', 'unique', 'between', 'oneOf', 'matches', 'rowCount', 'fresh'] as const
+
 const TableOptions = z.strictObject({
-  from: z.union([Reference('stream'), Reference('table')], { error: 'is neither a stream nor a table' }).optional(),
+  from: z.custom((value) => ['stream', 'table', 'files'].includes(kindIn(value)), { error: 'is neither a stream, nor files(...), nor a table' }).optional(),
   sql: z.union([z.string(), z.looseObject({ kind: z.literal('sql') })], { error: 'is not SQL: write sql`select ...`' }).optional(),
+  rows: z.function().optional(),
+  python: z.string().optional(),
+  inputs: z.record(z.string(), Reference('table')).optional(),
   merge: z.array(z.string()).optional(),
   window: z.strictObject({ column: z.string(), source: z.string(), size: Duration }).optional(),
   columns: Fields.optional(),
@@ -38,10 +67,16 @@ const TableOptions = z.strictObject({
     .record(
       z.string(),
       z.strictObject(
-        { severity: z.enum(['warn', 'quarantine', 'fail']), condition: z.string() },
-        { error: "is not an expectation: write warn('...'), quarantine('...') or fail('...')" },
+        { severity: z.enum(['warn', 'quarantine', 'fail']), check: z.looseObject({ kind: z.enum(CHECK_KINDS) }) },
+        { error: "is not an expectation: write warn('...'), quarantine(between('co', 0, 500)) or fail(notNull('at')), for example" },
       ),
     )
+    .optional(),
+  schema: z.enum(['evolve', 'freeze'], "is neither 'evolve' nor 'freeze'").optional(),
+  freshness: z
+    .union([Duration, z.strictObject({ column: z.union([z.string(), z.looseObject({ kind: z.literal('column'), name: z.string() })]), within: Duration })], {
+      error: "is no target: write '15 min' or { column: 'at', within: '2h' }",
+    })
     .optional(),
   every: Duration.optional(),
   description: z.string().optional(),
@@ -71,8 +106,29 @@ export function checkDeclaration(value: unknown, kind: 'stream' | 'table' | 'ale
   const parsed = SCHEMAS[kind].safeParse(declaration.options)
   if (!parsed.success) throw explain(parsed.error.issues[0], `${file}: ${kind} ${name}`, Object.keys(SCHEMAS[kind].shape))
   if (declaration.kind === 'stream') checkStream(declaration, file)
-  if (declaration.kind === 'table') checkReferences(declaration.options.sql, `${file}: table ${name}`)
+  if (declaration.kind === 'table') {
+    checkReferences(declaration.options.sql, `${file}: table ${name}`)
+    checkFiles(declaration, `${file}: table ${name}`)
+  }
   return declaration
+}
+
+function kindIn(value: unknown): string {
+  return typeof value === 'object' && value !== null && 'kind' in value ? String(value.kind) : ''
+}
+
+function checkFiles({ options: { from, sql } }: Table, what: string): void {
+  if (from?.kind !== 'files') return
+  if (sql !== undefined)
+    throw invalid('project.invalid_option', `${what} has both sql and from: files(...)`, {
+      hint: 'Give the files a table of their own, and read that in the SQL.',
+    })
+  const parsed = FilesReference.safeParse(from)
+  if (parsed.success) return
+  const issue = parsed.error.issues[0]
+  // `options` stands in the value, not in what was written.
+  const written = issue && { ...issue, path: issue.path.filter((part) => part !== 'options') }
+  throw explain(written, `${what}: files(...)`, Object.keys(FilesReference.shape.options.shape))
 }
 
 function explain(issue: z.core.$ZodIssue | undefined, what: string, known: readonly string[]): Error {

@@ -20,6 +20,8 @@ export interface QueryOptions {
   readonly limit?: number
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
+  /** Reads the tables as this branch has them. */
+  readonly branch?: string
   /** Reads these tables at an older version, where the text does not say itself (`silver.readings at (version => 3)`). */
   readonly versions?: ReadonlyMap<string, number>
   /** The text may read tables in folders outside of the lake with `delta('/path')`: only a process of the user's own may allow that. */
@@ -50,6 +52,8 @@ export interface PlacedTable {
 
 export async function openQuery(options: {
   readonly lake: () => Lake
+  /** Keeps the files that a query reads until the answer is called. */
+  readonly hold: () => () => void
   /** Opens what `delta('...')` names; rejects places outside of the lake unless they are allowed. */
   readonly place?: (place: string, options: { readonly outside: boolean }) => Promise<PlacedTable>
   readonly allowedFolder: string
@@ -89,7 +93,11 @@ export async function openQuery(options: {
 
   const running = new Set<Promise<unknown>>()
 
-  const run = async (text: string, stop: AbortSignal, { limit = DEFAULT_LIMIT, versions, prune, outside = false }: QueryOptions): Promise<QueryAnswer> => {
+  const run = async (
+    text: string,
+    stop: AbortSignal,
+    { limit = DEFAULT_LIMIT, versions, prune, branch, outside = false }: QueryOptions,
+  ): Promise<QueryAnswer> => {
     if (!Number.isInteger(limit) || limit < 1 || limit > LARGEST_LIMIT)
       throw invalid('query.limit', `A query cannot answer ${limit} rows`, { hint: `Choose a limit from 1 to ${LARGEST_LIMIT}.` })
     const began = performance.now()
@@ -97,7 +105,7 @@ export async function openQuery(options: {
     try {
       const parser = await instance.connect()
       opened.push(() => parser.closeSync())
-      const lake = options.lake()
+      const lake = branch === undefined ? options.lake() : await options.lake().within(branch)
       const asked = stripSemicolon(text)
       const { place } = options
       const parsed = await parseSelect(parser, asked, 'The query', () => columnNames(lake), { places: place !== undefined })
@@ -139,7 +147,7 @@ export async function openQuery(options: {
       const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = asked
       const late = AbortSignal.timeout(timeoutMs)
       const stop = signal ? AbortSignal.any([late, signal]) : late
-      const work = run(text, stop, asked)
+      const work = run(text, stop, asked).finally(options.hold())
       running.add(work)
       void work.catch(() => undefined).finally(() => running.delete(work))
       try {
@@ -194,7 +202,9 @@ async function scanOf(
 ): Promise<{ readonly sql: string; readonly release: () => void }> {
   const snapshot = await table.snapshot(at ?? (version === undefined ? undefined : { version }))
   if (!snapshot && isPlace)
-    throw missing('lake.table_missing', `There is no table at ${name}`, { hint: "Write its place as 'bucket/key', an address such as s3://bucket/key, or the path of a folder, which begins with / or ./" })
+    throw missing('lake.table_missing', `There is no table at ${name}`, {
+      hint: "Write its place as 'bucket/key', an address such as s3://bucket/key, or the path of a folder, which begins with / or ./",
+    })
   if (!snapshot)
     throw invalid('query.empty_table', `Table ${name} has no rows yet`, { hint: 'It gets its first version when its input has data; see `lagoa tables`.' })
   const release = table.keep(snapshot)

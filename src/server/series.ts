@@ -1,6 +1,6 @@
 /** Series for charts: means per key and time step, from a stream's table and the end of its log. */
 import { invalid, isMissing } from '../base/index.ts'
-import { BRONZE_FIELDS, quoteName, quoteText } from '../lake/index.ts'
+import { BRONZE_FIELDS, isMade, quoteName, quoteText } from '../lake/index.ts'
 import type { Pipeline, Platform } from '../platform/index.ts'
 import type { StreamRuntime } from '../streams/index.ts'
 import type { SeriesShape } from './wire.ts'
@@ -121,7 +121,7 @@ async function addTail(
 /** The table that takes the stream as it is, when the project has one and it was written. */
 function tableOf(pipeline: Pipeline | null, stream: string): string | undefined {
   for (const table of pipeline?.lake.plan.tables.values() ?? [])
-    if (table.options.sql === undefined && table.options.from?.name === stream && Object.hasOwn(table.c, Object.keys(BRONZE_FIELDS)[0] ?? '')) return table.name
+    if (!isMade(table.options) && table.options.from?.name === stream && Object.hasOwn(table.c, Object.keys(BRONZE_FIELDS)[0] ?? '')) return table.name
   return undefined
 }
 

@@ -11,6 +11,7 @@ import { openApi } from './openapi.ts'
 import type { HttpContext, Route } from './route.ts'
 import { alertRoutes } from './routes/alerts.ts'
 import { assetRoutes } from './routes/assets.ts'
+import { branchRoutes } from './routes/branches.ts'
 import { createEventHub, eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -42,6 +43,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     ...overviewRoutes(overview),
     ...streamRoutes(platform),
     ...tableRoutes(platform),
+    ...branchRoutes(platform),
     ...queryRoutes(platform),
     ...alertRoutes(platform),
     ...assetRoutes(platform),

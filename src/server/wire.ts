@@ -115,6 +115,15 @@ export const TableSummary = z.object({
   version: z.number().nullable().describe('null until the first write'),
   updatedAt: z.number().nullable(),
   from: z.array(z.string()).describe('The streams and tables it is made from'),
+  freshness: z
+    .object({
+      state: z.enum(['fresh', 'stale', 'unknown']),
+      since: z.number().nullable().describe('Since when it is stale; null while it is not'),
+      newest: z.number().nullable().describe('The time that the newest data is of'),
+      withinMs: z.number(),
+    })
+    .optional()
+    .describe('How the table meets its freshness target; absent without one'),
   refresh: z.object({ state: z.enum(['idle', 'running', 'failed', 'waiting']), lastMs: z.number().nullable(), error: z.string().optional() }),
   checks: z.object({ passed: z.number(), failed: z.number() }),
   quarantined: z.number(),
@@ -151,8 +160,30 @@ export const CheckShape = z.object({
   total: z.number().describe('Rows that ever broke it'),
   checkedAt: z.number().nullable(),
   version: z.number().nullable(),
+  kind: z.enum(['sql', 'notNull', 'unique', 'between', 'oneOf', 'matches', 'rowCount', 'fresh']),
+  found: z.string().optional().describe('What a check of the whole table found'),
+  samples: z.array(z.record(z.string(), z.unknown())).optional().describe('At most five rows that broke it; rows that are held stand in the quarantine'),
 })
 export const CheckList = page(CheckShape)
+
+export const ReplayAnswer = z.object({
+  checked: z.number().describe('Held rows that were judged'),
+  released: z.number().describe('Those that were put into the table, or would be'),
+  stillHeld: z.number(),
+  superseded: z.number().describe('Those that pass but have a newer row with their key in the table: they leave the quarantine'),
+  version: z.number().nullable().describe("The table's version that holds the effect"),
+  dryRun: z.boolean(),
+})
+
+const DriftShape = z.object({
+  version: z.number().describe("The table's version that first tells of it"),
+  at: z.number(),
+  kind: z.enum(['taken', 'refused', 'unknown_fields']),
+  changes: z.array(z.string()).describe('One sentence a change'),
+  fields: z.record(z.string(), z.number()).optional().describe('How many records carried an unknown field'),
+  samples: z.array(z.record(z.string(), z.unknown())).describe('At most five rows that brought it'),
+})
+export const DriftList = page(DriftShape)
 
 /** One bar chart and one line of facts for a column's header. */
 export const ProfileShape = z.object({
@@ -240,7 +271,7 @@ export const Overview = z.object({
     z.object({
       id: z.string(),
       severity: z.enum(['error', 'warning']),
-      kind: z.enum(['alert', 'check', 'table', 'sink', 'service', 'project', 'stale']),
+      kind: z.enum(['alert', 'check', 'table', 'sink', 'service', 'project', 'stale', 'freshness']),
       title: z.string().describe('What is the matter, in English'),
       detail: z.string(),
       subject: z.string().describe('Whom it concerns: a table, a stream and its sink, a service, a device, a rule'),
@@ -276,7 +307,7 @@ export const LiveMessage = z.object({
   reloaded: z.boolean().optional().describe('The project was changed and loaded again: fetch everything anew'),
 })
 
-const AssetKind = z.enum(['stream', 'table', 'alert', 'queue', 'live', 'dead_letters'])
+const AssetKind = z.enum(['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'])
 const AssetHead = z.object({
   id: z.string().describe('kind:name, such as table:silver.readings'),
   kind: AssetKind,
@@ -383,6 +414,7 @@ export type TableSummary = z.infer<typeof TableSummary>
 export type TableShape = z.infer<typeof TableShape>
 export type VersionShape = z.infer<typeof VersionShape>
 export type CheckShape = z.infer<typeof CheckShape>
+export type ReplayAnswer = z.infer<typeof ReplayAnswer>
 export type ProfileShape = z.infer<typeof ProfileShape>
 export type QueryResult = z.infer<typeof QueryResult>
 export type RuleShape = z.infer<typeof RuleShape>
@@ -398,3 +430,38 @@ export type LineageEdge = z.infer<typeof LineageEdge>
 export type ImpactShape = z.infer<typeof ImpactShape>
 export type FieldShape = z.infer<typeof FieldShape>
 export type Page<T> = { items: T[]; cursor?: string | undefined }
+
+export const BranchShape = z.object({
+  name: z.string(),
+  createdAt: z.number(),
+  tables: z.array(z.object({ table: z.string(), version: z.number().describe('The version that was forked') })),
+})
+export const BranchList = page(BranchShape)
+
+const RowValues = z.record(z.string(), z.unknown()).nullable()
+export const BranchDiff = z.object({
+  table: z.string(),
+  base: z.number().describe('The version that was forked'),
+  newest: z.number().describe('The newest version of the table itself'),
+  columnsAdded: z.array(z.string()),
+  columnsRemoved: z.array(z.string()),
+  columnsChanged: z.array(z.object({ column: z.string(), before: z.string(), after: z.string() })),
+  keys: z.array(z.string()).describe('Columns by which rows were paired; without any a changed row is one removed and one added'),
+  added: z.number(),
+  removed: z.number(),
+  changed: z.number(),
+  columns: z.array(z.string()),
+  sample: z.array(z.object({ change: z.enum(['added', 'removed', 'changed']), before: RowValues, after: RowValues })),
+})
+export const BranchMerge = z.object({
+  dryRun: z.boolean(),
+  items: z.array(
+    z.object({
+      table: z.string(),
+      outcome: z.enum(['merged', 'unchanged']),
+      version: z.number(),
+      filesAdded: z.number(),
+      filesRemoved: z.number(),
+    }),
+  ),
+})

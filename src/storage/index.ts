@@ -1,6 +1,7 @@
 /** Places that hold state: objects (files or S3), records (Postgres) and keys. */
 export type { Objects, ObjectInfo, ObjectsCapabilities, StagedObject } from './objects/port.ts'
 export { openFolderObjects } from './objects/folder.ts'
+export { openS3Objects, type S3Options } from './objects/s3/objects.ts'
 export { compareUtf8 } from './objects/paths.ts'
 
 export type { Keys, KeyEntry, KeyWrite, KeysCapabilities } from './keys/port.ts'
@@ -11,4 +12,4 @@ export { openRecords, type PostgresConnection, type RecordsOptions } from './rec
 export { constraintOf, sqlState } from './records/faults.ts'
 export { migrate } from './records/migrate.ts'
 export { startEmbeddedPostgres, type EmbeddedConnection, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './records/embedded/start.ts'
-export { claimHome, type Holder, type HomeClaim } from './records/embedded/claim.ts'
+export { claimHome, homeHolder, type Holder, type HomeClaim } from './records/embedded/claim.ts'

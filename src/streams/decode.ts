@@ -5,7 +5,7 @@
 import { emptyColumn, truncateRows, type Field, type NumberColumn, type RowColumn, type Schema, type TextColumn } from '../base/index.ts'
 import { jsonArrayText, recordsOf, type RecordBatch, type RecordView } from './log/batch.ts'
 import { parseDate, parseTimestamp } from './time.ts'
-import type { BadRecord, DecodedBatch } from './sink.ts'
+import type { BadRecord, DecodedBatch, UnknownField } from './sink.ts'
 import type { StreamOptions } from './declare.ts'
 
 export interface Decoder {
@@ -25,10 +25,16 @@ export interface Refusal {
 export const MAX_RECORD_BYTES: number = 1024 * 1024
 
 export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 'schema' | 'upcast'>): Decoder {
-  const fields = Object.entries(options.schema)
+  const { schema } = options
+  const fields = Object.entries(schema)
   const upcast = options.upcast
 
-  const write = (setters: readonly Setter[], row: number, message: unknown): Refusal | null => {
+  const write = (
+    setters: readonly Setter[],
+    row: number,
+    message: unknown,
+    stranger: ((record: Readonly<Record<string, unknown>>) => void) | null = null,
+  ): Refusal | null => {
     if (!isRecord(message)) {
       return {
         code: 'not_an_object',
@@ -46,11 +52,16 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
       if (!isRecord(raised)) return { code: 'upcast_failed', reason: 'upcast did not return an object' }
       record = raised
     }
+    let known = 0
     for (const { name, inherited, set } of setters) {
       // `constructor` and its like are found on every object; only the record's own field counts.
-      const fault = set(row, inherited && !Object.hasOwn(record, name) ? undefined : record[name])
+      const value = inherited && !Object.hasOwn(record, name) ? undefined : record[name]
+      if (value !== undefined) known++
+      const fault = set(row, value)
       if (fault !== null) return { code: fault.code, reason: `${name}: ${fault.reason}`, field: name }
     }
+    // Counting is all that most records cost; only one that carries more than is known is looked at.
+    if (stranger !== null && fieldCount(record) > known) stranger(record)
     return null
   }
 
@@ -62,9 +73,13 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
     const offsets = new Float64Array(count)
     const bad: BadRecord[] = []
     let rows = 0
+    const unknown = new Map<string, { count: number; first: number; samples: unknown[] }>()
+    let at = 0
+    const stranger = (record: Readonly<Record<string, unknown>>): void => noteUnknown(unknown, schema, record, at)
     const take = (index: number, message: unknown): Refusal | null => {
-      const refusal = write(setters, rows, message)
-      if (refusal === null) offsets[rows++] = batch.baseOffset + index
+      at = batch.baseOffset + index
+      const refusal = write(setters, rows, message, stranger)
+      if (refusal === null) offsets[rows++] = at
       return refusal
     }
 
@@ -95,11 +110,49 @@ export function createDecoder<S extends Schema>(options: Pick<StreamOptions<S>, 
       rows: truncateRows({ count, columns }, rows),
       offsets: offsets.subarray(0, rows),
       bad,
+      ...(unknown.size > 0 ? { unknown } : {}),
     }
   }
 
   const scratch = fields.map(([name, field]) => setterOf(emptyColumn(name, field, 1)))
   return { decode, check: (message) => write(scratch, 0, message) }
+}
+
+function fieldCount(record: Readonly<Record<string, unknown>>): number {
+  let count = 0
+  for (const name in record) if (name !== '') count++
+  return count
+}
+
+/** At most this many unknown fields are told of a batch, each with a few short values: senders choose both. */
+const MOST_UNKNOWN = 20
+const UNKNOWN_SAMPLES = 5
+const LONGEST_SAMPLE = 200
+const LONGEST_NAME = 100
+
+function noteUnknown(
+  unknown: Map<string, { count: number; first: number; samples: unknown[] } & UnknownField>,
+  schema: Schema,
+  record: Readonly<Record<string, unknown>>,
+  offset: number,
+): void {
+  for (const name of Object.keys(record)) {
+    if (Object.hasOwn(schema, name) || record[name] === undefined || name.length > LONGEST_NAME) continue
+    let seen = unknown.get(name)
+    if (!seen) {
+      if (unknown.size >= MOST_UNKNOWN) continue
+      seen = { count: 0, first: offset, samples: [] }
+      unknown.set(name, seen)
+    }
+    seen.count++
+    if (seen.samples.length < UNKNOWN_SAMPLES) seen.samples.push(shortSample(record[name]))
+  }
+}
+
+function shortSample(value: unknown): unknown {
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return value
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return text.length > LONGEST_SAMPLE ? `${text.slice(0, LONGEST_SAMPLE)}…` : text
 }
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)

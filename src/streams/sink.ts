@@ -46,6 +46,16 @@ export interface DecodedBatch {
   /** The offset of each row. */
   readonly offsets: Float64Array
   readonly bad: readonly BadRecord[]
+  /** Fields that records carried and the schema does not know: they are dropped, and told of. Absent when there are none. */
+  readonly unknown?: ReadonlyMap<string, UnknownField>
+}
+
+export interface UnknownField {
+  readonly count: number
+  /** The offset of the first record that carried it. */
+  readonly first: number
+  /** Some of its values, long ones cut. */
+  readonly samples: readonly unknown[]
 }
 
 export interface BadRecord {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { crumbs } from '../../console/src/app/crumbs.ts'
-import { lineageSearch } from '../../console/src/app/search.ts'
+import { assetKinds, lineageSearch } from '../../console/src/app/search.ts'
 import { drawing, headHeight, mostDrawn, reach, rowHeight } from '../../console/src/features/lineage/drawing.ts'
 import { byAsset, impactSentence, wayOf, worstOf } from '../../console/src/features/lineage/sentences.ts'
 import { placeName, tierOf } from '../../console/src/ui/assets.ts'
 import { en } from '../../console/src/ui/words/en.ts'
 import { ptBR } from '../../console/src/ui/words/pt-BR.ts'
-import { createGraph, impact, lineage, type Asset, type Described, type Edge, type Graph, type Place } from '../../src/catalog/index.ts'
+import { ASSET_KINDS, createGraph, impact, lineage, type Asset, type Described, type Edge, type Graph, type Place } from '../../src/catalog/index.ts'
 
 type Answer = Parameters<typeof drawing>[0]
 type Item = Parameters<typeof impactSentence>[0]
@@ -253,6 +253,10 @@ describe('the address of a graph', () => {
     expect(lineageSearch({ depth: 0 }).depth).toBe(1)
     expect(lineageSearch({ depth: 3 }).depth).toBeUndefined()
     expect(crumbs('/lineage')).toMatchObject([{ page: 'page.lineage', to: '/lineage' }])
+  })
+
+  it('offers every kind of asset there is, in their order', () => {
+    expect(assetKinds).toEqual(ASSET_KINDS)
   })
 
   it('names places as people write them', () => {

@@ -28,6 +28,15 @@ const table = (name: string, change: Partial<Tables[number]> = {}): Tables[numbe
   ...change,
 })
 
+describe('the freshness of a table', () => {
+  it('is its own target before that of its inputs', () => {
+    const late = { state: 'stale', since: 1, newest: 0, withinMs: 1 } as const
+    expect(freshness(table('gold.a', { freshness: late }), new Map())).toBe('stale')
+    expect(freshness(table('gold.a', { freshness: { ...late, state: 'fresh', since: null } }), new Map())).toBe('fresh')
+    expect(freshness(table('gold.a', { freshness: late, refresh: { state: 'failed', lastMs: 1 } }), new Map())).toBe('failed')
+  })
+})
+
 describe('the movement bands', () => {
   const amounts = fc.record({
     sources: fc.array(fc.nat(1e9), { maxLength: 6 }),

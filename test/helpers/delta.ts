@@ -14,6 +14,8 @@ export interface Lake {
   readonly connection: DuckDBConnection
   /** A handle with its own cache, as another process would have. */
   table(root?: string): DeltaTable
+  /** One that leaves the files of every checkpoint where they are, as it would those of a very large one. */
+  large(root: string): DeltaTable
   rows(sql: string): Promise<unknown[][]>
   /** The rows of the newest version, or of a snapshot, in order. */
   content(table: DeltaTable, select?: string, snapshot?: Snapshot): Promise<unknown[][]>
@@ -22,9 +24,9 @@ export interface Lake {
   paths(prefix: string): Promise<string[]>
 }
 
-export async function openLake(): Promise<Lake> {
+export async function openLake(open: (folder: string) => Promise<Objects> = openFolderObjects): Promise<Lake> {
   const folder = tempFolder()
-  const objects = await openFolderObjects(join(folder, 'objects'))
+  const objects = await open(join(folder, 'objects'))
   const duck = await openDuck({ tempDirectory: join(folder, 'spill'), threads: 2 })
   const connection = await duck.connect()
   afterAll(async () => {
@@ -40,6 +42,7 @@ export async function openLake(): Promise<Lake> {
     objects,
     connection,
     table: (root = 'silver/readings') => settled(place.duck, openTable(place, root)),
+    large: (root) => settled(place.duck, openTable({ ...place, filesInMemory: -1 }, root)),
     rows,
     content: async (table, select = '*', snapshot) => {
       const at = snapshot ?? (await table.snapshot())
@@ -76,4 +79,5 @@ export const text = (value: string): Uint8Array => new TextEncoder().encode(valu
 export const untext = (bytes: Uint8Array | null): string => new TextDecoder().decode(bytes ?? new Uint8Array())
 export const lines = (...actions: unknown[]): Uint8Array => text(actions.map((action) => JSON.stringify(action)).join('\n') + '\n')
 export const commitFile = (root: string, version: number): string => `${root}/_delta_log/${String(version).padStart(20, '0')}.json`
+export const checksumFile = (root: string, version: number): string => `${root}/_delta_log/${String(version).padStart(20, '0')}.crc`
 export const checkpointFile = (root: string, version: number): string => `${root}/_delta_log/${String(version).padStart(20, '0')}.checkpoint.parquet`

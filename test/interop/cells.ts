@@ -90,7 +90,12 @@ export async function readByUs(
 async function readSnapshot(connection: DuckDBConnection, table: DeltaTable, snapshot: Snapshot, where: string | undefined): Promise<Found> {
   const { fields } = snapshot.metadata
   const scan = await table.scan(snapshot, where === undefined ? {} : { where })
-  const reader = await connection.runAndReadAll(`select * from (${scan})${where === undefined ? '' : ` where ${where}`}`)
+  return cellsOf(connection, `select * from (${scan})${where === undefined ? '' : ` where ${where}`}`, fields)
+}
+
+/** The rows of a query whose columns have the types of some fields. */
+export async function cellsOf(connection: DuckDBConnection, sql: string, fields: readonly DeltaField[]): Promise<Found> {
+  const reader = await connection.runAndReadAll(sql)
   return { schema: fields, rows: reader.getRows().map((row) => row.map((value, i) => cellOf(value, fields[i]?.type ?? 'unknown'))) }
 }
 

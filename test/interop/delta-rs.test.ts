@@ -1,6 +1,7 @@
 /** Our Delta tables and delta-rs. */
 import { afterAll } from 'vitest'
 import { openLake } from '../helpers/delta.ts'
+import { tellsTheSameChanges } from './change-feeds.ts'
 import { changesOurTables } from './changes-our-tables.ts'
 import { startEngine } from './engine.ts'
 import { DELTA_RS_FEATURES } from './features.ts'
@@ -8,6 +9,7 @@ import { makeOurTables } from './our-tables.ts'
 import { keepsRandomHistories } from './random-history.ts'
 import { cleansOurTables, readsOurTables } from './reads-our-tables.ts'
 import { knowsFeatures, readsTheirTables } from './tables-of-theirs.ts'
+import { looksAfterTables } from './upkeep.ts'
 
 const lake = await openLake()
 const engine = await startEngine('delta-rs')
@@ -16,6 +18,7 @@ const tables = await makeOurTables(lake)
 
 readsOurTables(lake, engine, tables)
 changesOurTables(lake, engine)
+tellsTheSameChanges(lake, engine)
 readsTheirTables(lake, engine, tables, {
   'partitions of type double': 'delta-rs names the folder of 1e300 by all its digits, which no file system takes',
   'partitions of type decimal(9,2)': 'delta-rs writes the partition value -0.01 as 0.-1 and cannot read it itself',
@@ -25,3 +28,4 @@ readsTheirTables(lake, engine, tables, {
 knowsFeatures(lake, engine, DELTA_RS_FEATURES)
 keepsRandomHistories(lake, engine, 60)
 cleansOurTables(lake, engine, tables)
+looksAfterTables(lake, engine)

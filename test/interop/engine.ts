@@ -33,6 +33,8 @@ export interface Engine {
   readonly name: EngineName
   /** `where` is applied with the engine's own skipping of files. */
   read(path: string, options?: { readonly version?: number; readonly where?: string }): Promise<Found>
+  /** The change feed from one version to another, both included, without the times of the commits. */
+  changes(path: string, from: number, to: number): Promise<Found>
   write(path: string, write: EngineWrite): Promise<void>
   merge(path: string, keys: readonly string[], rows: Rows): Promise<void>
   delete(path: string, where?: string): Promise<void>
@@ -58,14 +60,15 @@ export interface Engine {
 /** What a worker prints is kept to this length, for the message when it dies. */
 const LOG_LENGTH = 8_000
 
-export async function startEngine(name: EngineName): Promise<Engine> {
+/** `settings` are Spark's own. */
+export async function startEngine(name: EngineName, settings: Readonly<Record<string, string>> = {}): Promise<Engine> {
   const home = join(import.meta.dirname, '../../node_modules/.lagoa/interop', name)
   const python = join(home, 'bin/python')
   if (!existsSync(join(home, 'lagoa-stamp'))) throw new Error(`The engine ${name} is not installed: run node scripts/interop-setup.mjs`)
   const scratch = join(tempFolder(), name)
   await mkdir(scratch, { recursive: true })
   const script = join(import.meta.dirname, 'engines', name === 'delta-rs' ? 'delta_rs.py' : 'spark.py')
-  const child = spawn(python, ['-B', script, ...(name === 'delta-rs' ? [] : [join(home, 'jars'), scratch])], {
+  const child = spawn(python, ['-B', script, ...(name === 'delta-rs' ? [] : [join(home, 'jars'), scratch, JSON.stringify(settings)])], {
     cwd: scratch,
     // A group of its own, so that a JVM behind the worker can be ended with it.
     detached: true,
@@ -130,6 +133,7 @@ export async function startEngine(name: EngineName): Promise<Engine> {
   return {
     name,
     read: async (path, options = {}) => found(await ask({ op: 'read', path, ...options })),
+    changes: async (path, from, to) => found(await ask({ op: 'changes', path, from, to })),
     write: async (path, { fields, ...write }) => void (await ask({ op: 'write', path, ...write, schema: schema({ fields, rows: [] }) })),
     merge: async (path, keys, rows) => void (await ask({ op: 'merge', path, keys, rows: rows.rows, schema: schema(rows) })),
     delete: async (path, where) => void (await ask({ op: 'delete', path, where })),

@@ -19,13 +19,13 @@ export function keepsRandomHistories(lake: Lake, engine: Engine, operations: num
   describe('a random history of both', () => {
     const steps = Number(process.env.LAGOA_TEST_OPERATIONS ?? operations)
     const seed = Number(process.env.LAGOA_TEST_SEED ?? Math.floor(Math.random() * 1_000_000))
-    test.each([[[]], [['site']]])(`is what a model says after each of ${steps} steps, partitioned by %j (seed ${seed})`, async (partitionBy) => {
+    test.each(MAKES)(`is what a model says after each of ${steps} steps, partitioned by %j with %j (seed ${seed})`, async (partitionBy, configuration) => {
       const random = randomFrom(seed)
       const upTo = (bound: number): number => Math.floor(random() * bound)
-      const root = `silver/history_${partitionBy.length}`
+      const root = `silver/history_${partitionBy.length}_${Object.keys(configuration).length}`
       const path = join(lake.folder, root)
       const table = lake.table(root)
-      await table.create({ fields: FIELDS, partitionBy, configuration: { 'delta.checkpointInterval': '7' } })
+      await table.create({ fields: FIELDS, partitionBy, configuration: { ...configuration, 'delta.checkpointInterval': '7' } })
       const states: Row[][] = [[]]
       let model: Row[] = []
       const newRow = (id: number): Row => ({ id, site: SITES[upTo(SITES.length)] ?? null, x: [null, 0.5, -1e300, 1e-9, upTo(100)][upTo(5)] ?? null })
@@ -51,6 +51,9 @@ export function keepsRandomHistories(lake: Lake, engine: Engine, operations: num
             [...model.filter((row) => !inside(row)), ...replacing],
             () => table.overwrite(lake.select(sqlOf(replacing)), { where }),
           ],
+          [`our delete ${where}`, model.filter((row) => !inside(row)), () => table.delete(where)],
+          [`our update ${where}`, model.map((row) => (inside(row) ? { ...row, x: -row.id } : row)), () => table.update({ set: { x: '-id' }, where })],
+          ['our merge by a condition', mergedByClauses(model, rows, inside), () => table.merge(lake.select(sqlOf(rows)), { ...CLAUSES, ...bySource(where) })],
           ['append', [...model, ...rows], () => engine.write(path, rowsOf(rows))],
           ['merge', merged(), () => engine.merge(path, ['id'], rowsOf(rows))],
           [`delete ${where}`, model.filter((row) => !inside(row)), () => engine.delete(path, where)],
@@ -83,6 +86,34 @@ export function keepsRandomHistories(lake: Lake, engine: Engine, operations: num
       }
     })
   })
+}
+
+const MAKES: [string[], Readonly<Record<string, string>>][] = [
+  [[], {}],
+  [['site'], {}],
+  [[], { 'delta.enableDeletionVectors': 'true' }],
+  [['site'], { 'delta.enableDeletionVectors': 'true', 'delta.enableChangeDataFeed': 'true' }],
+]
+
+const CLAUSES = {
+  on: 't.id = s.id',
+  whenMatched: [{ and: 's.x is null', delete: true }, { update: 'all' }],
+  whenNotMatched: [{ and: 's.id % 2 = 0', insert: 'all' }, { insert: { id: 's.id', site: "'a'" } }],
+} as const
+
+function bySource(where: string) {
+  return { whenNotMatchedBySource: [{ and: where, update: { x: 't.id + 0.25::double' } }] }
+}
+
+function mergedByClauses(model: readonly Row[], rows: readonly Row[], inside: (row: Row) => boolean): Row[] {
+  const news = new Map(rows.map((row) => [row.id, row]))
+  const known = new Set(model.map((row) => row.id))
+  const kept = model.flatMap((row): Row[] => {
+    const matched = news.get(row.id)
+    if (matched) return matched.x === null ? [] : [matched]
+    return [inside(row) ? { ...row, x: row.id + 0.25 } : row]
+  })
+  return [...kept, ...rows.flatMap((row): Row[] => (known.has(row.id) ? [] : [row.id % 2 === 0 ? row : { id: row.id, site: 'a', x: null }]))]
 }
 
 function expected(rows: readonly Row[]): ReturnType<typeof comparable> {

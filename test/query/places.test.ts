@@ -31,6 +31,7 @@ afterAll(() => theirs.close())
 const query = await openQuery({
   lake: () => project,
   place: (place, allowed) => openPlaced({ objects: lake.objects, duck: lake.place.duck, lake: project }, place, allowed),
+  hold: () => lake.objects.hold(),
   allowedFolder: lake.folder,
   memoryLimit: '100MB',
   threads: 1,
@@ -54,14 +55,24 @@ describe('a table by its place', () => {
     const [, first] = (await inside.history()).map(({ timestamp }) => new Date(timestamp).toISOString())
     expect(await ask(`select count(*) from delta(${IN}, version => 1)`)).toEqual([[1]])
     expect(await ask(`select count(*) from delta(${IN}, version := 0)`)).toEqual([[0]])
-    for (const at of [`timestamp => ${quoted(first ?? '')}`, `TIMESTAMP  => timestamptz ${quoted(first ?? '')}`, `"timestamp" := ${quoted((first ?? '').replace('T', ' ').replace('Z', ''))}`])
+    for (const at of [
+      `timestamp => ${quoted(first ?? '')}`,
+      `TIMESTAMP  => timestamptz ${quoted(first ?? '')}`,
+      `"timestamp" := ${quoted((first ?? '').replace('T', ' ').replace('Z', ''))}`,
+    ])
       expect(await ask(`select count(*) from delta(${IN}, ${at})`), at).toEqual([[1]])
     expect(await ask(`select delta.id from delta(${IN}) where delta.p = 'a b'`)).toEqual([[1]])
-    expect(await ask(`select now.a, before.id from delta(${IN}) now(a, b) left join delta(${IN}, version => 1) as before on now.a = before.id order by 1`)).toEqual([
+    expect(
+      await ask(`select now.a, before.id from delta(${IN}) now(a, b) left join delta(${IN}, version => 1) as before on now.a = before.id order by 1`),
+    ).toEqual([
       [1, 1],
       [2, null],
     ])
-    expect(await ask(`with c as (select * from delta(${IN})), d as (from c) select count(*), 'timestamp => no' from d union all select id, p from delta(${IN}, timestamp => '2100-01-01') where id > 1`)).toEqual([
+    expect(
+      await ask(
+        `with c as (select * from delta(${IN})), d as (from c) select count(*), 'timestamp => no' from d union all select id, p from delta(${IN}, timestamp => '2100-01-01') where id > 1`,
+      ),
+    ).toEqual([
       [2, 'timestamp => no'],
       [2, 'ç/%41'],
     ])
@@ -77,7 +88,9 @@ describe('a table by its place', () => {
       ['x', 'a b'],
       ['x', 'ç/%41'],
     ])
-    expect(readdirSync(elsewhere, { recursive: true }).filter((name) => !name.toString().startsWith('spill'))).toEqual(before.filter((name) => !name.toString().startsWith('spill')))
+    expect(readdirSync(elsewhere, { recursive: true }).filter((name) => !name.toString().startsWith('spill'))).toEqual(
+      before.filter((name) => !name.toString().startsWith('spill')),
+    )
   })
   test('opens no way to other files, also when a folder outside is allowed', async () => {
     const attacks = [
@@ -101,10 +114,16 @@ describe('a table by its place', () => {
       `select delta(${IN})`,
       `select * from main.delta(${IN}), read_parquet('x')`,
     ]
-    for (const text of attacks) await expect(ask(text, { outside: true }), text).rejects.toMatchObject({ kind: expect.stringMatching(/^(denied|invalid|missing|unsupported)$/) as string })
+    for (const text of attacks)
+      await expect(ask(text, { outside: true }), text).rejects.toMatchObject({
+        kind: expect.stringMatching(/^(denied|invalid|missing|unsupported)$/) as string,
+      })
   })
   test('that is not there is said so, as is a folder without a table', async () => {
-    await expect(ask("select * from delta('bronze/nothing')")).rejects.toMatchObject({ code: 'lake.table_missing', message: expect.stringContaining('bronze/nothing') as string })
+    await expect(ask("select * from delta('bronze/nothing')")).rejects.toMatchObject({
+      code: 'lake.table_missing',
+      message: expect.stringContaining('bronze/nothing') as string,
+    })
     await expect(ask(`select * from delta(${quoted(join(elsewhere, 'nowhere'))})`, { outside: true })).rejects.toMatchObject({ code: 'lake.table_missing' })
     mkdirSync(join(elsewhere, 'empty'))
     await expect(ask(`select * from delta(${quoted(join(elsewhere, 'empty'))})`, { outside: true })).rejects.toMatchObject({ code: 'lake.table_missing' })

@@ -27,7 +27,14 @@ await project.refresh('silver.clean')
 
 const outside = tempFolder()
 writeFileSync(join(outside, 'secret.csv'), 'a,b\n1,2\n')
-const query = await openQuery({ lake: () => project, allowedFolder: place.folder, memoryLimit: '100MB', threads: 2, tempFolder: join(outside, 'spill') })
+const query = await openQuery({
+  lake: () => project,
+  hold: () => place.objects.hold(),
+  allowedFolder: place.folder,
+  memoryLimit: '100MB',
+  threads: 2,
+  tempFolder: join(outside, 'spill'),
+})
 afterAll(() => query.close())
 
 const ask = async (text: string): Promise<readonly (readonly unknown[])[]> => (await query.run(text)).rows

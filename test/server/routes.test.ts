@@ -31,6 +31,7 @@ beforeAll(async () => {
   await server.post('/api/v1/streams/sensor_raw/groups/readers/offsets', { offset: 7 })
   const ofGroup = await server.get<{ items: { offset: number }[] }>('/api/v1/streams/sensor_raw/records?group=readers&limit=2')
   expect(ofGroup.items.map(({ offset }) => offset)).toEqual([7, 8])
+  await server.post('/api/v1/branches', { name: 'dev', tables: ['silver.readings'] })
   await eventually('the reading is live', async () => (await server.get<{ items: unknown[] }>('/api/v1/streams/sensor_raw/latest')).items.length > 0)
 }, 60_000)
 afterAll(async () => {
@@ -48,13 +49,17 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/tables/{name}/history': 'silver.readings',
   '/api/v1/tables/{name}/checks': 'silver.readings',
   '/api/v1/tables/{name}/profile': 'silver.readings',
+  '/api/v1/tables/{name}/drift': 'silver.readings',
   '/api/v1/keys/{key}': 'sensor_raw:Monza',
   '/api/v1/assets/{id}': 'table:silver.readings',
+  '/api/v1/branches/{name}': 'dev',
+  '/api/v1/branches/{name}/diff': 'dev',
 }
 const QUERIES: Readonly<Record<string, string>> = {
   '/api/v1/streams/{name}/series': '?fields=co,no2&from=1078900000000&until=1090000000000',
   '/api/v1/lineage': '?asset=table:silver.readings&depth=1',
   '/api/v1/impact': '?asset=sensor_raw&column=co',
+  '/api/v1/branches/{name}/diff': '?table=silver.readings',
 }
 const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/system': wire.System,
@@ -71,6 +76,10 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/tables/{name}/history': wire.VersionList,
   '/api/v1/tables/{name}/checks': wire.CheckList,
   '/api/v1/tables/{name}/profile': wire.ProfileShape,
+  '/api/v1/tables/{name}/drift': wire.DriftList,
+  '/api/v1/branches': wire.BranchList,
+  '/api/v1/branches/{name}': wire.BranchShape,
+  '/api/v1/branches/{name}/diff': wire.BranchDiff,
   '/api/v1/rules': wire.RuleList,
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
@@ -156,6 +165,9 @@ describe('a route', () => {
   test('POST /api/v1/query and a refresh answer what they promise', async () => {
     expect(wire.QueryResult.safeParse(await server.post('/api/v1/query', { sql: 'select * from silver.readings', limit: 5 })).error).toBeUndefined()
     expect(await server.post('/api/v1/tables/gold.air_hourly/refresh', {})).toMatchObject({ outcome: expect.stringMatching(/nothing|changed/) as string })
+    const replay = await server.post('/api/v1/tables/silver.readings/replay', { dryRun: true })
+    expect(wire.ReplayAnswer.strict().safeParse(replay).error).toBeUndefined()
+    expect(await server.post('/api/v1/tables/gold.air_hourly/refresh?rebuild=true', {})).toMatchObject({ outcome: 'rebuilt' })
     expect(wire.ProduceAnswer.safeParse(await server.post('/api/v1/streams/sensor_raw/records', [{ sensor: 'x', at: 0 }])).error).toBeUndefined()
   })
   test('GET / is a greeting for programs and the console for browsers', async () => {

@@ -195,6 +195,29 @@ describe('decoding', () => {
   })
 })
 
+describe('fields that the schema does not know', () => {
+  const decoder = createDecoder({ schema: { name: t.string(), n: t.double().nullable() } })
+
+  it('are dropped, counted and sampled, in records that are good otherwise', () => {
+    const decoded = decoder.decode(
+      encodeJson(null, ['{"name":"a","co2":1}', '{"name":"b","n":2}', '{"co2":2}', '{"name":"c","co2":"x","pm":null}', '{"name":"d","n":null}']),
+    )
+    expect([...(decoded.unknown ?? [])]).toEqual([
+      ['co2', { count: 2, first: 0, samples: [1, 'x'] }],
+      ['pm', { count: 1, first: 3, samples: [null] }],
+    ])
+    expect(decoded.rows.count).toBe(4)
+    expect(decoder.decode(encodeJson(null, ['{"name":"a"}'])).unknown).toBeUndefined()
+  })
+
+  it('cannot fill the memory, however many and however long they are', () => {
+    const records = Array.from({ length: 500 }, (_, i) => JSON.stringify({ name: 'a', [`field ${i}`]: 'x'.repeat(5000), ['y'.repeat(500)]: 1 }))
+    const unknown = decoder.decode(encodeJson(null, records)).unknown
+    expect(unknown?.size).toBe(20)
+    expect(JSON.stringify([...(unknown ?? [])]).length).toBeLessThan(20 * 400)
+  })
+})
+
 describe('upcasting', () => {
   const upcast = createDecoder({
     schema: { name: t.string() },

@@ -16,6 +16,7 @@ export type {
   Overview,
   ProfileShape,
   QueryResult,
+  ReplayAnswer,
   RuleShape,
   SeriesShape,
   ServiceHealth,

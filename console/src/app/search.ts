@@ -50,7 +50,7 @@ export const alertStates = ['firing', 'pending', 'resolved', 'fired'] as const
 export type AlertsSearch = { state?: (typeof alertStates)[number] | undefined; rule?: string | undefined }
 export const alertsSearch = (raw: Raw): AlertsSearch => ({ state: oneOf(raw['state'], alertStates), rule: text(raw['rule']) })
 
-export const assetKinds = ['stream', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
+export const assetKinds = ['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
 export const directions = ['up', 'both', 'down'] as const
 export const depths = [1, 2, 3, 5, 10, 100] as const
 export const defaultDepth = 3

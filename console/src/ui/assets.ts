@@ -1,5 +1,5 @@
 /** How assets of the catalogue are named and drawn: by kind, and a table by its tier. */
-import { Activity, Bell, Database, type LucideIcon, MailX, Send, Zap } from 'lucide-react'
+import { Activity, Bell, Database, FolderOpen, type LucideIcon, MailX, Send, Zap } from 'lucide-react'
 import type { AssetSummary } from '../api/index.ts'
 
 export type AssetKind = AssetSummary['kind']
@@ -11,6 +11,7 @@ export const kindIcons: Readonly<Record<AssetKind, LucideIcon>> = {
   queue: Send,
   live: Zap,
   dead_letters: MailX,
+  files: FolderOpen,
 }
 
 /** The name in an id, `silver.readings` in `table:silver.readings`; with a column as SQL writes it. */

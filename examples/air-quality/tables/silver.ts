@@ -1,4 +1,4 @@
-import { fail, quarantine, sql, t, table, warn } from 'lagoa'
+import { between, fail, notNull, quarantine, sql, t, table, warn } from 'lagoa'
 import { raw } from './bronze.ts'
 
 export const readings = table('silver.readings', {
@@ -19,9 +19,9 @@ export const readings = table('silver.readings', {
       nullif(${raw.c.relative_humidity}, -200) as relative_humidity, nullif(${raw.c.absolute_humidity}, -200) as absolute_humidity
     from ${raw}`,
   expect: {
-    at_known: fail('at is not null'),
-    co_plausible: quarantine('co between 0 and 500'),
-    no2_plausible: quarantine('no2 between 0 and 5000'),
-    temperature_plausible: warn('temperature between -30 and 60'),
+    at_known: fail(notNull('at')),
+    co_plausible: quarantine(between('co', 0, 500)),
+    no2_plausible: quarantine(between('no2', 0, 5000)),
+    temperature_plausible: warn(between('temperature', -30, 60)),
   },
 })

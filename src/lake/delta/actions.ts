@@ -22,6 +22,8 @@ export interface AddFile {
   readonly stats: string | null
   readonly tags: Readonly<Record<string, string>> | null
   readonly deletionVector: DeletionVector | null
+  /** Who ordered the file's rows by the table's clustering columns (section "Clustered Table"). */
+  readonly clusteringProvider?: string
 }
 
 export interface RemoveFile {
@@ -132,6 +134,7 @@ function addFrom(value: JsonObject): AddFile | null {
     stats: textOf(value.stats),
     tags: isObject(value.tags) ? textMapOf(value.tags) : null,
     deletionVector: deletionVectorFrom(value.deletionVector),
+    ...(typeof value.clusteringProvider === 'string' ? { clusteringProvider: value.clusteringProvider } : {}),
   }
 }
 
@@ -216,14 +219,18 @@ export interface CommitContent {
 }
 
 export function serializeCommit(content: CommitContent): Uint8Array {
-  const lines: string[] = [JSON.stringify({ commitInfo: content.info })]
+  return serializeActions(content, [JSON.stringify({ commitInfo: content.info })])
+}
+
+export function serializeActions(content: Omit<CommitContent, 'info'>, first: readonly string[] = []): Uint8Array {
+  const lines: string[] = [...first]
   if (content.protocol) lines.push(JSON.stringify({ protocol: content.protocol }))
   if (content.metadata) lines.push(JSON.stringify({ metaData: metadataJson(content.metadata) }))
   for (const txn of content.transactions) lines.push(JSON.stringify({ txn: withoutNulls({ ...txn }) }))
   for (const domain of content.domains ?? []) lines.push(JSON.stringify({ domainMetadata: domain }))
   for (const remove of content.removes)
-    lines.push(JSON.stringify({ remove: withoutNulls({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
-  for (const add of content.adds) lines.push(JSON.stringify({ add: withoutNulls({ ...add }) }))
+    lines.push(JSON.stringify({ remove: fileJson({ ...remove, extendedFileMetadata: remove.partitionValues !== null && remove.size !== null }) }))
+  for (const add of content.adds) lines.push(JSON.stringify({ add: fileJson({ ...add }) }))
   // Change data is no change of the table's own files, so the flag is always false.
   for (const change of content.changes ?? []) lines.push(JSON.stringify({ cdc: { ...change, dataChange: false } }))
   return new TextEncoder().encode(lines.join('\n') + '\n')
@@ -233,6 +240,10 @@ export function serializeCommit(content: CommitContent): Uint8Array {
 export function metadataJson(metadata: Metadata): JsonObject {
   const { fields, ...rest } = metadata
   return { ...rest, format: { provider: 'parquet', options: {} }, schemaString: schemaString(fields) }
+}
+
+function fileJson(file: (AddFile | RemoveFile) & JsonObject): JsonObject {
+  return withoutNulls({ ...file, deletionVector: file.deletionVector && withoutNulls({ ...file.deletionVector }) })
 }
 
 /** Absent and null mean the same in the log, but not to every reader. */

@@ -80,9 +80,13 @@ function alteredBy(root: string, metadata: Metadata, change: Alteration): Altere
       needsMapping(root, metadata, 'renamed')
       const path = pathOf(change.column)
       const from = path.at(-1) ?? ''
-      const partitionColumns = path.length === 1 ? metadata.partitionColumns.map((name) => (sameName(name, from) ? change.to : name)) : metadata.partitionColumns
+      const partitionColumns =
+        path.length === 1 ? metadata.partitionColumns.map((name) => (sameName(name, from) ? change.to : name)) : metadata.partitionColumns
       const renamed = changedAt(root, fields, path, (field) => ({ ...field, name: change.to }))
-      return { ...withFields(renamed, 'RENAME COLUMN', { oldColumnPath: path.join('.'), newColumnPath: [...path.slice(0, -1), change.to].join('.') }), metadata: { ...metadata, fields: renamed, partitionColumns } }
+      return {
+        ...withFields(renamed, 'RENAME COLUMN', { oldColumnPath: path.join('.'), newColumnPath: [...path.slice(0, -1), change.to].join('.') }),
+        metadata: { ...metadata, fields: renamed, partitionColumns },
+      }
     }
     case 'dropColumn': {
       needsMapping(root, metadata, 'dropped')
@@ -112,7 +116,9 @@ function alteredBy(root: string, metadata: Metadata, change: Alteration): Altere
     }
     case 'addConstraint': {
       if (constraintsOf(metadata).has(change.name.toLowerCase()))
-        throw conflict('lake.constraint_exists', `Table ${root} has a constraint ${change.name} already`, { hint: "Drop it first with kind: 'dropConstraint'." })
+        throw conflict('lake.constraint_exists', `Table ${root} has a constraint ${change.name} already`, {
+          hint: "Drop it first with kind: 'dropConstraint'.",
+        })
       return {
         metadata: { ...metadata, configuration: { ...configuration, [constraintKey(change.name)]: change.expression } },
         operation: 'ADD CONSTRAINT',
@@ -154,7 +160,11 @@ function alteredBy(root: string, metadata: Metadata, change: Alteration): Altere
     case 'describe': {
       const { description, ...rest } = metadata
       if ((description ?? null) === change.text) return null
-      return { metadata: change.text === null ? rest : { ...rest, description: change.text }, operation: 'SET TBLPROPERTIES', parameters: { properties: { comment: change.text ?? '' } } }
+      return {
+        metadata: change.text === null ? rest : { ...rest, description: change.text },
+        operation: 'SET TBLPROPERTIES',
+        parameters: { properties: { comment: change.text ?? '' } },
+      }
     }
     case 'enableColumnMapping':
       if (mappingMode(metadata) !== 'none') return null
@@ -193,9 +203,13 @@ function changedAt(root: string, fields: readonly DeltaField[], path: readonly s
   if (!field) throw noColumn(root, path, fields)
   const changed = rest.length === 0 ? change(field) : { ...field, type: changedInside(root, field.type, rest, change) }
   if (changed !== null && fields.some((other, i) => i !== found && sameName(other.name, changed.name)))
-    throw invalid('lake.bad_alteration', `Table ${root} has a column ${changed.name} already`, { hint: 'Choose another name; upper and lower case count as the same.' })
+    throw invalid('lake.bad_alteration', `Table ${root} has a column ${changed.name} already`, {
+      hint: 'Choose another name; upper and lower case count as the same.',
+    })
   if (changed === null && fields.length === 1)
-    throw invalid('lake.bad_alteration', `${first} is the only column beside which it stands in ${root}, and cannot be dropped`, { hint: 'Add another one first.' })
+    throw invalid('lake.bad_alteration', `${first} is the only column beside which it stands in ${root}, and cannot be dropped`, {
+      hint: 'Add another one first.',
+    })
   return fields.flatMap((other, i) => (i === found ? (changed ?? []) : other))
 }
 
@@ -235,7 +249,9 @@ function withMore(root: string, path: readonly string[], type: DeltaType, added:
     if (type.type === 'array') return { ...type, elementType: withMore(root, path, type.elementType, added) }
     return { ...type, valueType: withMore(root, path, type.valueType, added) }
   }
-  throw invalid('lake.bad_alteration', `Column ${path.join('.')} of ${root} is ${type} and has no fields`, { hint: 'Name a struct, or an array or map of structs.' })
+  throw invalid('lake.bad_alteration', `Column ${path.join('.')} of ${root} is ${type} and has no fields`, {
+    hint: 'Name a struct, or an array or map of structs.',
+  })
 }
 
 function withEntry(field: DeltaField, key: string, value: string | null): DeltaField {

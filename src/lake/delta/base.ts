@@ -51,7 +51,12 @@ export const PLACE = '(file_index::bigint * 4294967296 + file_row_number::bigint
 /** Rows that are looked up one by one; more are found by reading through what lies between the first and the last. */
 const MOST_LISTED = 2000
 
-export async function openBase(place: Place, root: string, paths: readonly string[], counts: { readonly adds: number; readonly removes: number }): Promise<Base> {
+export async function openBase(
+  place: Place,
+  root: string,
+  paths: readonly string[],
+  counts: { readonly adds: number; readonly removes: number },
+): Promise<Base> {
   const length = counts.adds + counts.removes
   const stamps = await Promise.all(paths.map((path) => place.objects.head(path)))
   const sizes = new Float64Array(length)
@@ -109,7 +114,10 @@ export async function openBase(place: Place, root: string, paths: readonly strin
 
   const load = async (connection: DuckDBConnection, source: Source, kind: Part['kind'], columns: string): Promise<void> => {
     let row = parts.at(-1)?.end ?? 0
-    for await (const chunk of chunksOf(connection, `select file_index::integer, file_row_number::integer, ${columns} from ${source.sql} where ${kind}.path is not null`)) {
+    for await (const chunk of chunksOf(
+      connection,
+      `select file_index::integer, file_row_number::integer, ${columns} from ${source.sql} where ${kind}.path is not null`,
+    )) {
       const [file, number, a, b, c] = [0, 1, 2, 3, 4].map((column) => chunk.getColumnVector(column))
       for (let i = 0; i < chunk.rowCount; i++, row++) {
         const of = Number(file?.getItem(i) ?? 0)

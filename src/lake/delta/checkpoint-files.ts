@@ -41,10 +41,19 @@ export function addCells(source: Source): string {
   const has = source.names('add')
   const json = (name: string): string => (has.has(name) ? `to_json(add.${name})::varchar` : 'null::varchar')
   const modified = has.has('modificationTime') ? 'add.modificationTime' : '0'
-  return ['add.path', json('partitionValues'), 'add.size', modified, statsSql(source), json('tags'), json('deletionVector')].join(', ')
+  return [
+    'add.path',
+    json('partitionValues'),
+    'add.size',
+    modified,
+    statsSql(source),
+    json('tags'),
+    json('deletionVector'),
+    has.has('clusteringProvider') ? 'add.clusteringProvider' : 'null::varchar',
+  ].join(', ')
 }
 
-export function addFrom([path, partitionValues, size, modified, stats, tags, vector]: readonly unknown[]): AddFile {
+export function addFrom([path, partitionValues, size, modified, stats, tags, vector, clusteringProvider]: readonly unknown[]): AddFile {
   return {
     path: textOf(path) ?? '',
     partitionValues: values(partitionValues) ?? {},
@@ -54,6 +63,7 @@ export function addFrom([path, partitionValues, size, modified, stats, tags, vec
     stats: textOf(stats),
     tags: typeof tags === 'string' ? textMapOf(parsedObject(tags)[0]) : null,
     deletionVector: deletionVectorFrom(parsedObject(vector)[0]),
+    ...(typeof clusteringProvider === 'string' ? { clusteringProvider } : {}),
   }
 }
 

@@ -42,7 +42,8 @@ export async function readCheckpoint(place: Place, root: string, checkpoint: Lis
     if (paths.length === 0) return { ...rest, adds, removes, base: null }
     const source = await localSource(place, connection, paths)
     const counts = await countActions(connection, source)
-    if (counts.adds + counts.removes > (place.filesInMemory ?? FILES_IN_MEMORY)) return { ...rest, adds, removes, base: await openBase(place, root, paths, counts) }
+    if (counts.adds + counts.removes > (place.filesInMemory ?? FILES_IN_MEMORY))
+      return { ...rest, adds, removes, base: await openBase(place, root, paths, counts) }
     const files = await filesOf(connection, source)
     return { ...rest, adds: [...adds, ...files.adds], removes: [...removes, ...files.removes], base: null }
   } finally {

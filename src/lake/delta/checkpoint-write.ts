@@ -3,7 +3,6 @@
  * specification.
  */
 import { DuckDBDataChunk, BIGINT, VARCHAR, type DuckDBConnection } from '@duckdb/node-api'
-import { unsupported } from '../../base/index.ts'
 import type { AddFile, Transaction } from './actions.ts'
 import { PLACE } from './base.ts'
 import { statsSql, type Source } from './checkpoint-files.ts'
@@ -18,11 +17,7 @@ import type { Place } from './types.ts'
 export async function writeCheckpoint(place: Place, root: string, state: TableState, now: number): Promise<void> {
   const { files, version } = state
   const live = files.at(version)
-  // Only a table that breaks the protocol gets here with one: without its vector a file's deleted rows would be back.
-  if (live.some((row) => files.hasVector(row)))
-    throw unsupported('lake.feature_unsupported', `No checkpoint of ${root} can be written: it uses deletionVectors`)
-  // Without its vector a tombstone would name another file, perhaps one that is there. VACUUM finds files that nothing names.
-  const gone = files.tombstones(version, now - tombstoneRetention(state.metadata)).filter((row) => !files.hasVector(row))
+  const gone = files.tombstones(version, now - tombstoneRetention(state.metadata))
   const forget = now - transactionRetention(state.metadata)
   const transactions = [...state.transactions.values()].filter(({ lastUpdated }) => lastUpdated === null || lastUpdated > forget)
   const staged = await place.objects.stage(`${logFolder(root)}${paddedVersion(version)}.checkpoint.parquet`)
@@ -64,7 +59,7 @@ async function withStagedFiles<T>(
   const table = temporary('checkpoint')
   const stage = async (connection: DuckDBConnection): Promise<void> => {
     await connection.run(
-      `create temp table ${table} (removed bigint, place bigint, path varchar, partitions varchar, size bigint, modified bigint, stats varchar, tags varchar, deleted bigint, data bigint)`,
+      `create temp table ${table} (removed bigint, place bigint, path varchar, partitions varchar, size bigint, modified bigint, stats varchar, tags varchar, deleted bigint, data bigint, vector varchar, provider varchar)`,
     )
     const inMemory = (row: number): boolean => base === null || row >= base.length
     await stageFiles(connection, table, state, live.filter(inMemory), gone.filter(inMemory))
@@ -78,7 +73,11 @@ async function withStagedFiles<T>(
     return base.withSource(async (connection, source, notIn) => {
       await stage(connection)
       await stageFiles(connection, table, state, [], buried)
-      return work(connection, table, { source, isLive: notIn([...left.filter((row) => row < base.adds), ...buried]), isGone: notIn(left.filter((row) => row >= base.adds)) })
+      return work(connection, table, {
+        source,
+        isLive: notIn([...left.filter((row) => row < base.adds), ...buried]),
+        isGone: notIn(left.filter((row) => row >= base.adds)),
+      })
     })
   }
   const connection = await place.duck.connect()
@@ -95,7 +94,7 @@ const BEHIND_BASE = 2 ** 52
 
 async function stageFiles(connection: DuckDBConnection, table: string, state: TableState, live: readonly number[], gone: readonly number[]): Promise<void> {
   const { files } = state
-  const chunk = DuckDBDataChunk.create([BIGINT, BIGINT, VARCHAR, VARCHAR, BIGINT, BIGINT, VARCHAR, VARCHAR, BIGINT, BIGINT])
+  const chunk = DuckDBDataChunk.create([BIGINT, BIGINT, VARCHAR, VARCHAR, BIGINT, BIGINT, VARCHAR, VARCHAR, BIGINT, BIGINT, VARCHAR, VARCHAR])
   const appender = await connection.createAppender(table, 'main', 'temp')
   const rows = [...live, ...gone]
   const placeOf = (place: number): number => (files.base !== null && place < files.base.length ? files.base.placeOf(place) : BEHIND_BASE + place)
@@ -115,6 +114,8 @@ async function stageFiles(connection: DuckDBConnection, table: string, state: Ta
         known.map((file) => (file.tags === null ? null : JSON.stringify(file.tags))),
         part.map((row) => BigInt(files.deletedOn(row))),
         part.map((row) => (files.removedData(row) ? 1n : 0n)),
+        known.map((file) => (file.deletionVector === null ? null : JSON.stringify(file.deletionVector))),
+        known.map((file) => file.clusteringProvider ?? null),
       ])
       appender.appendDataChunk(chunk)
     }
@@ -123,11 +124,17 @@ async function stageFiles(connection: DuckDBConnection, table: string, state: Ta
   }
 }
 
+const VECTOR = 'struct(storageType varchar, pathOrInlineDv varchar, "offset" integer, sizeInBytes integer, cardinality bigint)'
+
+/** A deletion vector from its JSON, which holds no more than the protocol names; a struct of nulls, as some checkpoints have it, is none. */
+function vectorSql(json: string): string {
+  return `case when ${json}->>'storageType' is not null then from_json(${json}, '{"storageType":"VARCHAR","pathOrInlineDv":"VARCHAR","offset":"INTEGER","sizeInBytes":"INTEGER","cardinality":"BIGINT"}') end`
+}
+
 const TYPES = {
   txn: 'struct(appId varchar, version bigint, lastUpdated bigint)',
-  add: 'struct(path varchar, partitionValues map(varchar, varchar), size bigint, modificationTime bigint, dataChange boolean, tags map(varchar, varchar), stats varchar)',
-  remove:
-    'struct(path varchar, deletionTimestamp bigint, dataChange boolean, extendedFileMetadata boolean, partitionValues map(varchar, varchar), size bigint)',
+  add: `struct(path varchar, partitionValues map(varchar, varchar), size bigint, modificationTime bigint, dataChange boolean, tags map(varchar, varchar), stats varchar, deletionVector ${VECTOR}, clusteringProvider varchar)`,
+  remove: `struct(path varchar, deletionTimestamp bigint, dataChange boolean, extendedFileMetadata boolean, partitionValues map(varchar, varchar), size bigint, deletionVector ${VECTOR})`,
   metaData:
     'struct(id varchar, "name" varchar, description varchar, format struct(provider varchar, options map(varchar, varchar)), schemaString varchar, partitionColumns varchar[], configuration map(varchar, varchar), createdTime bigint)',
   domainMetadata: 'struct(domain varchar, configuration varchar, removed boolean)',
@@ -146,10 +153,12 @@ function checkpointSql(state: TableState, transactions: readonly Transaction[], 
   const list = (value: readonly string[] | undefined): string => (value === undefined ? 'null' : `[${value.map(literal).join(', ')}]::varchar[]`)
   const { protocol, metadata } = state
   const fromBase = (kind: 'add' | 'remove', name: string): string => (base?.source.names(kind).has(name) ? `${kind}.${name}` : 'null')
-  const staged = `select {'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'stats': stats}::${TYPES.add} as file, place, rowid as turn from ${files} where removed = 0`
+  const baseVector = (kind: 'add' | 'remove'): string =>
+    base?.source.names(kind).has('deletionVector') ? vectorSql(`to_json(${kind}.deletionVector)`) : 'null'
+  const staged = `select {'path': path, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'modificationTime': modified, 'dataChange': false, 'tags': case when tags is not null then from_json(tags, ${MAP}) end, 'stats': stats, 'deletionVector': ${vectorSql('vector')}, 'clusteringProvider': provider}::${TYPES.add} as file, place, rowid as turn from ${files} where removed = 0`
   const kept =
     base &&
-    `select {'path': add.path, 'partitionValues': ${fromBase('add', 'partitionValues')}, 'size': add.size, 'modificationTime': ${fromBase('add', 'modificationTime')}, 'dataChange': false, 'tags': ${fromBase('add', 'tags')}, 'stats': ${statsSql(base.source)}}::${TYPES.add} as file, ${PLACE} as place, -1 as turn from ${base.source.sql} where add.path is not null and ${base.isLive}`
+    `select {'path': add.path, 'partitionValues': ${fromBase('add', 'partitionValues')}, 'size': add.size, 'modificationTime': ${fromBase('add', 'modificationTime')}, 'dataChange': false, 'tags': ${fromBase('add', 'tags')}, 'stats': ${statsSql(base.source)}, 'deletionVector': ${baseVector('add')}, 'clusteringProvider': ${fromBase('add', 'clusteringProvider')}}::${TYPES.add} as file, ${PLACE} as place, -1 as turn from ${base.source.sql} where add.path is not null and ${base.isLive}`
   // Readers here take the order of files for the order of rows. What memory holds is staged in that order.
   const adds = kept === null ? staged : `${kept} union all ${staged}${state.files.inOrder ? '' : ' order by place, turn'}`
   return [
@@ -161,9 +170,7 @@ function checkpointSql(state: TableState, transactions: readonly Transaction[], 
       'metaData',
       `{'id': ${text(metadata.id)}, 'name': ${text(metadata.name)}, 'description': ${text(metadata.description)}, 'format': {'provider': 'parquet', 'options': ${map({})}}, 'schemaString': ${text(schemaString(metadata.fields))}, 'partitionColumns': ${list(metadata.partitionColumns)}, 'configuration': ${map(metadata.configuration)}, 'createdTime': ${metadata.createdTime ?? 'null'}}`,
     ),
-    ...transactions.map((txn) =>
-      row('txn', `{'appId': ${text(txn.appId)}, 'version': ${txn.version}, 'lastUpdated': ${txn.lastUpdated ?? 'null'}}`),
-    ),
+    ...transactions.map((txn) => row('txn', `{'appId': ${text(txn.appId)}, 'version': ${txn.version}, 'lastUpdated': ${txn.lastUpdated ?? 'null'}}`)),
     ...[...state.domains.values()].map((one) =>
       row('domainMetadata', `{'domain': ${text(one.domain)}, 'configuration': ${text(one.configuration)}, 'removed': false}`),
     ),
@@ -173,13 +180,13 @@ function checkpointSql(state: TableState, transactions: readonly Transaction[], 
       : [
           row(
             'remove',
-            `{'path': ${fromBase('remove', 'path')}, 'deletionTimestamp': ${fromBase('remove', 'deletionTimestamp')}, 'dataChange': ${fromBase('remove', 'dataChange')}, 'extendedFileMetadata': true, 'partitionValues': ${fromBase('remove', 'partitionValues')}, 'size': ${fromBase('remove', 'size')}}`,
+            `{'path': ${fromBase('remove', 'path')}, 'deletionTimestamp': ${fromBase('remove', 'deletionTimestamp')}, 'dataChange': ${fromBase('remove', 'dataChange')}, 'extendedFileMetadata': true, 'partitionValues': ${fromBase('remove', 'partitionValues')}, 'size': ${fromBase('remove', 'size')}, 'deletionVector': ${baseVector('remove')}}`,
             ` from ${base.source.sql} where ${fromBase('remove', 'path')} is not null and ${base.isGone}`,
           ),
         ]),
     row(
       'remove',
-      `{'path': path, 'deletionTimestamp': deleted, 'dataChange': data = 1, 'extendedFileMetadata': true, 'partitionValues': from_json(partitions, ${MAP}), 'size': size}`,
+      `{'path': path, 'deletionTimestamp': deleted, 'dataChange': data = 1, 'extendedFileMetadata': true, 'partitionValues': from_json(partitions, ${MAP}), 'size': size, 'deletionVector': ${vectorSql('vector')}}`,
       ` from ${files} where removed = 1`,
     ),
   ].join('\nunion all ')

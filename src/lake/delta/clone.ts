@@ -9,7 +9,7 @@ import type { AddFile } from './actions.ts'
 import { vectorFile, type DeletionVector } from './deletions.ts'
 import { openHead, versionAt } from './head.ts'
 import { existing, makeTable, type Table } from './operations.ts'
-import { dataPath, isAddress, logFolder } from './paths.ts'
+import { dataPath, isAddress, logFolder, loggedAddress } from './paths.ts'
 import { pin, pinsOf, unpin } from './pins.ts'
 import { checkWritable } from './protocol.ts'
 import { checkThere } from './restore.ts'
@@ -19,14 +19,16 @@ import type { CloneOptions, CommitResult, Place } from './types.ts'
 export async function shallowClone(source: Table, target: string, options: CloneOptions): Promise<CommitResult> {
   const { place, root } = source
   const newest = await existing(source)
-  const version = options.at === undefined ? newest.version : 'version' in options.at ? options.at.version : await versionAt(place, root, options.at.timestamp, newest)
+  const version =
+    options.at === undefined ? newest.version : 'version' in options.at ? options.at.version : await versionAt(place, root, options.at.timestamp, newest)
   const state = version === null || version === newest.version ? newest : await source.head.at(version)
   if (state === null) throw missing('lake.table_missing', `There is no table at ${root}`)
   if (target === root || target.startsWith(`${root}/`))
     throw invalid('lake.bad_clone', `The clone ${target} would lie within the table ${root} that it is made of`, { hint: 'Give it a folder of its own.' })
   checkWritable(target, state.protocol, state.metadata, false)
   const clone: Table = { place, root: target, head: openHead(place, target) }
-  if ((await clone.head.refresh()) !== null) throw conflict('lake.table_exists', `There already is a table at ${target}`, { hint: 'Choose another name for the clone.' })
+  if ((await clone.head.refresh()) !== null)
+    throw conflict('lake.table_exists', `There already is a table at ${target}`, { hint: 'Choose another name for the clone.' })
 
   const files = await state.files.adds(state.files.at(state.version))
   const pins = await pinsFor(source, state, files, target)
@@ -78,8 +80,10 @@ async function addressed(place: Place, root: string, file: AddFile): Promise<Add
   const { objects } = place
   const { deletionVector: vector } = file
   const placed: DeletionVector | null =
-    vector === null || vector.storageType === 'i' ? vector : { ...vector, storageType: 'p', pathOrInlineDv: objects.uri(await vectorFile(place, root, file.path, vector)) }
-  return { ...file, path: objects.uri(dataPath(objects, root, file.path)), dataChange: true, deletionVector: placed }
+    vector === null || vector.storageType === 'i'
+      ? vector
+      : { ...vector, storageType: 'p', pathOrInlineDv: loggedAddress(objects, await vectorFile(place, root, file.path, vector)) }
+  return { ...file, path: loggedAddress(objects, dataPath(objects, root, file.path)), dataChange: true, deletionVector: placed }
 }
 
 /** From when on commits carry their times is told by a version of the source, which means nothing to the clone: all of its commits do. */

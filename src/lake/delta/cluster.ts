@@ -47,7 +47,9 @@ const ALL_BITS = 60
 /** SQL of the columns to order by: refuses what has no order or is the same in a whole file anyway. */
 export function orderingSql(root: string, state: TableState, columns: readonly (readonly string[])[]): string[] {
   if (columns.length === 0 || columns.length > MOST_COLUMNS)
-    throw invalid('lake.bad_option', `Files of ${root} can be ordered by 1 to ${MOST_COLUMNS} columns, not by ${columns.length}`, { hint: 'Name those that queries filter by.' })
+    throw invalid('lake.bad_option', `Files of ${root} can be ordered by 1 to ${MOST_COLUMNS} columns, not by ${columns.length}`, {
+      hint: 'Name those that queries filter by.',
+    })
   const seen = new Set<string>()
   return columns.map((path) => {
     const name = path.join('.')
@@ -57,7 +59,10 @@ export function orderingSql(root: string, state: TableState, columns: readonly (
     for (const part of path) {
       const field = fields.find((one) => one.name.toLowerCase() === part.toLowerCase())
       if (!field) {
-        const near = closest(part, fields.map((one) => one.name))
+        const near = closest(
+          part,
+          fields.map((one) => one.name),
+        )
         throw invalid('lake.unknown_column', `Table ${root} has no column ${name} to order files by`, {
           hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `There are ${fields.map((one) => one.name).join(', ')}.`,
         })
@@ -68,7 +73,8 @@ export function orderingSql(root: string, state: TableState, columns: readonly (
     }
     if (state.metadata.partitionColumns.includes(found[0] ?? ''))
       throw invalid('lake.bad_option', `${name} is a partition column of ${root}: every file has one value of it`, { hint: 'Order by other columns.' })
-    if (typeof type !== 'string') throw invalid('lake.bad_option', `Column ${name} of ${root} is nested and has no order`, { hint: 'Order by a column inside it, or another one.' })
+    if (typeof type !== 'string')
+      throw invalid('lake.bad_option', `Column ${name} of ${root} is nested and has no order`, { hint: 'Order by a column inside it, or another one.' })
     duckType(type)
     const sql = found.map(identifier).join('.')
     if (seen.has(sql)) throw invalid('lake.bad_option', `Column ${name} is named twice`, { hint: 'Name each once.' })
@@ -88,9 +94,14 @@ export async function orderedSql(connection: DuckDBConnection, from: string, col
   const measures = columns.map((_, i) => `(quantile_disc(c${i}, [${steps.join(', ')}]))::varchar[]`)
   const reader = await query(connection, `select to_json([${measures.join(', ')}])::varchar from (${sample})`, signal)
   const bounds = listOf(JSON.parse(String(reader.getRows()[0]?.[0] ?? '[]')))
-  const types = (await query(connection, `select ${columns.map((column) => `typeof(${column})`).join(', ')} from (select 1) left join (${from}) on true limit 1`, signal)).getRows()[0] ?? []
+  const types =
+    (
+      await query(connection, `select ${columns.map((column) => `typeof(${column})`).join(', ')} from (select 1) left join (${from}) on true limit 1`, signal)
+    ).getRows()[0] ?? []
   const ranks = columns.map((column, i) => `${rankSql(column, String(types[i]), textsOf(bounds[i]))} as __lagoa_rank_${i}`)
-  const places = columns.flatMap((_, i) => Array.from({ length: bits }, (__, bit) => `(((__lagoa_rank_${i} >> ${bit}) & 1) << ${bit * columns.length + columns.length - 1 - i})`))
+  const places = columns.flatMap((_, i) =>
+    Array.from({ length: bits }, (__, bit) => `(((__lagoa_rank_${i} >> ${bit}) & 1) << ${bit * columns.length + columns.length - 1 - i})`),
+  )
   return `select * exclude (${columns.map((_, i) => `__lagoa_rank_${i}`).join(', ')}) from (select *, ${ranks.join(', ')} from (${from})) order by ${places.join(' | ')}`
 }
 

@@ -46,8 +46,7 @@ export async function commit(place: Place, root: string, attempt: Attempt, optio
   for (let lost = 0; lost < ATTEMPTS; lost++) {
     options.signal?.throwIfAborted()
     const content = stamped({ ...attempt.content, info: infoOf(attempt, version, id, options) }, known, version, before)
-    if (await put(place, root, version, id, serializeCommit(content)))
-      return { kind: 'committed', version }
+    if (await put(place, root, version, id, serializeCommit(content))) return { kind: 'committed', version }
     for (;;) {
       const winner = await readCommit(place.objects, root, version)
       if (winner === null) break

@@ -46,7 +46,7 @@ export function constraintKey(name: string): string {
 }
 
 /** SQL for a column that an input does not give: its generation expression over the row's other columns, its default, or null. */
-export function missingSql(fields: readonly DeltaField[], field: DeltaField): string {
+function missingSql(fields: readonly DeltaField[], field: DeltaField): string {
   const expression = generationOf(field)
   if (expression !== null) return `cast(${generated(fields, field, expression).sql} as ${duckType(field.type)})`
   const value = defaultOf(field)
@@ -101,11 +101,21 @@ export function rowChecks(metadata: Metadata): RowCheck[] {
     }
     const length = /^varchar\((\d+)\)$/i.exec(textOf(field.metadata.__CHAR_VARCHAR_TYPE_STRING) ?? '')?.[1]
     if (length !== undefined)
-      checks.push({ what: `the rule that column ${field.name} takes at most ${length} characters`, expression: null, sql: `coalesce(length(${column}) <= ${length}, true)` })
+      checks.push({
+        what: `the rule that column ${field.name} takes at most ${length} characters`,
+        expression: null,
+        sql: `coalesce(length(${column}) <= ${length}, true)`,
+      })
     const inside = typeof field.type === 'string' ? null : keptPromises(column, field.type, 0)
     const nulls = [...(typeof field.type === 'string' || field.nullable ? [] : [`${column} is not null`]), ...(inside === null ? [] : [inside])]
     // Plain columns are judged by the statistics of the written file.
-    if (nulls.length > 0) checks.push({ what: `the rule that column ${field.name} takes no nulls${field.nullable ? ' inside' : ''}`, code: 'lake.null_value', expression: null, sql: nulls.join(' and ') })
+    if (nulls.length > 0)
+      checks.push({
+        what: `the rule that column ${field.name} takes no nulls${field.nullable ? ' inside' : ''}`,
+        code: 'lake.null_value',
+        expression: null,
+        sql: nulls.join(' and '),
+      })
   }
   return checks
 }
@@ -144,7 +154,8 @@ export function checkExpressions(root: string, metadata: Metadata): void {
     const value = defaultOf(field)
     if (expression !== null && !generated(fields, field, expression).stable)
       throw badExpression(root, `the generated column ${field.name} changes with time: ${expression}`, 'Generate it from the other columns alone.')
-    if (expression !== null && value !== null) throw badExpression(root, `column ${field.name} has both a default and an expression that generates it`, 'Keep one of them.')
+    if (expression !== null && value !== null)
+      throw badExpression(root, `column ${field.name} has both a default and an expression that generates it`, 'Keep one of them.')
     missingSql(fields, field)
   }
   for (const [name, expression] of constraintsOf(metadata)) {

@@ -8,6 +8,7 @@ import type { ObjectInfo } from '../../storage/index.ts'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { AddFile, PartitionValues } from './actions.ts'
 import { makeTable, type Table } from './operations.ts'
+import { asJavaEncodes } from './paths.ts'
 import { NEW_TABLE, checkWritable, protocolFor } from './protocol.ts'
 import { checkFields, duckType, fieldsOfRelation, typeName } from './schema.ts'
 import { fileList, identifier, literal, query } from './sql.ts'
@@ -43,7 +44,11 @@ export async function convert(table: Table, options: ConvertOptions): Promise<Co
     if (found.length === 0)
       throw invalid('lake.convert_nothing', `There are no Parquet files in ${root}`, { hint: 'Name the folder that holds them, as bucket/key.' })
     const fields = [...schema.fields(), ...partitionBy]
-    checkFields(root, fields, partitionBy.map(({ name }) => name))
+    checkFields(
+      root,
+      fields,
+      partitionBy.map(({ name }) => name),
+    )
     const metadata: Metadata = {
       id: randomUUID(),
       fields,
@@ -200,13 +205,20 @@ class PartitionReader {
     const key = folders.join('/')
     const known = this.#known.get(key)
     if (known) return known
-    const pairs = folders.filter((folder) => folder.includes('=')).map((folder): [string, string] => [unescaped(folder.slice(0, folder.indexOf('='))), unescaped(folder.slice(folder.indexOf('=') + 1))])
+    const pairs = folders
+      .filter((folder) => folder.includes('='))
+      .map((folder): [string, string] => [unescaped(folder.slice(0, folder.indexOf('='))), unescaped(folder.slice(folder.indexOf('=') + 1))])
     const names = pairs.map(([name]) => name.toLowerCase())
     if (names.join('\0') !== this.#columns.map(({ name }) => name.toLowerCase()).join('\0'))
       throw invalid(
         'lake.convert_partitions',
         `The folder ${this.#root}/${key} is of the partition columns ${pairs.map(([name]) => name).join(', ') || '(none)'}, the table was asked to have ${this.#columns.map(({ name }) => name).join(', ') || 'none'}`,
-        { hint: pairs.length > 0 ? `Name them in this order with their types, such as: ${pairs.map(([name, value]) => `${name} ${likelyType(value)}`).join(', ')}` : 'Every file must lie in a folder for each partition column.' },
+        {
+          hint:
+            pairs.length > 0
+              ? `Name them in this order with their types, such as: ${pairs.map(([name, value]) => `${name} ${likelyType(value)}`).join(', ')}`
+              : 'Every file must lie in a folder for each partition column.',
+        },
       )
     const values: Record<string, string | null> = {}
     for (const [i, field] of this.#columns.entries()) values[field.name] = await this.#value(field, pairs[i]?.[1] ?? '', key)
@@ -242,7 +254,13 @@ function likelyType(value: string): string {
 }
 
 /** The add actions of some files, with the statistics that their footers hold. */
-async function addsOf({ place, root }: Table, connection: DuckDBConnection, fields: readonly DeltaField[], found: readonly Found[], signal: AbortSignal | undefined): Promise<AddFile[]> {
+async function addsOf(
+  { place, root }: Table,
+  connection: DuckDBConnection,
+  fields: readonly DeltaField[],
+  found: readonly Found[],
+  signal: AbortSignal | undefined,
+): Promise<AddFile[]> {
   const release = place.objects.hold()
   try {
     const local = await Promise.all(found.map(({ info }) => place.objects.localFile(info.path)))
@@ -254,7 +272,11 @@ async function addsOf({ place, root }: Table, connection: DuckDBConnection, fiel
         const value = `try_cast(stats_${which}_value as ${duckType(field.type)})`
         return `case when count(*) filter (where ${mine} and ${value} is null and stats_null_count is distinct from num_values) = 0 then ${which}(${value}) filter (where ${mine}) end::varchar`
       }
-      return [`case when bool_and(stats_null_count is not null) filter (where ${mine}) then sum(stats_null_count) filter (where ${mine}) end::varchar`, bound('min'), bound('max')]
+      return [
+        `case when bool_and(stats_null_count is not null) filter (where ${mine}) then sum(stats_null_count) filter (where ${mine}) end::varchar`,
+        bound('min'),
+        bound('max'),
+      ]
     })
     const rows = `select file_name, sum(num_rows)::bigint from parquet_file_metadata(${fileList(local)}) group by 1`
     const counts = new Map((await query(connection, rows, signal)).getRows().map(([file, count]) => [String(file), Number(count)]))
@@ -293,14 +315,4 @@ async function addsOf({ place, root }: Table, connection: DuckDBConnection, fiel
 /** Bounds of text may be cut within a character; such a one says nothing. */
 function isWhole(text: string): boolean {
   return !/\ufffd|\\x/i.test(text)
-}
-
-/**
- * The names are what they are, and Spark's VACUUM deletes live files that the log encodes otherwise than java.net.URI does: what may
- * not stand in a path is escaped, other letters than ASCII stay.
- */
-function asJavaEncodes(relative: string): string {
-  return relative.replace(/[^\w\-!.~'()*,;:$&+=@/\u0080-\u{10ffff}]|[\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/gu, (char) =>
-    [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
-  )
 }

@@ -18,7 +18,7 @@ const PATTERNS: readonly (readonly [Token['kind'] | 'space', RegExp])[] = [
 /** The tokens of an expression, or the name of what is none. */
 export function tokensOf(text: string): Token[] | string {
   const tokens: Token[] = []
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     if (text.startsWith('--', at) || text.startsWith('/*', at)) return 'a comment'
     const found = PATTERNS.map(([kind, pattern]) => {
       pattern.lastIndex = at

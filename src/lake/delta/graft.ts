@@ -12,7 +12,7 @@ import { vectorFile, type DeletionVector } from './deletions.ts'
 import { rowsIn } from './files.ts'
 import { readCommit } from './log.ts'
 import { alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
-import { dataPath, encodePath, pathKey } from './paths.ts'
+import { dataPath, encodePath, loggedAddress, pathKey } from './paths.ts'
 import { checkWritable } from './protocol.ts'
 import type { TableState } from './replay.ts'
 import type { CommitResult, GraftOptions, Metadata, Place } from './types.ts'
@@ -141,5 +141,5 @@ async function broughtVector(
   const from = await vectorFile(place, tip.root, file.path, vector)
   const to = await bring(from)
   // Named by its UUID it is found in whichever table's folder it lies.
-  return vector.storageType === 'u' ? vector : { ...vector, pathOrInlineDv: place.objects.uri(to) }
+  return vector.storageType === 'u' ? vector : { ...vector, pathOrInlineDv: loggedAddress(place.objects, to) }
 }

@@ -5,7 +5,19 @@ import { LagoaError, invalid, missing } from '../../base/index.ts'
 import type { ObjectInfo } from '../../storage/index.ts'
 import { readCheckpoint } from './checkpoint-read.ts'
 import { disagreement, readChecksum } from './checksum.ts'
-import { gap, lastCheckpointHint, listLog, newCommits, noCommits, readActions, readCommit, type CheckpointHint, type ListedCheckpoint, type ListedCommit, type Listing } from './log.ts'
+import {
+  gap,
+  lastCheckpointHint,
+  listLog,
+  newCommits,
+  noCommits,
+  readActions,
+  readCommit,
+  type CheckpointHint,
+  type ListedCheckpoint,
+  type ListedCommit,
+  type Listing,
+} from './log.ts'
 import { commitPath } from './paths.ts'
 import { applyCommits, stateFromCheckpoint, type DatedCommit, type TableState } from './replay.ts'
 import { commitTimestampOf, commitTimestampsSince, hasCommitTimestamps, timestampOf } from './timestamps.ts'
@@ -188,7 +200,8 @@ async function stateAtCheckpoint(
   const info = hasCommitTimestamps(content.metadata) && commit ? (await readCommit(place.objects, root, checkpoint.version))?.commit.info : null
   const inCommit = info ?? { inCommitTimestamp: checksum?.inCommitTimestampOpt }
   const state = stateFromCheckpoint(root, content, timestampOf(content.metadata, inCommit, modified, 0))
-  const noted = hint?.version === checkpoint.version && hint.files !== null && hint.files !== state.fileCount ? `${state.fileCount} files instead of ${hint.files}` : null
+  const noted =
+    hint?.version === checkpoint.version && hint.files !== null && hint.files !== state.fileCount ? `${state.fileCount} files instead of ${hint.files}` : null
   const lie = (checksum && disagreement(checksum, state)) ?? noted
   if (lie !== null)
     throw invalid('lake.checkpoint_damaged', `The checkpoint ${checkpoint.paths[0] ?? ''} holds ${lie}`, {

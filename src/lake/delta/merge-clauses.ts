@@ -48,10 +48,16 @@ export async function clausesOf(
     return { and, action: 'update', values: await valuesOf(clause.update, over) }
   }
   const inserting = async (clause: InsertClause): Promise<Clause> => ({ and: clause.and ?? null, action: 'insert', values: await valuesOf(clause.insert, 's') })
+  // One after the other: they ask over one connection.
+  const each = async <T>(items: readonly T[], make: (item: T) => Promise<Clause>): Promise<Clause[]> => {
+    const made: Clause[] = []
+    for (const item of items) made.push(await make(item))
+    return made
+  }
   return {
-    matched: await Promise.all(whenMatched.map((clause) => changing(clause, 'both'))),
-    notMatched: await Promise.all(whenNotMatched.map(inserting)),
-    notMatchedBySource: await Promise.all(whenNotMatchedBySource.map((clause) => changing(clause, 't'))),
+    matched: await each(whenMatched, (clause) => changing(clause, 'both')),
+    notMatched: await each(whenNotMatched, inserting),
+    notMatchedBySource: await each(whenNotMatchedBySource, (clause) => changing(clause, 't')),
   }
 }
 

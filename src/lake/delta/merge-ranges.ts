@@ -3,7 +3,7 @@
  * asks of the table alone. Everything else in the condition leaves the file in.
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { isObject, listOf, textOf, textsOf, type JsonObject } from './json.ts'
+import { isObject, listOf, textOf, textsOf } from './json.ts'
 import { ANY, rangeTest, testFrom, type Test } from './prune.ts'
 import { parsed } from './condition.ts'
 import { identifier, query } from './sql.ts'
@@ -117,10 +117,10 @@ function unqualified(node: unknown, sides: Sides): unknown {
   }
   if (textOf(node.class) === 'SUBQUERY') return null
   const bare: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(node) satisfies [string, unknown][]) {
+  for (const [key, value] of Object.entries(node)) {
     const inner = unqualified(value, sides)
     if (inner === null && value !== null) return null
     bare[key] = inner
   }
-  return bare satisfies JsonObject
+  return bare
 }

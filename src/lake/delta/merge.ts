@@ -9,7 +9,7 @@ import { declarationChange, settled, type Declared } from './declaration.ts'
 import { clauseNumber, clausesOf, insertedSql, updatedSql, type Clauses } from './merge-clauses.ts'
 import { keyRanges, rangesOf, targetTestOf, type KeyPair, type Sides } from './merge-ranges.ts'
 import { alignInput, alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
-import type { Test } from './prune.ts'
+import { ANY, type Test } from './prune.ts'
 import { checkWritable } from './protocol.ts'
 import type { TableState } from './replay.ts'
 import {
@@ -116,7 +116,8 @@ async function planByCondition(table: Table, state: TableState, input: Relation,
   )
   const { keys, target: said } = await rangesOf(connection, options.on, sides)
   const matching: Test = { kind: 'and', of: [await keyRanges(connection, source, keys), said] }
-  const alone = await Promise.all(clauses.notMatchedBySource.map(({ and }) => targetTestOf(connection, and ?? 'true', sides)))
+  const alone: Test[] = []
+  for (const { and } of clauses.notMatchedBySource) alone.push(and === null ? ANY : await targetTestOf(connection, and, sides))
   return {
     on: `(${options.on}\n)`,
     clauses,
@@ -177,11 +178,11 @@ async function run(table: Table, state: TableState, connection: DuckDBConnection
   const written: Written[] = []
   let changes: WrittenChanges = NO_CHANGES
   await keepingOnlyCommitted(written, async () => {
-    if (touched.length > 0) {
-      if (withVectors) written.push(await takenOut(table, connection, partial, acts, signal), await write(updated))
-      else written.push(NOTHING_WRITTEN, await write(feed ? `${rows.untouched} union all by name ${updated}` : rows.rewritten))
-    } else written.push(NOTHING_WRITTEN, NOTHING_WRITTEN)
-    if (clauses.notMatched.length > 0) written.push(await write(inserted))
+    // One after the other, so that each is known when the next one fails.
+    written.push(withVectors ? await takenOut(table, connection, partial, acts, signal) : NOTHING_WRITTEN)
+    const rewritten = withVectors ? updated : feed ? `${rows.untouched} union all by name ${updated}` : rows.rewritten
+    written.push(touched.length > 0 ? await write(rewritten) : NOTHING_WRITTEN)
+    written.push(clauses.notMatched.length > 0 ? await write(inserted) : NOTHING_WRITTEN)
     if (feed) {
       const told: RowChange[] = [
         { type: 'update_preimage', sql: rows.before('update') },
@@ -303,9 +304,24 @@ function changedRows(temp: Temporaries, acts: string, plan: Plan, scan: string):
   const columns = fields.map(({ name }) => `t.${identifier(name)}`).join(', ')
   const act = `(select row_at as ${ACT}, clause as ${CLAUSE}, source_row as ${ACT}_row from temp.${acts}) a on a.${ACT} = t.${AT_COLUMN}`
   const plain = isPlainUpsert(plan)
+  // What is over the table's rows alone is evaluated before the input's are joined, where its names mean these rows.
+  const alone = notMatchedBySource.flatMap(({ values }, i) =>
+    [...values].map(([column, value]) => ({
+      clause: matched.length + i,
+      column,
+      value,
+      name: `${ACT}_${matched.length + i}_${fields.findIndex(({ name }) => name === column)}`,
+    })),
+  )
+  const early = alone.map(({ clause, value, name }) => `, case a.${CLAUSE} when ${clause} then ${value} end as ${name}`).join('')
+  const settledClauses = changing.map((clause, i) =>
+    i < matched.length ? clause : { ...clause, values: new Map(alone.filter((one) => one.clause === i).map(({ column, name }) => [column, `t.${name}`])) },
+  )
   const joined = (kind: 'join' | 'left join'): string =>
-    plain ? `(${scan}) t ${kind} temp.${temp.source} s on ${plan.on}` : `(${scan}) t ${kind} ${act} left join temp.${temp.source} s on s.${ROW} = a.${ACT}_row`
-  const number = plain ? `case when s.${ROW} is not null then 0 end` : `a.${CLAUSE}`
+    plain
+      ? `(${scan}) t ${kind} temp.${temp.source} s on ${plan.on}`
+      : `(select t.*, a.${CLAUSE}, a.${ACT}_row${early} from (${scan}) t ${kind} ${act}) t left join temp.${temp.source} s on s.${ROW} = t.${ACT}_row`
+  const number = plain ? `case when s.${ROW} is not null then 0 end` : `t.${CLAUSE}`
   const unmatched = `temp.${temp.source} s anti join temp.${temp.hits} h on h.source_row = s.${ROW}`
   const [first] = notMatched
   const inserts =
@@ -316,12 +332,12 @@ function changedRows(temp: Temporaries, acts: string, plan: Plan, scan: string):
         )
   const none = `select ${columns} from (${scan}) t where false`
   return {
-    updated: updatedSql(fields, changing, number, `${joined('join')}${plain ? '' : ` where a.${CLAUSE} in (${numbers('update')})`}`),
+    updated: updatedSql(fields, settledClauses, number, `${joined('join')}${plain ? '' : ` where t.${CLAUSE} in (${numbers('update')})`}`),
     rewritten: updatedSql(
       fields,
-      changing,
+      settledClauses,
       number,
-      `${joined('left join')}${plain ? '' : ` where a.${CLAUSE} is null or a.${CLAUSE} in (${numbers('update')})`}`,
+      `${joined('left join')}${plain ? '' : ` where t.${CLAUSE} is null or t.${CLAUSE} in (${numbers('update')})`}`,
     ),
     untouched: `select ${columns} from (${scan}) t anti join temp.${acts} a on a.row_at = t.${AT_COLUMN}`,
     inserted: inserts.length === 0 ? none : inserts.map((sql) => `select * from (${sql})`).join(' union all '),
@@ -353,7 +369,7 @@ function parametersOf({ predicate, clauses: { matched, notMatched, notMatchedByS
   const told = (clauses: Clauses['matched']): unknown[] =>
     clauses.map(({ and, action }) => ({ ...(and === null ? {} : { predicate: and }), actionType: action }))
   return {
-    predicate,
+    predicate: [predicate],
     matchedPredicates: told(matched),
     notMatchedPredicates: told(notMatched),
     notMatchedBySourcePredicates: told(notMatchedBySource),

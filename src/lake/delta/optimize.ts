@@ -13,7 +13,7 @@ import { localFiles, scanSql } from './scan.ts'
 import { identifier, query } from './sql.ts'
 import type { CommitResult, OptimizeOptions } from './types.ts'
 import { partitionLiteral, writeRows, type Written } from './write.ts'
-import { checkRows, fileOrder, planCubes, writeCube } from './zorder.ts'
+import { checkRows, fileOrder, partitionKey, planCubes, writeCube } from './zorder.ts'
 
 const MB = 1024 * 1024
 
@@ -83,11 +83,16 @@ export async function optimize(table: Table, options: OptimizeOptions): Promise<
 }
 
 /** The files of the partitions for whose values a condition is true. */
-async function ofPartitions({ place, root }: Table, state: TableState, files: readonly AddFile[], where: string, signal: AbortSignal | undefined): Promise<AddFile[]> {
+async function ofPartitions(
+  { place, root }: Table,
+  state: TableState,
+  files: readonly AddFile[],
+  where: string,
+  signal: AbortSignal | undefined,
+): Promise<AddFile[]> {
   const { fields, partitionColumns } = state.metadata
   const stored = storedFields(state.metadata)
-  const keyOf = (file: AddFile): string => JSON.stringify(Object.entries(file.partitionValues).sort())
-  const partitions = new Map(files.map((file) => [keyOf(file), file.partitionValues]))
+  const partitions = new Map(files.map(({ partitionValues }) => [partitionKey(partitionValues), partitionValues]))
   const rows = [...partitions.values()].map((values, i) => {
     const cells = partitionColumns.map((name) => {
       const at = fields.findIndex((field) => field.name === name)
@@ -102,13 +107,20 @@ async function ofPartitions({ place, root }: Table, state: TableState, files: re
     const reader = await query(connection, `select __lagoa_partition from (${rows.join(' union all ')}) where (${where}\n)`, signal)
     const wanted = new Set(reader.getRows().map(([i]) => Number(i)))
     const keys = new Set([...partitions.keys()].filter((_, i) => wanted.has(i)))
-    return files.filter((file) => keys.has(keyOf(file)))
+    return files.filter(({ partitionValues }) => keys.has(partitionKey(partitionValues)))
   } catch (error) {
     signal?.throwIfAborted()
-    throw invalid('lake.bad_condition', `Files of ${root} cannot be chosen by ${where}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`, {
-      hint: partitionColumns.length === 0 ? 'The table has no partitions: leave the condition out.' : `Name only partition columns: ${partitionColumns.join(', ')}.`,
-      cause: error,
-    })
+    throw invalid(
+      'lake.bad_condition',
+      `Files of ${root} cannot be chosen by ${where}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`,
+      {
+        hint:
+          partitionColumns.length === 0
+            ? 'The table has no partitions: leave the condition out.'
+            : `Name only partition columns: ${partitionColumns.join(', ')}.`,
+        cause: error,
+      },
+    )
   } finally {
     connection.closeSync()
   }

@@ -55,6 +55,22 @@ export function isAddress(logged: string): boolean {
   return /^[a-z][a-z0-9+.-]*:/i.test(logged) || logged.startsWith('/')
 }
 
+/**
+ * What a log holds for a file whose name was not chosen here: encoded as java.net.URI does, which escapes what may not stand in a path and
+ * leaves other letters than ASCII alone. Spark's VACUUM deletes live files that the log encodes otherwise.
+ */
+export function asJavaEncodes(path: string): string {
+  return path.replace(/[^\w\-!.~'()*,;:$&+=@/\u0080-\u{10ffff}]|[\u0080-\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/gu, (char) =>
+    [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+  )
+}
+
+/** The address by which the log of another table names an object. Spark finds rows of files again only by its own spelling: `file:/path`. */
+export function loggedAddress(objects: Objects, path: string): string {
+  const [, scheme = '', rest = ''] = /^([a-z][a-z0-9+.-]*:\/\/)(.*)$/is.exec(objects.uri(path)) ?? []
+  return (scheme === 'file://' ? 'file:' : scheme) + asJavaEncodes(pathKey(rest))
+}
+
 /** `day=2024-01-02/site=a%2Fb/`: the folder by which people find a partition. Readers go by the log, not by this name. */
 export function partitionFolder(columns: readonly string[], values: PartitionValues): string {
   return columns.map((column) => `${shortened(`${escaped(column)}=${escaped(values[column] ?? '__HIVE_DEFAULT_PARTITION__')}`)}/`).join('')

@@ -22,9 +22,13 @@ const folderOf = (root: string): string => `${root}/_lagoa_pins/`
 export async function pin({ place, root, head }: Table, wanted: NewPin, signal?: AbortSignal): Promise<Pin> {
   const now = Date.now()
   if (!/^[A-Za-z0-9][\w.-]{0,99}$/.test(wanted.id))
-    throw invalid('lake.bad_pin', `${JSON.stringify(wanted.id)} cannot be the id of a pin`, { hint: 'Use up to 100 letters, digits, dots, hyphens and underscores.' })
+    throw invalid('lake.bad_pin', `${JSON.stringify(wanted.id)} cannot be the id of a pin`, {
+      hint: 'Use up to 100 letters, digits, dots, hyphens and underscores.',
+    })
   if (wanted.until !== undefined && wanted.until <= now)
-    throw invalid('lake.bad_pin', `The pin ${wanted.id} of ${root} would be over before it begins`, { hint: 'Give an instant in the future, in epoch milliseconds.' })
+    throw invalid('lake.bad_pin', `The pin ${wanted.id} of ${root} would be over before it begins`, {
+      hint: 'Give an instant in the future, in epoch milliseconds.',
+    })
   if ((await head.at(wanted.version)) === null) throw missing('lake.table_missing', `There is no table at ${root}`)
   const made: Pin = { ...wanted, since: now }
   await place.objects.put(pinPath(root, wanted.id), bytesOf(made))
@@ -59,7 +63,8 @@ export async function cleanPins({ objects }: Place, root: string): Promise<void>
   const now = Date.now()
   for await (const pin of storedPins(objects, root)) {
     const over = pin.until !== undefined && pin.until <= now
-    if (over || (pin.holder !== undefined && now - pin.since > ORPHANED_MS && !(await isTable(objects, pin.holder)))) await objects.delete(pinPath(root, pin.id))
+    if (over || (pin.holder !== undefined && now - pin.since > ORPHANED_MS && !(await isTable(objects, pin.holder))))
+      await objects.delete(pinPath(root, pin.id))
   }
 }
 
@@ -75,7 +80,9 @@ async function* storedPins(objects: Objects, root: string): AsyncGenerator<Pin> 
     if (bytes === null) continue
     const pin = pinFrom(bytes)
     if (pin === null || path !== pinPath(root, pin.id))
-      throw invalid('lake.pin_damaged', `The pin ${path} cannot be read`, { hint: 'Delete that file if nobody needs its version any more, then run this again.' })
+      throw invalid('lake.pin_damaged', `The pin ${path} cannot be read`, {
+        hint: 'Delete that file if nobody needs its version any more, then run this again.',
+      })
     yield pin
   }
 }

@@ -73,6 +73,7 @@ const WRITABLE: ReadonlySet<string> = new Set([
   'deletionVectors',
   'domainMetadata',
   'generatedColumns',
+  'inCommitTimestamp',
   'invariants',
   'timestampNtz',
   'typeWidening',
@@ -249,11 +250,16 @@ export function askedProperties(root: string, asked: Readonly<Record<string, str
       features.push(key.slice(FEATURE.length))
       continue
     }
-    if (key.startsWith('delta.constraints.')) bad(key, 'constraints are no plain settings', "Create the table with constraints: {...}, or alter it with kind: 'addConstraint'.")
+    if (key.startsWith('delta.constraints.'))
+      bad(key, 'constraints are no plain settings', "Create the table with constraints: {...}, or alter it with kind: 'addConstraint'.")
     const kind = PROPERTIES[key]
     if (key.startsWith('delta.') && kind === undefined) {
       const near = closest(key, Object.keys(PROPERTIES))
-      bad(key, 'Delta has none of this name that could be set', near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'Name settings of your own otherwise than delta.*.')
+      bad(
+        key,
+        'Delta has none of this name that could be set',
+        near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'Name settings of your own otherwise than delta.*.',
+      )
     }
     if (kind === 'flag' && value !== 'true' && value !== 'false') bad(key, `its value is ${value}`, 'Set it to true or false.')
     configuration[key] = value

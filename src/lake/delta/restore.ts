@@ -28,7 +28,9 @@ export async function restore(table: Table, to: AtVersion, options: CommitOption
   const version = 'version' in to ? to.version : await versionAt(place, root, to.timestamp, state)
   if (version === null || version === state.version) return skipped(state.version)
   if (version > state.version)
-    throw missing('lake.version_missing', `Table ${root} has no version ${version}; its newest is ${state.version}`, { hint: `Restore one up to ${state.version}.` })
+    throw missing('lake.version_missing', `Table ${root} has no version ${version}; its newest is ${state.version}`, {
+      hint: `Restore one up to ${state.version}.`,
+    })
   // A vacuum that runs must see that these files come back before it is checked that they are there.
   const id = `restore-${randomUUID()}`
   await pin(table, { id, reason: 'reader', version, until: Date.now() + PINNED_MS }, options.signal)
@@ -87,7 +89,7 @@ async function restoreVersion(table: Table, state: TableState, to: AtVersion, ve
 }
 
 /** Files that were there before: when the commit fails they stay. */
-export function standing(adds: readonly AddFile[]): Written {
+function standing(adds: readonly AddFile[]): Written {
   return { adds, rows: 0, discard: () => Promise.resolve() }
 }
 

@@ -125,7 +125,12 @@ const FROM_DUCK: ReadonlyMap<DuckDBTypeId, string> = new Map([
   [DuckDBTypeId.SQLNULL, 'string'],
 ])
 
-const WITHOUT_ZONE: ReadonlySet<DuckDBTypeId> = new Set([DuckDBTypeId.TIMESTAMP, DuckDBTypeId.TIMESTAMP_S, DuckDBTypeId.TIMESTAMP_MS, DuckDBTypeId.TIMESTAMP_NS])
+const WITHOUT_ZONE: ReadonlySet<DuckDBTypeId> = new Set([
+  DuckDBTypeId.TIMESTAMP,
+  DuckDBTypeId.TIMESTAMP_S,
+  DuckDBTypeId.TIMESTAMP_MS,
+  DuckDBTypeId.TIMESTAMP_NS,
+])
 
 /** `wanted` is the type of the column that the value is for, where there is one: a timestamp without zone may stay one. */
 function deltaType(column: string, type: DuckDBType, wanted?: DeltaType): DeltaType {
@@ -135,7 +140,12 @@ function deltaType(column: string, type: DuckDBType, wanted?: DeltaType): DeltaT
     return { type: 'array', elementType: deltaType(column, type.valueType, inner?.type === 'array' ? inner.elementType : undefined), containsNull: true }
   if (type instanceof DuckDBMapType) {
     const map = inner?.type === 'map' ? inner : undefined
-    return { type: 'map', keyType: deltaType(column, type.keyType, map?.keyType), valueType: deltaType(column, type.valueType, map?.valueType), valueContainsNull: true }
+    return {
+      type: 'map',
+      keyType: deltaType(column, type.keyType, map?.keyType),
+      valueType: deltaType(column, type.valueType, map?.valueType),
+      valueContainsNull: true,
+    }
   }
   if (type instanceof DuckDBStructType) {
     const known = inner?.type === 'struct' ? inner.fields : []

@@ -4,6 +4,7 @@ import { alter } from './alter.ts'
 import { append, overwrite } from './append.ts'
 import { changeFeed } from './change-feed.ts'
 import { changedFiles } from './changes.ts'
+import { compactLog } from './compact.ts'
 import { evolve } from './evolve.ts'
 import { shallowClone } from './clone.ts'
 import { convert } from './convert.ts'
@@ -60,6 +61,7 @@ export function openTable(place: Place, root: string): DeltaTable {
     keep: (of) => keepVersion(place.objects, root, own(root, of).version),
     difference: (before, after) => difference(place, rooted(before), rooted(after)),
     graft: (base, tip, commit = {}) => holding(() => graft(table, own(root, base).state, rooted(tip), commit)),
+    compactLog: (range = {}) => compactLog(table, range),
     describe: () => holding(() => describe(table)),
     scan: async (of, options = {}) => {
       const { state } = own(root, of)

@@ -221,6 +221,11 @@ export interface DeltaTable {
   merge(input: Relation, options: MergeOptions): Promise<CommitResult>
   history(limit?: number): Promise<HistoryEntry[]>
   /**
+   * Writes what a run of commits amounts to into one file of the log, by default of those behind the last checkpoint; opening the table
+   * reads it instead of them. Null when there are fewer than two.
+   */
+  compactLog(range?: { readonly from?: number; readonly to?: number }): Promise<{ readonly from: number; readonly to: number } | null>
+  /**
    * Makes the table what it was at an earlier version, in one commit: rows, columns and settings. The protocol never falls, progress of
    * applications (`txn`) stays, and files that come back stand behind those that stayed. Rejects when files of that version are gone.
    */

@@ -117,8 +117,12 @@ export async function assignedValues(
   const sql = `select ${Object.entries(set)
     .map(([column, value]) => `(${value}\n) as ${identifier(column)}`)
     .join(', ')} from ${from}`
-  const columns = await alignInput(table.root, state.metadata, { connection, sql })
   const bySpelling = new Map(Object.entries(set).map(([column, value]) => [column.toLowerCase(), value]))
+  if (bySpelling.size < Object.keys(set).length)
+    throw invalid('lake.duplicate_column', `A column of ${table.root} is set twice: ${Object.keys(set).join(', ')}`, {
+      hint: 'Set it once; upper and lower case count as the same name.',
+    })
+  const columns = await alignInput(table.root, state.metadata, { connection, sql })
   return new Map(
     columns.flatMap(({ field, sql: cast }) => {
       const value = bySpelling.get(field.name.toLowerCase())

@@ -77,13 +77,18 @@ export async function vacuum(table: Table, options: VacuumOptions): Promise<Vacu
 }
 
 function checkRetention(root: string, retainMs: number, tableRetention: number, force: boolean): void {
-  if (!Number.isFinite(retainMs) || retainMs < 0) throw invalid('lake.bad_option', `A vacuum of ${root} cannot keep files for ${retainMs} ms`, { hint: 'Give a duration from 0 up.' })
+  if (!Number.isFinite(retainMs) || retainMs < 0)
+    throw invalid('lake.bad_option', `A vacuum of ${root} cannot keep files for ${retainMs} ms`, { hint: 'Give a duration from 0 up.' })
   const least = Math.max(tableRetention, LEAST_RETENTION_MS)
   if (force || retainMs >= least) return
   const hours = (ms: number): string => `${Number((ms / 3_600_000).toFixed(2))} h`
-  throw invalid('lake.vacuum_retention', `A vacuum of ${root} that keeps removed files for ${hours(retainMs)} could delete what running readers and writers need; the least is ${hours(least)}`, {
-    hint: 'Keep them longer, or force it when nothing reads or writes this table meanwhile. The table\'s own retention is its property delta.deletedFileRetentionDuration.',
-  })
+  throw invalid(
+    'lake.vacuum_retention',
+    `A vacuum of ${root} that keeps removed files for ${hours(retainMs)} could delete what running readers and writers need; the least is ${hours(least)}`,
+    {
+      hint: "Keep them longer, or force it when nothing reads or writes this table meanwhile. The table's own retention is its property delta.deletedFileRetentionDuration.",
+    },
+  )
 }
 
 interface Run {
@@ -102,7 +107,7 @@ interface Run {
 
 /** Keeps what the newest version has, and pinned versions and those that are read. Called before each batch, so that it also keeps what came since. */
 async function keepNow(run: Run): Promise<void> {
-  const { place, root, head } = run.table
+  const { place, root } = run.table
   const pinned = await pinsOf(place, root)
   // The log is read behind the pins: who removes a pin has committed before.
   for (const version of new Set([...pinned.map((pin) => pin.version), ...keptVersions(place.objects, root)])) {
@@ -114,7 +119,6 @@ async function keepNow(run: Run): Promise<void> {
   if (state.version === run.version) return
   if (!(run.version >= 0 && (await keepCommits(run, run.version + 1, state.version)))) await keepVersion(run, state)
   run.version = state.version
-  await head.refresh()
 }
 
 async function pinnedState({ table: { root, head } }: Run, version: number, pin: string | undefined): Promise<TableState> {
@@ -294,7 +298,9 @@ async function note(
 /** Parts of a path that begin with `_` or `.` belong to somebody else, unless they are change data or a partition's folder. */
 function hiddenBy(metadata: Metadata): (relative: string) => boolean {
   const stored = storedFields(metadata)
-  const partitions = new Set(metadata.fields.flatMap((field, i) => (metadata.partitionColumns.includes(field.name) ? [field.name, stored[i]?.name ?? field.name] : [])))
+  const partitions = new Set(
+    metadata.fields.flatMap((field, i) => (metadata.partitionColumns.includes(field.name) ? [field.name, stored[i]?.name ?? field.name] : [])),
+  )
   const isHidden = (part: string): boolean => {
     if (!part.startsWith('_') && !part.startsWith('.')) return false
     if (part === '_change_data') return false

@@ -8,7 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { bug, invalid } from '../../base/index.ts'
-import type { AddFile } from './actions.ts'
+import type { AddFile, PartitionValues } from './actions.ts'
 import { clusteringColumns, orderedSql, orderingSql } from './cluster.ts'
 import { rowsIn } from './files.ts'
 import type { Table } from './operations.ts'
@@ -28,6 +28,8 @@ export interface FileOrder {
 
 const ORDER_TAG = 'lagoa.order'
 const CUBE_TAG = 'lagoa.cube'
+/** By what name other engines know who clustered a file; files of theirs are left to them. */
+const PROVIDER = 'lagoa'
 
 /** Null when files are only to be packed. */
 export function fileOrder(root: string, state: TableState, zOrderBy: readonly string[] | undefined): FileOrder | null {
@@ -39,7 +41,14 @@ export function fileOrder(root: string, state: TableState, zOrderBy: readonly st
       })
     return orderBy(root, state, clusterBy, true)
   }
-  return zOrderBy === undefined ? null : orderBy(root, state, zOrderBy.map((name) => columnPath(state, name)), false)
+  return zOrderBy === undefined
+    ? null
+    : orderBy(
+        root,
+        state,
+        zOrderBy.map((name) => columnPath(state, name)),
+        false,
+      )
 }
 
 /** A column by its name, or one inside a struct by `outer.inner`. */
@@ -60,7 +69,8 @@ function orderBy(root: string, state: TableState, paths: readonly (readonly stri
 export function planCubes(files: readonly AddFile[], tag: string, limits: { readonly mostBytes: number; readonly atLeast: number }): AddFile[][] {
   const partitions = new Map<string, AddFile[]>()
   for (const file of files) {
-    const key = JSON.stringify(Object.entries(file.partitionValues).sort())
+    if (file.clusteringProvider !== undefined && file.clusteringProvider !== PROVIDER) continue
+    const key = partitionKey(file.partitionValues)
     const known = partitions.get(key)
     if (known) known.push(file)
     else partitions.set(key, [file])
@@ -68,7 +78,7 @@ export function planCubes(files: readonly AddFile[], tag: string, limits: { read
   const cubes: AddFile[][] = []
   let bytes = 0
   const loose = (file: AddFile): boolean => file.tags?.[ORDER_TAG] !== tag
-  if (files.filter(loose).length < limits.atLeast && limits.atLeast > 1) return []
+  if ([...partitions.values()].flat().filter(loose).length < limits.atLeast && limits.atLeast > 1) return []
   for (const partition of partitions.values()) {
     const sizes = new Map<string, number>()
     for (const file of partition) if (!loose(file)) sizes.set(cubeOf(file), (sizes.get(cubeOf(file)) ?? 0) + file.size)
@@ -95,6 +105,15 @@ export function planCubes(files: readonly AddFile[], tag: string, limits: { read
     if (room) close()
   }
   return cubes
+}
+
+/** Equal partitions have equal keys. */
+export function partitionKey(values: PartitionValues): string {
+  return JSON.stringify(
+    Object.keys(values)
+      .sort()
+      .map((name) => [name, values[name]]),
+  )
 }
 
 function cubeOf(file: AddFile): string {
@@ -128,7 +147,7 @@ export async function writeCube(
     }
     const tags = { [PLACE_TAG]: first?.path ?? '', [ORDER_TAG]: order.tag, [CUBE_TAG]: randomUUID() }
     const written: Written = {
-      adds: parts.flatMap((part) => part.adds.map((add) => ({ ...add, tags }))),
+      adds: parts.flatMap((part) => part.adds.map((add) => ({ ...add, tags, ...(order.clusters ? { clusteringProvider: PROVIDER } : {}) }))),
       rows: parts.reduce((sum, part) => sum + part.rows, 0),
       discard,
     }

@@ -6,12 +6,12 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import { assetId, type Asset, type AssetColumn, type Described, type Edge, type Place, type Use } from '../../catalog/index.ts'
 import type { Schema } from '../../base/index.ts'
 import { bindTables } from '../bind.ts'
-import { readCondition } from '../checks.ts'
-import { DUCK_TYPES } from '../contract.ts'
-import { declaredColumns, holdsRows, quarantineName, type Table } from '../declare.ts'
+import { rowCondition } from '../conditions.ts'
+import { declaredColumns, holdsRows, isMade, quarantineName, type Table } from '../declare.ts'
 import type { Duck } from '../delta/index.ts'
+import { columnsOf, type Check } from '../expectations.ts'
 import type { Model, TablePlan } from '../model.ts'
-import { quoteName, quoteTable } from '../sql.ts'
+import { duckTypeOf, quoteName, quoteTable } from '../sql.ts'
 import { readTree } from '../tree.ts'
 import type { Source } from './scope.ts'
 import { lineageOf, type Lineage, type QueryLineage } from './select.ts'
@@ -31,7 +31,7 @@ export async function describeTables({ tables, models }: TablePlan, duck: Duck, 
   try {
     const reading: Reading = { connection, shapes: new Map(), isAggregate: await aggregateNames(connection) }
     const parts: Described[] = []
-    for (const table of tables.values()) if (table.options.sql === undefined) parts.push(await describeStreamTable(table, reading))
+    for (const table of tables.values()) if (!isMade(table.options)) parts.push(await describeSourceTable(table, reading))
     for (const model of models) {
       signal?.throwIfAborted()
       parts.push(await describeModel(model, reading))
@@ -52,21 +52,23 @@ async function aggregateNames(connection: DuckDBConnection): Promise<(name: stri
   return (name) => names.has(name)
 }
 
-async function describeStreamTable(table: Table, { shapes }: Reading): Promise<Described> {
+async function describeSourceTable(table: Table, { shapes }: Reading): Promise<Described> {
   const { name, options } = table
   const columns = declaredColumns(table) ?? {}
   shapes.set(name, shapeOf(columns))
   const id = tableId(name)
-  const stream = options.from ? assetId('stream', options.from.name) : null
+  const { from } = options
+  const source = from === undefined ? null : assetId(from.kind, from.name)
+  const filesAsset: Asset[] = from?.kind === 'files' ? [{ id: assetId('files', from.name), kind: 'files', name: from.name, tags: [], columns: [] }] : []
   return {
-    assets: [{ ...tableAsset(table), columns: declared(columns) }],
+    assets: [...filesAsset, { ...tableAsset(table), columns: declared(columns) }],
     edges: [
-      ...(stream === null
+      ...(source === null
         ? []
         : [
-            { from: { asset: stream }, to: { asset: id }, how: 'read' as const },
-            ...Object.keys(options.from?.kind === 'stream' ? options.from.schema : {}).map((column): Edge => ({
-              from: { asset: stream, column },
+            { from: { asset: source }, to: { asset: id }, how: 'read' as const },
+            ...Object.keys(from?.kind === 'stream' ? from.schema : {}).map((column): Edge => ({
+              from: { asset: source, column },
               to: { asset: id, column },
               how: 'copied',
               passed: true,
@@ -102,8 +104,8 @@ async function describeModel(model: Model, reading: Reading): Promise<Described>
       : []),
     ...quarantine.flatMap((held) => quarantineEdges(id, held)),
   ]
-  for (const { name: rule, severity, condition } of model.expectations) {
-    const read = await columnsOfCondition(name, own, condition, reading)
+  for (const { name: rule, severity, check } of model.expectations) {
+    const read = await columnsOfCheck(name, own, check, reading)
     for (const column of read ?? own.map((one) => one.name)) {
       edges.push(usedBy({ asset: id, column }, id, { part: 'expectation', name: rule }))
       if (severity === 'quarantine')
@@ -184,6 +186,8 @@ function quarantineEdges(table: string, { id, columns }: Asset): Edge[] {
 
 /** The engine binds the SQL over empty tables of the inputs' shapes; its columns judge ours. */
 async function traced(model: Model, { connection, shapes, isAggregate }: Reading): Promise<{ readonly shape: Shape; readonly lineage: Lineage }> {
+  if (model.maker.kind !== 'sql')
+    return { shape: [], lineage: { unknown: model.maker.kind === 'rows' ? 'a function makes its rows' : 'a script makes its rows' } }
   const blind = model.inputs.find((input) => (shapes.get(input) ?? []).length === 0)
   if (blind !== undefined) return { shape: [], lineage: { unknown: `the columns of ${blind} are not known` } }
   const inputs = model.inputs.map((input) => [input, shapes.get(input) ?? []] as const)
@@ -225,11 +229,12 @@ function agreed(lineage: Lineage, shape: Shape): Lineage {
   return { ...lineage, columns: lineage.columns.map((column, i) => ({ ...column, name: shape[i]?.name ?? column.name })) }
 }
 
-/** The columns that a condition reads; null when it cannot be told. */
-async function columnsOfCondition(name: string, shape: Shape, condition: string, { connection, isAggregate }: Reading): Promise<string[] | null> {
+/** The columns that a check reads; null when it cannot be told. */
+async function columnsOfCheck(name: string, shape: Shape, check: Check, { connection, isAggregate }: Reading): Promise<string[] | null> {
+  if (check.kind !== 'sql') return columnsOf(check).map((column) => spelled(shape, column))
   const columns = shape.map((column) => column.name)
   try {
-    const text = await readCondition(connection, condition, columns, name)
+    const text = await rowCondition(connection, check, columns, name)
     const tree = await readTree(connection, `select 1 from ${quoteTable(name)} where (${text}\n)`)
     const lineage = lineageOf(tree, new Map([[name, columns]]), isAggregate)
     return 'unknown' in lineage ? null : [...new Set(lineage.rows.map(({ source }) => source.column))]
@@ -239,7 +244,7 @@ async function columnsOfCondition(name: string, shape: Shape, condition: string,
   }
 }
 
-const shapeOf = (schema: Schema): Shape => Object.entries(schema).map(([name, { type }]) => ({ name, type: DUCK_TYPES[type].toUpperCase() }))
+const shapeOf = (schema: Schema): Shape => Object.entries(schema).map(([name, { type }]) => ({ name, type: duckTypeOf(type).toUpperCase() }))
 
 const declared = (schema: Schema): AssetColumn[] =>
   Object.entries(schema).map(([name, { type, description, unitText }]) => ({

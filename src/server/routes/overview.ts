@@ -1,6 +1,6 @@
 /** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
 import type { Platform, Pipeline } from '../../platform/index.ts'
-import { tierOf } from '../../lake/index.ts'
+import { isMade, tierOf } from '../../lake/index.ts'
 import { planLive } from '../../streams/index.ts'
 import { lookAt } from '../look.ts'
 import { jsonRoute, type Route } from '../route.ts'
@@ -135,6 +135,19 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         since: null,
         link: `/lake/${table}`,
       })
+    const freshness = pipeline && !fault ? await pipeline.lake.freshness(table).catch(() => null) : null
+    if (freshness?.state === 'stale')
+      attention.push({
+        id: `freshness:${table}`,
+        severity: 'warning',
+        kind: 'freshness',
+        title: `${table} has no fresh data`,
+        detail: `its newest data is of ${new Date(freshness.newest ?? 0).toISOString()}, and may be ${Math.round(freshness.withinMs / 1000)} s old`,
+        subject: table,
+        count: null,
+        since: freshness.since,
+        link: `/lake/${table}`,
+      })
     for (const check of pipeline && !fault ? await checksOf(pipeline.lake, table) : []) {
       if (check.state === 'passed') passed++
       if (check.state !== 'failed') continue
@@ -218,7 +231,7 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
     const { snapshot, fault } = await lookAt(lake, name)
     if (fault) continue
     const own = snapshot?.timestamp ?? null
-    if (table.options.sql === undefined) {
+    if (!isMade(table.options)) {
       ages.push(lagging.has(name) && own !== null ? now - own : 0)
       continue
     }

@@ -3,13 +3,13 @@ import { missing } from '../../base/index.ts'
 import {
   CHECKS_INFO,
   declaredColumns,
+  describeCheck,
   quarantineName,
   quoteName,
   quoteTable,
   renderSql,
-  tableRoot,
   tierOf,
-  type CheckResult,
+  type CheckResults,
   type DeltaType,
   type Lake,
   type Snapshot,
@@ -19,7 +19,19 @@ import type { Pipeline, Platform } from '../../platform/index.ts'
 import { lookAt } from '../look.ts'
 import { createProfiles } from '../profile.ts'
 import { jsonRoute, limitParam, type Route } from '../route.ts'
-import { CheckList, ProfileShape, QueryResult, TableList, TableShape, TableSummary, VersionList, type CheckShape, type FieldShape } from '../wire.ts'
+import {
+  CheckList,
+  DriftList,
+  ProfileShape,
+  QueryResult,
+  ReplayAnswer,
+  TableList,
+  TableShape,
+  TableSummary,
+  VersionList,
+  type CheckShape,
+  type FieldShape,
+} from '../wire.ts'
 
 const Name = z.object({ name: z.string() })
 const Version = z.coerce.number().int().min(0).optional()
@@ -58,7 +70,7 @@ export function tableRoutes(platform: Platform): Route[] {
           fields: fieldsOf(snapshot, declared),
           partitionBy: [...(snapshot?.metadata.partitionColumns ?? [])],
           ...(declared?.options.merge ? { merge: [...declared.options.merge] } : {}),
-          location: tableRoot(name),
+          location: pipeline.lake.rootOf(name),
           ...(declared?.options.sql === undefined ? {} : { sql: dedent(renderSql(declared.options.sql).text) }),
           usedBy: pipeline.lake.plan.models.filter(({ inputs }) => inputs.includes(name)).map((model) => model.name),
           properties: { ...snapshot?.metadata.configuration },
@@ -143,6 +155,7 @@ export function tableRoutes(platform: Platform): Route[] {
       access: { action: 'run', resource: 'tables' },
       summary: 'Refresh a table and what it reads, now',
       params: Name,
+      query: z.object({ rebuild: z.stringbool().default(false).describe('All rows anew, judged by the rules of today') }),
       answer: z.object({
         outcome: z.enum(['nothing', 'rebuilt', 'changed']),
         version: z.number().nullable(),
@@ -150,9 +163,43 @@ export function tableRoutes(platform: Platform): Route[] {
         held: z.number(),
         ms: z.number(),
       }),
-      async handle({ params: { name } }) {
-        const { outcome, version, rows, held, ms } = await loaded(platform).refresher.refreshNow(name)
+      async handle({ params: { name }, query }) {
+        const { outcome, version, rows, held, ms } = await loaded(platform).refresher.refreshNow(name, query)
         return { outcome, version, rows, held, ms }
+      },
+    }),
+    jsonRoute({
+      method: 'post',
+      path: '/api/v1/tables/{name}/replay',
+      access: { action: 'run', resource: 'tables' },
+      summary: 'Judge the held rows of a table by the rules of today and put back those that pass',
+      params: Name,
+      body: z.strictObject({ dryRun: z.boolean().default(false).describe('Only count') }),
+      answer: ReplayAnswer,
+      async handle({ params: { name }, body }) {
+        const { table: _, ...answer } = await loaded(platform).refresher.replay(name, body.dryRun)
+        return answer
+      },
+    }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/tables/{name}/drift',
+      access: { action: 'read', resource: 'tables' },
+      summary: 'What changed, or tried to change, the columns of a table, newest first',
+      params: Name,
+      answer: DriftList,
+      async handle({ params: { name } }) {
+        const drift = await loaded(platform).lake.drift(name)
+        return {
+          items: drift.map(({ version, at, kind, changes, fields, samples }) => ({
+            version,
+            at,
+            kind,
+            changes: [...changes],
+            ...(fields ? { fields: { ...fields } } : {}),
+            samples: samples.map((sample) => ({ ...sample })),
+          })),
+        }
       },
     }),
   ]
@@ -174,12 +221,13 @@ async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<type
   const { lake, refresher } = pipeline
   const declared = lake.plan.tables.get(name)
   const { snapshot, fault } = await lookAt(lake, name)
+  const from = declared?.options.from
   const model = lake.plan.models.find((candidate) => candidate.name === name)
   const checks = fault ? [] : await checksOf(lake, name)
-  const held = declared?.options.expect ? await heldRows(lake, name) : 0
-  const status = refresher.status(name)
+  const held = declared ? await heldRows(lake, name) : 0
+  const freshness = fault ? null : await lake.freshness(name).catch(() => null)
+  const status = pipeline.files.status(name) ?? refresher.status(name)
   const error = fault ?? status.error
-  const from = declared?.options.from
   return {
     name,
     tier: tierOf(name),
@@ -189,7 +237,14 @@ async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<type
     files: snapshot?.fileCount ?? 0,
     version: snapshot?.version ?? null,
     updatedAt: snapshot?.timestamp ?? null,
-    from: model ? [...model.inputs] : from ? [from.name] : declared ? [] : [name.replace(/_quarantine$/, '')],
+    from: model
+      ? [...model.inputs]
+      : from && from.kind !== 'files'
+        ? [from.name]
+        : name.endsWith('_quarantine') && !declared
+          ? [name.replace(/_quarantine$/, '')]
+          : [],
+    ...(freshness ? { freshness } : {}),
     refresh: { state: fault ? 'failed' : status.state, lastMs: status.lastMs, ...(error ? { error: error.message } : {}) },
     checks: { passed: checks.filter(({ state }) => state === 'passed').length, failed: checks.filter(({ state }) => state === 'failed').length },
     quarantined: held,
@@ -197,7 +252,7 @@ async function summaryOf(pipeline: Pipeline, name: string): Promise<z.input<type
 }
 
 async function heldRows(lake: Lake, name: string): Promise<number> {
-  const quarantined = lake.plan.models.some((model) => model.name === name && model.expectations.some(({ severity }) => severity === 'quarantine'))
+  const quarantined = lake.plan.tables.get(name)?.options.from?.kind === 'files' || lake.plan.models.some((model) => model.name === name)
   return quarantined ? ((await lookAt(lake, quarantineName(name))).snapshot?.rowCount ?? 0) : 0
 }
 
@@ -208,20 +263,29 @@ export async function checksOf(lake: Lake, name: string): Promise<CheckShape[]> 
   const history = (await lake.table(name).snapshot()) ? await lake.table(name).history(CHECK_HISTORY) : []
   const results = history.flatMap(({ version, timestamp, info }) => {
     const checks = info[CHECKS_INFO]
-    return typeof checks === 'object' && checks !== null ? [{ version, timestamp, checks: checks as Readonly<Record<string, CheckResult>> }] : []
+    return typeof checks === 'object' && checks !== null ? [{ version, timestamp, checks: checks as CheckResults }] : []
   })
-  const last = results[0]
-  return model.expectations.map(({ name: rule, severity, condition }) => {
-    const violations = last?.checks[rule]?.violations ?? 0
+  // A refresh that a check stopped left no version; what it found is newer than what any version tells.
+  const refused = lake.refused(name)
+  return model.expectations.map(({ name: rule, severity, check }) => {
+    const text = describeCheck(check)
+    // Results of a rule that was called the same and said something else are not this one's.
+    const own = results.filter(({ checks }) => checks[rule]?.rule === text)
+    const stopped = refused?.checks[rule]?.rule === text ? refused.checks[rule] : undefined
+    const last = own[0]
+    const found = stopped ?? last?.checks[rule]
     return {
       name: rule,
       severity,
-      rule: condition,
-      state: !last ? 'not_run' : violations > 0 ? 'failed' : 'passed',
-      violations,
-      total: results.reduce((sum, { checks }) => sum + (checks[rule]?.violations ?? 0), 0),
-      checkedAt: last?.timestamp ?? null,
-      version: last?.version ?? null,
+      rule: text,
+      kind: check.kind,
+      state: !found ? 'not_run' : found.violations > 0 ? 'failed' : 'passed',
+      violations: found?.violations ?? 0,
+      total: own.reduce((sum, { checks }) => sum + (checks[rule]?.violations ?? 0), 0),
+      checkedAt: stopped && refused ? refused.at : (last?.timestamp ?? null),
+      version: stopped ? null : (last?.version ?? null),
+      ...(found?.found === undefined ? {} : { found: found.found }),
+      ...(found?.samples ? { samples: found.samples.map((sample) => ({ ...sample })) } : {}),
     }
   })
 }

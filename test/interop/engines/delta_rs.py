@@ -21,6 +21,15 @@ def read(request):
     return {"version": table.version(), "schema": schema, "rows": [encode(row, schema) for row in rows]}
 
 
+def changes(request):
+    table = DeltaTable(request["path"])
+    schema = json.loads(table.schema().to_json())
+    for name, kind in (("_change_type", "string"), ("_commit_version", "long")):
+        schema["fields"].append({"name": name, "type": kind, "nullable": True, "metadata": {}})
+    found = pa.table(table.load_cdf(starting_version=request["from"], ending_version=request["to"])).to_pylist()
+    return {"schema": schema, "rows": [encode(row, schema) for row in found]}
+
+
 def write(request):
     write_deltalake(
         request["path"],
@@ -41,6 +50,7 @@ def merge(request):
 
 operations = {
     "read": read,
+    "changes": changes,
     "write": write,
     "merge": merge,
     "delete": lambda request: DeltaTable(request["path"]).delete(request.get("where")),

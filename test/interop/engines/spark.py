@@ -1,4 +1,5 @@
-"""Spark with Delta as a worker; see worker.py for the requests' form. Arguments: the folder of jars, a folder for what it leaves behind."""
+"""Spark with Delta as a worker; see worker.py for the requests' form. Arguments: the folder of jars, a folder for what it leaves behind,
+further settings as JSON."""
 
 import json
 import sys
@@ -9,7 +10,7 @@ from worker import encode, row_dicts, serve
 from pyspark.sql import Row, SparkSession
 from pyspark.sql.types import StructType
 
-jars, scratch = sys.argv[1:]
+jars, scratch, further = sys.argv[1:]
 java = f"-Djava.io.tmpdir={scratch} -Dderby.system.home={scratch} -Duser.timezone=UTC -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 settings = {
     "spark.driver.memory": "1200m",
@@ -35,6 +36,7 @@ settings = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+settings |= json.loads(further)
 builder = SparkSession.builder.master("local[2]").appName("interop")
 for key, value in settings.items():
     builder = builder.config(key, value)
@@ -78,6 +80,12 @@ def read(request):
         reader = reader.option("versionAsOf", request["version"])
     frame = reader.load(request["path"])
     return rows_of(frame.where(request["where"]) if request.get("where") else frame)
+
+
+def changes(request):
+    reader = spark.read.format("delta").option("readChangeFeed", "true")
+    frame = reader.option("startingVersion", request["from"]).option("endingVersion", request["to"]).load(request["path"])
+    return rows_of(frame.drop("_commit_timestamp"))
 
 
 def write(request):
@@ -147,6 +155,7 @@ def sql(request):
 
 operations = {
     "read": read,
+    "changes": changes,
     "write": write,
     "merge": merge,
     "delete": delete,

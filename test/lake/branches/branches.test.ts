@@ -9,6 +9,7 @@ import { watchedObjects } from '../../helpers/watched-objects.ts'
 const lake = await openLake()
 const FIELDS = [field('id', 'long'), field('name', 'string')]
 let made = 0
+const rootOf = (name: string): string => name.replace('.', '/')
 
 interface Setting {
   readonly name: string
@@ -27,7 +28,7 @@ async function setting(): Promise<Setting> {
   const main = table(name)
   await main.create({ fields: FIELDS })
   await main.append(lake.select("select i as id, 'row ' || i as name from range(10) r(i)"))
-  return { name, main, branches: openBranches({ ...lake.place, table }) }
+  return { name, main, branches: openBranches({ ...lake.place, table, rootOf }) }
 }
 
 async function branchTable({ branches, name }: Setting, branch: string): Promise<DeltaTable> {
@@ -179,7 +180,7 @@ describe('whatever happens to a branch', () => {
         if (++steps >= stopAt) throw new Error('cut off')
       })
       const place = { ...lake.place, objects: cut }
-      const cutOff = openBranches({ ...place, table: (name) => openTable(place, name.replace('.', '/')) })
+      const cutOff = openBranches({ ...place, table: (name) => openTable(place, rootOf(name)), rootOf })
       const done = await cutOff.merge('dev').then(
         () => true,
         () => false,

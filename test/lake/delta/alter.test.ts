@@ -21,7 +21,10 @@ const MAPPED: CreateOptions = { ...PLAIN, configuration: { 'delta.columnMapping.
 const NESTED: CreateOptions = {
   fields: [
     field('id', 'long'),
-    field('st', { type: 'struct', fields: [field('a', 'integer'), field('l', { type: 'array', elementType: { type: 'struct', fields: [field('b', 'integer')] }, containsNull: true })] }),
+    field('st', {
+      type: 'struct',
+      fields: [field('a', 'integer'), field('l', { type: 'array', elementType: { type: 'struct', fields: [field('b', 'integer')] }, containsNull: true })],
+    }),
     field('m', { type: 'map', keyType: 'string', valueType: { type: 'struct', fields: [field('c', 'integer')] }, valueContainsNull: true }),
   ],
 }
@@ -35,11 +38,15 @@ describe('columns', () => {
       await table.alter({ kind: 'addColumns', fields: [field('z', 'string')], inside: 'st' })
       await table.alter({ kind: 'addColumns', fields: [field('y', 'string')], inside: ['st', 'l'] })
       await table.alter({ kind: 'addColumns', fields: [field('x', 'string')], inside: 'm' })
-      await table.append(lake.select("select 2 as id, {'a': 5, 'l': [{'b': 6, 'y': 'y'}], 'z': 'z'} as st, map {'q': {'c': 7, 'x': 'x'}} as m, date '2024-01-01' as late"))
-      expect(await lake.content(lake.table(table.root), 'id, to_json(st)::varchar, to_json(m)::varchar, late::varchar'), JSON.stringify(configuration)).toEqual([
-        ['1', '{"a":2,"l":[{"b":3,"y":null}],"z":null}', '{"k":{"c":4,"x":null}}', null],
-        ['2', '{"a":5,"l":[{"b":6,"y":"y"}],"z":"z"}', '{"q":{"c":7,"x":"x"}}', '2024-01-01'],
-      ])
+      await table.append(
+        lake.select("select 2 as id, {'a': 5, 'l': [{'b': 6, 'y': 'y'}], 'z': 'z'} as st, map {'q': {'c': 7, 'x': 'x'}} as m, date '2024-01-01' as late"),
+      )
+      expect(await lake.content(lake.table(table.root), 'id, to_json(st)::varchar, to_json(m)::varchar, late::varchar'), JSON.stringify(configuration)).toEqual(
+        [
+          ['1', '{"a":2,"l":[{"b":3,"y":null}],"z":null}', '{"k":{"c":4,"x":null}}', null],
+          ['2', '{"a":5,"l":[{"b":6,"y":"y"}],"z":"z"}', '{"q":{"c":7,"x":"x"}}', '2024-01-01'],
+        ],
+      )
       expect((await table.history())[1]).toMatchObject({ operation: 'ADD COLUMNS' })
     }
   })
@@ -110,7 +117,14 @@ describe('columns', () => {
 
 describe('types', () => {
   const WIDE: CreateOptions = {
-    fields: [field('id', 'byte'), field('f', 'float'), field('day', 'date'), field('dec', 'decimal(5,2)'), field('i', 'integer'), field('st', { type: 'struct', fields: [field('a', 'short')] })],
+    fields: [
+      field('id', 'byte'),
+      field('f', 'float'),
+      field('day', 'date'),
+      field('dec', 'decimal(5,2)'),
+      field('i', 'integer'),
+      field('st', { type: 'struct', fields: [field('a', 'short')] }),
+    ],
     configuration: { 'delta.enableTypeWidening': 'true' },
   }
   test('grow, and files of before are read as the new ones, whatever is asked of them', async () => {
@@ -201,7 +215,9 @@ describe('constraints', () => {
     expect((await table.snapshot())?.protocol).toEqual({ minReaderVersion: 1, minWriterVersion: 3 })
     await expect(table.append(lake.select('select 0 as id'))).rejects.toMatchObject({ message: contains('the constraint positive') })
     await expect(table.alter({ kind: 'addConstraint', name: 'POSITIVE', expression: 'id > 1' })).rejects.toMatchObject({ code: 'lake.constraint_exists' })
-    await expect(table.alter({ kind: 'addConstraint', name: 'odd', expression: 'id > nowhere' })).rejects.toMatchObject({ message: contains('nowhere, which is no column') })
+    await expect(table.alter({ kind: 'addConstraint', name: 'odd', expression: 'id > nowhere' })).rejects.toMatchObject({
+      message: contains('nowhere, which is no column'),
+    })
     await table.alter({ kind: 'dropConstraint', name: 'positive' })
     await table.append(lake.select('select 0 as id'))
     await expect(table.alter({ kind: 'dropConstraint', name: 'positive' })).rejects.toMatchObject({ code: 'lake.constraint_missing' })
@@ -221,7 +237,11 @@ describe('constraints', () => {
   })
 
   test('and generated columns keep the columns that they read', async () => {
-    const table = await tableOf({ ...MAPPED, fields: [...MAPPED.fields, { ...field('twice', 'long'), generated: 'id * 2' }], constraints: { named: 'name is not null' } })
+    const table = await tableOf({
+      ...MAPPED,
+      fields: [...MAPPED.fields, { ...field('twice', 'long'), generated: 'id * 2' }],
+      constraints: { named: 'name is not null' },
+    })
     for (const [change, reader] of [
       [{ kind: 'renameColumn', column: 'ID', to: 'key' }, 'the generated column twice'],
       [{ kind: 'dropColumn', column: 'name' }, 'the constraint named'],

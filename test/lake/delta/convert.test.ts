@@ -3,7 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { openTable } from '../../../src/lake/delta/index.ts'
-import { commitFile, field, openLake, text, untext } from '../../helpers/delta.ts'
+import { checksumFile, commitFile, field, openLake, text, untext } from '../../helpers/delta.ts'
 import { watchedObjects } from '../../helpers/watched-objects.ts'
 
 const lake = await openLake()
@@ -37,7 +37,7 @@ describe('converting', () => {
     const before = await lake.paths(`${root}/`)
     const table = lake.table(root)
     expect(await table.convert()).toMatchObject({ version: 0, filesAdded: 2, rowsAdded: 3003 })
-    expect(await lake.paths(`${root}/`)).toEqual([...before, commitFile(root, 0)].sort())
+    expect(await lake.paths(`${root}/`)).toEqual([...before, checksumFile(root, 0), commitFile(root, 0)].sort())
     const snapshot = (await table.snapshot())!
     expect(snapshot).toMatchObject({ rowCount: 3003, fileCount: 2, protocol: { minReaderVersion: 1, minWriterVersion: 2 } })
     expect(snapshot.metadata.fields.map(({ name, type }) => [name, typeof type === 'string' ? type : type.type])).toEqual([
@@ -63,7 +63,9 @@ describe('converting', () => {
     // A double's footer does not tell whether there is a NaN.
     expect(stats.maxValues).not.toHaveProperty('half')
     expect(await table.scan(snapshot, { where: 'id = 3001' })).not.toContain('one.parquet')
-    expect(await lake.content(table, 'sum(id), count(name), max(price), sum(nested.a)')).toEqual([[String((3002 * 3003) / 2), '3003', '4503.000', String((3002 * 3003) / 2)]])
+    expect(await lake.content(table, 'sum(id), count(name), max(price), sum(nested.a)')).toEqual([
+      [String((3002 * 3003) / 2), '3003', '4503.000', String((3002 * 3003) / 2)],
+    ])
     await table.append(lake.select('select 5000 as id'))
     await table.vacuum({ retainMs: 0, force: true })
     expect(await lake.content(table, 'count(*)')).toEqual([['3004']])
@@ -81,11 +83,13 @@ describe('converting', () => {
       message: expect.stringContaining('day=2024-01-02') as string,
     })
     await table.convert({ partitionBy: [field('day', 'date'), field('site', 'string')] })
-    expect(await lake.content(table, 'id, "day", site, more')).toEqual([
-      ['1', '2024-01-02', 'a/b c', null],
-      ['2', '2024-01-02', 'São', 9],
-      ['3', null, null, null],
-    ].map(([id, day, site, more]) => [Number(id), day, site, more]))
+    expect(await lake.content(table, 'id, "day", site, more')).toEqual(
+      [
+        ['1', '2024-01-02', 'a/b c', null],
+        ['2', '2024-01-02', 'São', 9],
+        ['3', null, null, null],
+      ].map(([id, day, site, more]) => [Number(id), day, site, more]),
+    )
     // In the spelling of Java, which Spark's VACUUM goes by.
     expect((await addsOf(root)).map(({ path }) => path)).toContain('day=2024-01-02/site=São/x.parquet')
     expect((await addsOf(root)).map(({ path }) => path)).toContain('day=2024-01-02/site=a%252Fb%20c/x.parquet')
@@ -96,15 +100,24 @@ describe('converting', () => {
     const types = fresh()
     await parquet(`${types}/a.parquet`, 'select 1::bigint as id')
     await parquet(`${types}/b.parquet`, "select 'x' as id")
-    await expect(lake.table(types).convert()).rejects.toMatchObject({ code: 'lake.convert_schema', message: expect.stringMatching(/a\.parquet.*|b\.parquet/) as string })
+    await expect(lake.table(types).convert()).rejects.toMatchObject({
+      code: 'lake.convert_schema',
+      message: expect.stringMatching(/a\.parquet.*|b\.parquet/) as string,
+    })
     const damaged = fresh()
     await parquet(`${damaged}/a.parquet`, 'select 1 as id')
     await writeFile(join(lake.folder, damaged, 'b.parquet'), 'PAR1 no')
-    await expect(lake.table(damaged).convert()).rejects.toMatchObject({ code: 'lake.convert_damaged', message: expect.stringContaining(`${damaged}/b.parquet`) as string })
+    await expect(lake.table(damaged).convert()).rejects.toMatchObject({
+      code: 'lake.convert_damaged',
+      message: expect.stringContaining(`${damaged}/b.parquet`) as string,
+    })
     const other = fresh()
     await parquet(`${other}/a.parquet`, 'select 1 as id')
     await lake.objects.put(`${other}/readme.txt`, text('x'))
-    await expect(lake.table(other).convert()).rejects.toMatchObject({ code: 'lake.convert_other_file', message: expect.stringContaining('readme.txt') as string })
+    await expect(lake.table(other).convert()).rejects.toMatchObject({
+      code: 'lake.convert_other_file',
+      message: expect.stringContaining('readme.txt') as string,
+    })
     const uuid = fresh()
     await parquet(`${uuid}/a.parquet`, 'select gen_random_uuid() as id, 1 as n')
     await expect(lake.table(uuid).convert()).rejects.toMatchObject({ code: 'lake.type_unsupported', message: expect.stringContaining('UUID') as string })

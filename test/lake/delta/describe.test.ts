@@ -49,7 +49,10 @@ test('a table that cannot be read here is described as far as its log tells, wit
   const features = ['deletionVectors', 'somethingNew']
   await lake.objects.putIfAbsent(
     commitFile(root, 1),
-    lines({ commitInfo: {} }, { protocol: { minReaderVersion: 3, minWriterVersion: 7, readerFeatures: features, writerFeatures: [...features, 'appendOnly'] } }),
+    lines(
+      { commitInfo: {} },
+      { protocol: { minReaderVersion: 3, minWriterVersion: 7, readerFeatures: features, writerFeatures: [...features, 'appendOnly'] } },
+    ),
   )
   expect(await lake.table(root).describe()).toMatchObject({
     version: 1,

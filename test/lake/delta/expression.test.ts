@@ -97,7 +97,10 @@ describe('an expression of Spark', () => {
     ['i', null],
     ['nowhere > 3', 'nowhere, which is no column'],
     ['day + interval 1 day', 'interval, which is no column'],
-    ["hash(name) > 0", 'the function hash'],
+    ['hash(name) > 0', 'the function hash'],
+    ['constructor(i) > 0', 'the function constructor'],
+    ['constructor > 0', 'constructor, which is no column'],
+    ['cast(i as constructor) > 0', 'CAST AS CONSTRUCTOR'],
     ['rand() > 0.5', 'the function rand'],
     ['i > (select max(i) from t)', 'select, which is no column'],
     ['i > 3; drop table t', 'the character ;'],
@@ -105,9 +108,9 @@ describe('an expression of Spark', () => {
     ["'a' 'b' = 'ab'", 'two texts in a row'],
     [String.raw`name = '\x41'`, 'with such an escape'],
     ["name rlike '(?i)a'", 'the regular expression (?i)a'],
-    ["name rlike name", 'RLIKE with a computed pattern'],
+    ['name rlike name', 'RLIKE with a computed pattern'],
     ['substring(name, 0, 1) = name', 'substring from a place'],
-    ["cast(name as int) = 1", 'a cast from string to integer'],
+    ['cast(name as int) = 1', 'a cast from string to integer'],
     ["date_format(at, 'EEEE') = 'Sunday'", 'date_format by EEEE'],
     ['list[i] = 1', 'an index'],
     ['i +', 'an end where a value should be'],
@@ -129,7 +132,8 @@ describe('an expression of Spark', () => {
   })
 
   test('becomes the type of the column that it is for', async () => {
-    const as = async (text: string, type: string): Promise<unknown> => (await lake.rows(`select typeof(x), x::varchar from (select ${translateAs(text, FIELDS, type).sql} as x from (${ROW}))`))[0]
+    const as = async (text: string, type: string): Promise<unknown> =>
+      (await lake.rows(`select typeof(x), x::varchar from (select ${translateAs(text, FIELDS, type).sql} as x from (${ROW}))`))[0]
     expect(await as('1', 'byte')).toEqual(['TINYINT', '1'])
     expect(await as("'2024-01-02'", 'date')).toEqual(['DATE', '2024-01-02'])
     expect(await as("'2024-01-02 03:04:05'", 'timestamp')).toEqual(['TIMESTAMP WITH TIME ZONE', '2024-01-02 03:04:05+00'])

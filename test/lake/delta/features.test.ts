@@ -32,10 +32,7 @@ describe('the protocol of a table', () => {
         { fields: [field('id', 'long')], constraints: { positive: 'id > 0' } },
         { minReaderVersion: 1, minWriterVersion: 3 },
       ],
-      [
-        { fields: [field('id', 'long'), { ...field('twice', 'long'), generated: 'id * 2' }] },
-        { minReaderVersion: 1, minWriterVersion: 4 },
-      ],
+      [{ fields: [field('id', 'long'), { ...field('twice', 'long'), generated: 'id * 2' }] }, { minReaderVersion: 1, minWriterVersion: 4 }],
       [
         { fields: [field('id', 'long')], configuration: { 'delta.columnMapping.mode': 'name' } },
         { minReaderVersion: 2, minWriterVersion: 5 },
@@ -126,11 +123,20 @@ describe('a constraint', () => {
   test('whose text cannot be evaluated here refuses the write and names what it uses', async () => {
     const root = fresh()
     const schema = JSON.stringify({ type: 'struct', fields: [field('id', 'long')] })
-    const metaData = { id: root, format: { provider: 'parquet', options: {} }, schemaString: schema, partitionColumns: [], configuration: { 'delta.constraints.odd': 'hash(id) > 0' } }
+    const metaData = {
+      id: root,
+      format: { provider: 'parquet', options: {} },
+      schemaString: schema,
+      partitionColumns: [],
+      configuration: { 'delta.constraints.odd': 'hash(id) > 0' },
+    }
     await lake.objects.putIfAbsent(commitFile(root, 0), lines({ protocol: { minReaderVersion: 1, minWriterVersion: 3 } }, { metaData }))
     const table = lake.table(root)
     expect(await lake.content(table)).toEqual([])
-    await expect(table.append(lake.select('select 1 as id'))).rejects.toMatchObject({ code: 'lake.expression_unsupported', message: contains('the function hash') })
+    await expect(table.append(lake.select('select 1 as id'))).rejects.toMatchObject({
+      code: 'lake.expression_unsupported',
+      message: contains('the function hash'),
+    })
     expect(await lake.paths(`${root}/`)).toHaveLength(1)
   })
 
@@ -167,7 +173,9 @@ describe('a constraint', () => {
       ["[{'a': null::integer}]", "map {'k': 1}", 'l'],
       ["[{'a': 1}]", "map {'k': null::integer}", 'm'],
     ])
-      await expect(table.append(lake.select(`select 3 as id, ${l} as l, ${m} as m`)), l).rejects.toMatchObject({ message: contains(`column ${column} takes no nulls`) })
+      await expect(table.append(lake.select(`select 3 as id, ${l} as l, ${m} as m`)), l).rejects.toMatchObject({
+        message: contains(`column ${column} takes no nulls`),
+      })
   })
 
   test('of length comes with varchar', async () => {
@@ -182,7 +190,12 @@ describe('a column', () => {
   test('that is generated gets its value from the others, and takes no other', async () => {
     const table = lake.table(fresh())
     await table.create({
-      fields: [field('id', 'long'), field('at', 'timestamp'), { ...field('day', 'date'), generated: 'cast(at as date)' }, { ...field('n', 'integer'), generated: 'id + 1' }],
+      fields: [
+        field('id', 'long'),
+        field('at', 'timestamp'),
+        { ...field('day', 'date'), generated: 'cast(at as date)' },
+        { ...field('n', 'integer'), generated: 'id + 1' },
+      ],
       partitionBy: ['day'],
     })
     await table.append(lake.select("select 1 as id, timestamptz '2024-03-31 23:30:00Z' as at"))
@@ -213,7 +226,7 @@ describe('a column', () => {
     })
     await table.append(lake.select('select 1 as id'))
     await table.append(lake.select('select 2 as id, null as n, null as made'))
-    expect(await lake.content(table, "id, name, n, made between now() - interval 1 hour and now(), half")).toEqual([
+    expect(await lake.content(table, 'id, name, n, made between now() - interval 1 hour and now(), half')).toEqual([
       ['1', "it's", 5, true, 2.5],
       ['2', "it's", null, null, null],
     ])
@@ -222,7 +235,13 @@ describe('a column', () => {
 
   test.each([
     [[{ ...field('a', 'long'), generated: 'a + 1' }], 'a, which is no column'],
-    [[{ ...field('a', 'long'), generated: '1' }, { ...field('b', 'long'), generated: 'a + 1' }], 'a, which is no column'],
+    [
+      [
+        { ...field('a', 'long'), generated: '1' },
+        { ...field('b', 'long'), generated: 'a + 1' },
+      ],
+      'a, which is no column',
+    ],
     [[{ ...field('a', 'timestamp'), generated: 'now()' }], 'changes with time'],
     [[{ ...field('a', 'long'), generated: '1', default: '2' }], 'has both'],
     [[field('b', 'long'), { ...field('a', 'long'), default: 'b' }], 'b, which is no column'],
@@ -239,7 +258,10 @@ describe('a column', () => {
 describe('mapped columns', () => {
   const FIELDS = [
     field('id', 'long'),
-    field('a b', { type: 'struct', fields: [field('x;y', 'integer'), field('l', { type: 'array', elementType: { type: 'struct', fields: [field('z', 'string')] }, containsNull: true })] }),
+    field('a b', {
+      type: 'struct',
+      fields: [field('x;y', 'integer'), field('l', { type: 'array', elementType: { type: 'struct', fields: [field('z', 'string')] }, containsNull: true })],
+    }),
     field('m', { type: 'map', keyType: 'string', valueType: { type: 'struct', fields: [field('w', 'integer')] }, valueContainsNull: true }),
     field('day=', 'string'),
   ]
@@ -271,7 +293,9 @@ describe('mapped columns', () => {
     const add = (await lastActions(table.root, 1)).find((action) => action.add)?.add
     expect(Object.keys(add?.partitionValues ?? {})).toEqual([physical[3]])
     expect(JSON.parse(String(add?.stats))).toMatchObject({ minValues: { [physical[0]!]: 1 } })
-    const files = (await lake.rows(`select distinct name, field_id from parquet_schema('${join(lake.folder, table.root)}/**/*.parquet') where field_id is not null`)) as [string, string][]
+    const files = (await lake.rows(
+      `select distinct name, field_id from parquet_schema('${join(lake.folder, table.root)}/**/*.parquet') where field_id is not null`,
+    )) as [string, string][]
     expect(new Map(files).get(physical[0]!)).toBe('1')
     // The partition column is in no file.
     expect(files.map(([, id]) => Number(id)).sort((a, b) => a - b)).toEqual([1, 2, 3, 4, 5, 6, 7])
@@ -279,7 +303,10 @@ describe('mapped columns', () => {
 
   test('stay as they are when the table gets another schema; new ones get names and numbers of their own', async () => {
     const table = lake.table(fresh())
-    await table.create({ fields: [field('id', 'long'), field('gone', 'string'), field('kind', 'integer')], configuration: { 'delta.columnMapping.mode': 'name' } })
+    await table.create({
+      fields: [field('id', 'long'), field('gone', 'string'), field('kind', 'integer')],
+      configuration: { 'delta.columnMapping.mode': 'name' },
+    })
     await table.append(lake.select("select 1 as id, 'x' as gone, 1 as kind"))
     const before = (await table.snapshot())!
     await table.overwrite(lake.select("select 'a' as kind, 2::bigint as id, 3 as fresh"), { schema: true })
@@ -309,7 +336,35 @@ describe('mapped columns', () => {
     const ids = (await lake.content(table, 'id')).flat()
     // Either the overwrite came first and the append stayed, or it saw or lost to the append: never are both 1 and 9 there.
     expect(ids.includes('9') && ids.includes('1')).toBe(false)
-    await expect(racing).resolves.toBeDefined().catch(() => expect(ids).toEqual(['1', '2']))
+    await expect(racing)
+      .resolves.toBeDefined()
+      .catch(() => expect(ids).toEqual(['1', '2']))
+  })
+})
+
+describe('a checkpoint', () => {
+  test.each(['table', 'large'] as const)('keeps deletion vectors, of files and of tombstones, of a %s', async (open) => {
+    const table = lake[open](fresh())
+    await table.create({ fields: [field('id', 'long')], configuration: { 'delta.enableDeletionVectors': 'true', 'delta.checkpointInterval': '3' } })
+    for (const start of [0, 100, 200]) await table.append(lake.select(`select i as id from range(${start}, ${start + 100}) r(i)`))
+    for (const id of [7, 8, 250, 9, 107, 10]) await table.delete(`id = ${id}`)
+    const ids = Array.from({ length: 300 }, (_, id) => id).filter((id) => ![7, 8, 9, 10, 107, 250].includes(id))
+    const version = (await table.snapshot())?.version
+    expect(version).toBe(9)
+    const log = `${table.root}/_delta_log/`
+    const newest = (await lake.paths(log)).filter((path) => path.endsWith('.checkpoint.parquet')).at(-1)
+    expect(newest).toContain('09.checkpoint')
+    const checkpoint = `'${join(lake.folder, newest!)}'`
+    expect(
+      await lake.rows(`select count(*), count(add.deletionVector.cardinality), sum(add.deletionVector.cardinality) from ${checkpoint} where add is not null`),
+    ).toEqual([['3', '3', '6']])
+    // Each vector but the last of a file is that of a tombstone, as is the file that had none.
+    expect(await lake.rows(`select count(*), count(remove.deletionVector.storageType) from ${checkpoint} where remove is not null`)).toEqual([['6', '3']])
+    for (let gone = 0; gone < version!; gone++) await lake.objects.delete(commitFile(table.root, gone))
+    expect((await lake.content(lake[open](table.root), 'id::integer')).flat()).toEqual(ids)
+    const again = lake[open](table.root)
+    for (const id of [11, 12, 299]) await again.delete(`id = ${id}`)
+    expect((await lake.content(lake.table(table.root), 'id::integer')).flat()).toEqual(ids.filter((id) => ![11, 12, 299].includes(id)))
   })
 })
 
@@ -319,8 +374,10 @@ describe('types', () => {
     await table.create({ fields: [field('id', 'long'), field('local', 'timestamp_ntz')], partitionBy: [] })
     await table.append(lake.select("select 1 as id, timestamp '2024-01-01 10:00:00.123456' as local"))
     expect(await lake.content(table, 'id, typeof(local), local::varchar')).toEqual([['1', 'TIMESTAMP', '2024-01-01 10:00:00.123456']])
-    const [add] = (await lake.paths(`${table.root}/part`))
-    expect(await lake.rows(`select logical_type from parquet_schema('${join(lake.folder, add!)}') where name = 'local'`)).toEqual([[contains('isAdjustedToUTC=0')]])
+    const [add] = await lake.paths(`${table.root}/part`)
+    expect(await lake.rows(`select logical_type from parquet_schema('${join(lake.folder, add!)}') where name = 'local'`)).toEqual([
+      [contains('isAdjustedToUTC=0')],
+    ])
     const other = lake.table(fresh())
     await other.create({ fields: [field('id', 'long')] })
     await other.overwrite(lake.select("select timestamp '2024-01-01 10:00:00' as at"), { schema: true })

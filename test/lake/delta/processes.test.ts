@@ -15,7 +15,9 @@ interface Writer {
   readonly ended: Promise<number | null>
 }
 
-function startWriter(mode: 'append' | 'merge' | 'overwrite', root: string, from: number, count: number): Writer {
+type Mode = 'append' | 'merge' | 'overwrite' | 'delete' | 'update'
+
+function startWriter(mode: Mode, root: string, from: number, count: number): Writer {
   const child = spawn(process.execPath, [WRITER, lake.folder, join(lake.folder, '..', `spill${from}`), mode, root, String(from), String(count)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -38,6 +40,61 @@ describe('processes', () => {
     const snapshot = await lake.table(root).snapshot()
     expect(snapshot).toMatchObject({ version: 1000, rowCount: 1000 })
     expect(await lake.content(lake.table(root), 'count(distinct id), count(*)')).toEqual([['1000', '1000']])
+  })
+  test.each(['false', 'true'])(
+    'processes that append, delete and update rows of one table at once agree with each of them having run alone (vectors: %s)',
+    { timeout: 120_000 },
+    async (vectors) => {
+      const root = `bronze/crowd_${vectors}`
+      const table = lake.table(root)
+      await table.create({ fields: [field('id', 'long')], configuration: { 'delta.enableDeletionVectors': vectors, 'delta.enableChangeDataFeed': 'true' } })
+      for (let part = 0; part < 4; part++) await table.append(lake.select(`select range::bigint as id from range(${100 * part}, ${100 * part + 100})`))
+      const writers = [
+        startWriter('append', root, 1000, 40),
+        startWriter('delete', root, 0, 30),
+        startWriter('delete', root, 80, 30),
+        startWriter('update', root, 40, 30),
+        startWriter('update', root, 250, 30),
+      ]
+      expect(await Promise.all(writers.map((writer) => writer.ended))).toEqual([0, 0, 0, 0, 0])
+      const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i)
+      const deleted = new Set([...range(0, 30), ...range(80, 30)])
+      const updated = new Set([...range(40, 30), ...range(250, 30)])
+      const expected = [...range(0, 400), ...range(1000, 40)].filter((id) => !deleted.has(id)).map((id) => (updated.has(id) ? -id : id))
+      const ids = async (sql: string): Promise<number[]> => (await lake.rows(`select id from (${sql}) order by id`)).map(([id]) => Number(id))
+      const snapshot = (await lake.table(root).snapshot())!
+      expect(await ids(await lake.table(root).scan(snapshot))).toEqual(expected.sort((a, b) => a - b))
+      expect(snapshot.version).toBe(4 + 40 + 60 + 60)
+      const { sql } = await lake.table(root).changeFeed({ version: 0 })
+      const told = await lake.rows(`select _change_type, count(*) from (${sql}) group by all order by all`)
+      expect(told).toEqual([
+        ['delete', '60'],
+        ['insert', '440'],
+        ['update_postimage', '60'],
+        ['update_preimage', '60'],
+      ])
+    },
+  )
+  test('a process killed while it deletes rows leaves each row there or gone, and the table readable', { timeout: 120_000 }, async () => {
+    const root = 'bronze/killed_delete'
+    const configuration = { 'delta.enableDeletionVectors': 'true', 'delta.enableChangeDataFeed': 'true' }
+    await lake.table(root).create({ fields: [field('id', 'long')], configuration })
+    await lake.table(root).append(lake.select('select range::bigint as id from range(10000)'))
+    let next = 0
+    for (let round = 0; round < 6; round++) {
+      const writer = startWriter('delete', root, next, 10_000)
+      while (writer.acknowledged.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+      await new Promise((resolve) => setTimeout(resolve, 23 * round))
+      writer.child.kill('SIGKILL')
+      await writer.ended
+      const table = lake.table(root)
+      const [first] = (await lake.content(table, 'min(id), max(id), count(*)'))[0] ?? []
+      const last = Math.max(...writer.acknowledged)
+      // One delete may have been committed whose acknowledgement did not get out.
+      expect([last + 1, last + 2]).toContain(Number(first))
+      next = Number(first)
+      expect(await lake.content(table, 'max(id), count(*)')).toEqual([['9999', String(10_000 - next)]])
+    }
   })
   test('a process killed while it commits leaves the old version or the new one, and every acknowledged row', { timeout: 120_000 }, async () => {
     for (const mode of ['append', 'overwrite', 'merge'] as const) {

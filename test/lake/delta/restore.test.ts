@@ -116,7 +116,10 @@ describe('restoring', () => {
           () => true,
           () => false,
         )
-      expect([[1, 2, 3], [1, 2]]).toContainEqual(await ids(root))
+      expect([
+        [1, 2, 3],
+        [1, 2],
+      ]).toContainEqual(await ids(root))
       await lake.table(root).restore({ version: 0 })
       expect(await ids(root)).toEqual([])
       if (done && steps <= stop) break

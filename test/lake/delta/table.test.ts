@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { checkpointFile, commitFile, field, lines, openLake, untext } from '../../helpers/delta.ts'
+import { checkpointFile, checksumFile, commitFile, field, lines, openLake, untext } from '../../helpers/delta.ts'
 
 const lake = await openLake()
 const FIELDS = [field('id', 'long'), field('name', 'string')]
@@ -63,7 +63,7 @@ describe('appending', () => {
     })
     await expect(table.append(lake.select('select nowhere'))).rejects.toMatchObject({ code: 'lake.input_failed' })
     const left = await lake.paths(`${root}/`)
-    expect(left).toEqual([commitFile(root, 0)])
+    expect(left).toEqual([checksumFile(root, 0), commitFile(root, 0)])
   })
   test('a nested column that takes no nulls gets none', async () => {
     const table = lake.table(fresh())

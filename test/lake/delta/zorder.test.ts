@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { planCubes } from '../../../src/lake/delta/zorder.ts'
 import { openTable, type DeltaTable } from '../../../src/lake/delta/index.ts'
 import type { AddFile } from '../../../src/lake/delta/actions.ts'
-import { commitFile, field, lines, openLake } from '../../helpers/delta.ts'
+import { commitFile, field, lines, openLake, untext } from '../../helpers/delta.ts'
 import { watchedObjects } from '../../helpers/watched-objects.ts'
 
 const lake = await openLake()
@@ -18,7 +18,11 @@ const filesFor = async (table: DeltaTable, where: string): Promise<number> =>
   ((await table.scan((await table.snapshot())!, { where })).match(/\.parquet'/g) ?? []).length
 
 describe('planning cubes', () => {
-  const file = fc.record({ size: fc.integer({ min: 1, max: 100 }), partition: fc.constantFrom('a', 'b'), cube: fc.option(fc.constantFrom('c1', 'c2', 'c3'), { nil: null }) })
+  const file = fc.record({
+    size: fc.integer({ min: 1, max: 100 }),
+    partition: fc.constantFrom('a', 'b'),
+    cube: fc.option(fc.constantFrom('c1', 'c2', 'c3'), { nil: null }),
+  })
   const adds = (files: readonly { size: number; partition: string; cube: string | null }[]): AddFile[] =>
     files.map(({ size, partition, cube }, i) => ({
       path: `f${i}`,
@@ -66,7 +70,11 @@ describe('ordering by several columns', () => {
     const result = await table.optimize({ zOrderBy: ['x', 'y', 'AT'], targetBytes })
     expect(result).toMatchObject({ filesRemoved: 8, filesAdded: 32, rowsAdded: 0 })
     for (const handle of [table, lake.table(root)]) expect(await lake.content(handle)).toEqual(before)
-    for (const where of ["x between 1000 and 1100", "y like '7%' and y >= '7a' and y < '7b'", `"at" between timestamptz '2024-01-01 05:00:00Z' and timestamptz '2024-01-01 05:10:00Z'`])
+    for (const where of [
+      'x between 1000 and 1100',
+      "y like '7%' and y >= '7a' and y < '7b'",
+      `"at" between timestamptz '2024-01-01 05:00:00Z' and timestamptz '2024-01-01 05:10:00Z'`,
+    ])
       expect(await filesFor(table, where), where).toBeLessThanOrEqual(20)
     expect(await filesFor(table, "x between 1000 and 1100 and y >= '7a' and y < '7b'")).toBeLessThanOrEqual(6)
     expect(await follower.changes(seen, (await follower.snapshot())!)).toMatchObject({ appendOnly: true, rows: 0 })
@@ -92,7 +100,10 @@ describe('ordering by several columns', () => {
     const root = fresh()
     const table = lake.table(root)
     await table.create({ fields: [...POINTS, field('day', 'date')], partitionBy: ['day'] })
-    for (let i = 0; i < 3; i++) await table.append(lake.select(`select *, date '2024-01-01' + (x % 3)::int as "day" from (${points(i * 50, i * 50 + 50)}) union all select 1, 'y', null, 'n', null`))
+    for (let i = 0; i < 3; i++)
+      await table.append(
+        lake.select(`select *, date '2024-01-01' + (x % 3)::int as "day" from (${points(i * 50, i * 50 + 50)}) union all select 1, 'y', null, 'n', null`),
+      )
     const before = await lake.content(table)
     expect(await table.optimize({ zOrderBy: ['x'], where: `"day" >= '2024-01-02'` })).toMatchObject({ filesRemoved: 6, filesAdded: 2 })
     expect(await table.optimize({ where: '"day" is null' })).toMatchObject({ filesRemoved: 3, filesAdded: 1 })
@@ -106,13 +117,23 @@ describe('ordering by several columns', () => {
     const table = lake.table(root)
     const struct = { type: 'struct' as const, fields: [field('deep', 'integer')] }
     await table.create({
-      fields: [field('a"b', 'string'), field('f', 'float'), field('d', 'decimal(10,2)'), field('b', 'boolean'), field('bin', 'binary'), field('day', 'date'), field('n', 'long'), field('st', struct)],
+      fields: [
+        field('a"b', 'string'),
+        field('f', 'float'),
+        field('d', 'decimal(10,2)'),
+        field('b', 'boolean'),
+        field('bin', 'binary'),
+        field('day', 'date'),
+        field('n', 'long'),
+        field('st', struct),
+      ],
     })
     const rows = `select 'v''' || (i % 3) as "a""b", case when i % 4 = 0 then 'nan'::float when i % 4 = 1 then 'inf'::float else i::float end as f, (i / 7)::decimal(10,2) as d, i % 2 = 0 as b,
       ('\\x0' || (i % 9)::varchar)::blob as bin, date '1969-12-01' + i::int as "day", null::bigint as n, {'deep': (hash(i) % 100)::int} as st from range(500) r(i)`
     await table.append(lake.select(rows))
     const before = await lake.content(table)
-    for (const zOrderBy of [['a"b', 'f', 'd', 'b'], ['bin', 'day', 'n', 'st.deep'], ['n']]) expect(await table.optimize({ zOrderBy })).toMatchObject({ filesRemoved: 1, filesAdded: 1 })
+    for (const zOrderBy of [['a"b', 'f', 'd', 'b'], ['bin', 'day', 'n', 'st.deep'], ['n']])
+      expect(await table.optimize({ zOrderBy })).toMatchObject({ filesRemoved: 1, filesAdded: 1 })
     expect(await lake.content(table)).toEqual(before)
     const refused: readonly (readonly [string[], string])[] = [
       [['st'], 'lake.bad_option'],
@@ -150,12 +171,31 @@ describe('ordering by several columns', () => {
     await table.append(lake.select(points(0, 100)))
     await table.append(lake.select(points(100, 200)))
     const protocol = { minReaderVersion: 1, minWriterVersion: 7, writerFeatures: ['appendOnly', 'invariants', 'domainMetadata', 'clustering'] }
-    const domainMetadata = { domain: 'delta.clustering', configuration: JSON.stringify({ clusteringColumns: [['y'], ['x']], domainName: 'delta.clustering' }), removed: false }
+    const domainMetadata = {
+      domain: 'delta.clustering',
+      configuration: JSON.stringify({ clusteringColumns: [['y'], ['x']], domainName: 'delta.clustering' }),
+      removed: false,
+    }
     await lake.objects.putIfAbsent(commitFile(root, 3), lines({ commitInfo: {} }, { protocol }, { domainMetadata }))
     expect((await table.describe())?.clusterBy).toEqual([['y'], ['x']])
     await expect(table.optimize({ zOrderBy: ['x'] })).rejects.toMatchObject({ code: expect.stringMatching(/bad_option|feature_unsupported/) as string })
     expect(await table.optimize()).toMatchObject({ filesRemoved: 2, filesAdded: 1 })
+    expect(untext(await lake.objects.get(commitFile(root, 4)))).toContain('"clusteringProvider":"lagoa"')
     expect(await table.optimize()).toMatchObject({ skipped: true })
-    expect((await table.history(1))[0]?.parameters).toMatchObject({ clusterBy: '["y","x"]', zOrderBy: '[]' })
+    expect(await lake.table(root).optimize()).toMatchObject({ skipped: true })
+    // What another engine clustered is left to it.
+    const add = {
+      path: 'of-another.parquet',
+      partitionValues: {},
+      size: 1,
+      modificationTime: 0,
+      dataChange: true,
+      stats: '{"numRecords":1}',
+      clusteringProvider: 'liquid',
+    }
+    await lake.objects.putIfAbsent(commitFile(root, 5), lines({ commitInfo: {} }, { add }))
+    expect(await table.optimize()).toMatchObject({ skipped: true, version: 5 })
+    await lake.objects.delete(commitFile(root, 5))
+    expect((await lake.table(root).history(1))[0]?.parameters).toMatchObject({ clusterBy: '["y","x"]', zOrderBy: '[]' })
   })
 })

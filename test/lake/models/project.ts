@@ -1,11 +1,12 @@
 /** A project's lake in a temporary folder, with streams that are fed by hand and crashes where they are wanted. */
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import { emptyRows, silentLog, t, type Rows, type Schema } from '../../../src/base/index.ts'
+import { emptyRows, silentLog, systemClock, t, type Rows, type Schema } from '../../../src/base/index.ts'
 import type { StreamRef, Table } from '../../../src/lake/declare.ts'
 import type { DeltaTable } from '../../../src/lake/delta/index.ts'
-import { openLake, type AppendBatch, type Lake } from '../../../src/lake/index.ts'
+import { openLake, type AppendBatch, type Lake, type PythonRunner, type ReplayResult } from '../../../src/lake/index.ts'
 import { openDuck } from '../../../src/lake/duck.ts'
+import { replayModel } from '../../../src/lake/replay.ts'
 import { refreshModel, type RefreshResult } from '../../../src/lake/refresh.ts'
 import { openFolderObjects, type Objects } from '../../../src/storage/index.ts'
 import { tempFolder } from '../../helpers/folder.ts'
@@ -23,6 +24,7 @@ export interface Project extends Lake {
   feed(table: Table, records: readonly Reading[], partition?: number): Promise<void>
   /** Refreshes a model while its commits crash as `crash` says. */
   refreshCrashing(name: string, crash: Crash): Promise<RefreshResult>
+  replayCrashing(name: string, crash: Crash): Promise<ReplayResult>
 }
 
 /** Called before and after each commit of a refresh; throwing is the crash. */
@@ -45,7 +47,15 @@ export const readings: StreamRef<typeof READING> = {
 export const READING = { id: t.string().nullable(), at: t.timestamp().nullable(), value: t.double().nullable() } satisfies Schema
 export const START = Date.UTC(2024, 0, 1)
 
-export async function openPlace(): Promise<Place> {
+export interface PlaceOptions {
+  /** The time; the real one by default. */
+  readonly now?: () => number
+  readonly python?: PythonRunner
+  readonly readScript?: (file: string) => Promise<string>
+}
+
+export async function openPlace({ now, ...options }: PlaceOptions = {}): Promise<Place> {
+  const clock = now ? { ...systemClock, now } : systemClock
   const folder = tempFolder()
   const objects = await openFolderObjects(join(folder, 'objects'))
   const duck = await openDuck({ tempDirectory: join(folder, 'spill'), threads: 2 })
@@ -58,7 +68,8 @@ export async function openPlace(): Promise<Place> {
     folder: join(folder, 'objects'),
     objects,
     async open(...tables) {
-      const lake = await openLake({ objects, duck, tables, logger: silentLog })
+      const lake = await openLake({ objects, duck, tables, logger: silentLog, clock, temporaryFolder: folder, ...options })
+      const crashingContext = (crash: Crash) => ({ duck, clock, table: (table: string) => crashing(lake.table(table), (moment) => crash(moment, table)) })
       return {
         ...lake,
         async select(sql) {
@@ -84,9 +95,15 @@ export async function openPlace(): Promise<Place> {
           await lake.appender(table).append(partition, from + records.length, [batchOf(rowsOf(records), from)])
           next.set(key, from + records.length)
         },
+        async replayCrashing(name, crash) {
+          return replayModel(
+            crashingContext(crash),
+            lake.plan.models.find((one) => one.name === name)!,
+          )
+        },
         async refreshCrashing(name, crash) {
           const model = lake.plan.models.find((one) => one.name === name)!
-          return refreshModel({ duck, logger: silentLog, table: (table) => crashing(lake.table(table), (moment) => crash(moment, table)) }, model)
+          return refreshModel({ ...crashingContext(crash), logger: silentLog, python: null, temporaryFolder: folder }, model)
         },
       }
     },

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { t } from '../../../src/base/index.ts'
-import { fail, quarantine, table, warn, type Table } from '../../../src/lake/declare.ts'
+import { table, type Table } from '../../../src/lake/declare.ts'
+import { fail, quarantine, warn } from '../../../src/lake/expectations.ts'
 import { CHECKS_INFO } from '../../../src/lake/refresh.ts'
 import { openPlace, readings, type Project, type Reading } from './project.ts'
 
@@ -281,7 +282,7 @@ describe('definitions', () => {
   })
   test('a crash between quarantine and table of a rebuild is mended when the definition goes back', async () => {
     const place = await openPlace()
-    const strict = (limit: number): Table => table('silver.t', { merge: ['id'], sql: CLEAN, expect: { low: quarantine(`value < ${limit}`) } })
+    const strict = (limit: number): Table => table('silver.t', { merge: ['id'], sql: `${CLEAN} -- ${limit}`, expect: { low: quarantine(`value < ${limit}`) } })
     const project = await place.open(raw, strict(50))
     await project.feed(raw, [
       { id: 'a', minute: 0, value: 10 },
@@ -358,10 +359,14 @@ describe('expectations and promises', () => {
       { id: 'b', minute: 0, value: null },
     ])
     const result = await project.refresh('silver.clean')
+    const samples = [
+      { id: 'long', at: '2024-01-01 00:00:00+00', value: 500 },
+      { id: 'a', at: '2024-01-01 00:00:00+00', value: 95 },
+    ]
     const checks = {
-      value_plausible: { severity: 'quarantine', violations: 1 },
-      id_short: { severity: 'quarantine', violations: 1 },
-      value_low: { severity: 'warn', violations: 2 },
+      value_plausible: { severity: 'quarantine', kind: 'sql', rule: 'value between 0 and 100', violations: 1 },
+      id_short: { severity: 'quarantine', kind: 'sql', rule: 'length(id) < 3', violations: 1 },
+      value_low: { severity: 'warn', kind: 'sql', rule: 'value < 90', violations: 2, samples },
     }
     expect(result).toMatchObject({ held: 1, rows: 2, checks })
     expect((await project.table('silver.clean').history(1))[0]?.info[CHECKS_INFO]).toEqual(checks)

@@ -1,7 +1,8 @@
 /** The loop that keeps models fresh: order, turns, pauses, failures and the end. */
 import { describe, expect, test, vi } from 'vitest'
 import { silentLog, systemClock, unavailable, type Clock } from '../../../src/base/index.ts'
-import { fail, quarantine, table, type Table } from '../../../src/lake/declare.ts'
+import { table, type Table } from '../../../src/lake/declare.ts'
+import { fail, quarantine } from '../../../src/lake/expectations.ts'
 import { createRefresher, type Lake, type Refresher } from '../../../src/lake/index.ts'
 import { openPlace, readings, type Project } from './project.ts'
 

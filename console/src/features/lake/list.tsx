@@ -26,6 +26,7 @@ export function LakeScreen() {
   const shown = shownTables(all, search, format.compare)
   const failed = all.filter((table) => table.refresh.state === 'failed').length
   const failing = all.reduce((sum, table) => sum + table.checks.failed, 0)
+  const stale = all.filter((table) => freshness(table, byName) === 'stale').length
   const behind = all.filter((table) => freshness(table, byName) === 'behind').length
   const title =
     all.length === 0
@@ -34,9 +35,11 @@ export function LakeScreen() {
         ? say('lake.title.failed', { n: failed })
         : failing > 0
           ? say('lake.title.checks', { n: failing })
-          : behind > 0
-            ? say('lake.title.behind', { n: behind })
-            : say('lake.title.fresh', { n: all.length })
+          : stale > 0
+            ? say('lake.title.stale', { n: stale })
+            : behind > 0
+              ? say('lake.title.behind', { n: behind })
+              : say('lake.title.fresh', { n: all.length })
   const present = tiers.filter((tier) => all.some((table) => table.tier === tier))
   const set = (change: Partial<typeof search>): void => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
   const sortBy = (column: Sort): void => {
@@ -153,7 +156,7 @@ function Row({ table, now, byName }: { table: TableSummary; now: number; byName:
         {table.updatedAt === null ? say('lake.never') : format.ago(table.updatedAt, now)}
       </td>
       <td>
-        {state === 'failed' || state === 'behind' ? (
+        {state === 'failed' || state === 'behind' || state === 'stale' ? (
           <Link to="/lake/$name" params={{ name: table.name }}>
             <Fresh state={state} error={table.refresh.error} />
           </Link>

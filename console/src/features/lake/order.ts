@@ -28,13 +28,14 @@ function weight(table: TableSummary, by: Exclude<Sort, 'name'>): number {
   return table[by] ?? -1
 }
 
-export type Freshness = 'never' | 'failed' | 'running' | 'waiting' | 'fresh' | 'behind'
+export type Freshness = 'never' | 'failed' | 'running' | 'waiting' | 'fresh' | 'behind' | 'stale'
 
-/** Behind: a table that it is made from was written after it, by more than the grace. */
+/** Stale: older than the table's own target allows. Behind: a table that it is made from was written after it, by more than the grace. */
 export function freshness(table: TableSummary, byName: ReadonlyMap<string, TableSummary>): Freshness {
   if (table.refresh.state === 'failed') return 'failed'
   if (table.refresh.state === 'running') return 'running'
   if (table.version === null || table.updatedAt === null) return table.refresh.state === 'waiting' ? 'waiting' : 'never'
+  if (table.freshness?.state === 'stale') return 'stale'
   const graceMs = 60_000
   const newestInput = Math.max(0, ...table.from.map((name) => byName.get(name)?.updatedAt ?? 0))
   return newestInput > table.updatedAt + graceMs ? 'behind' : 'fresh'

@@ -4,6 +4,7 @@ import type { CheckShape } from '../../api/index.ts'
 import { Mark, Panel, Tag } from '../../ui/parts.tsx'
 import { Empty } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
+import { HeldRows } from './replay.tsx'
 
 const worstFirst = { failed: 0, not_run: 1, passed: 2 } as const
 const tone = { failed: 'bad', not_run: 'off', passed: 'ok' } as const
@@ -45,22 +46,16 @@ export function QualityPanel({ checks, name, now }: { checks: readonly CheckShap
 export function Quality({ checks, quarantined, name, now }: { checks: readonly CheckShape[]; quarantined: number; name: string; now: number }) {
   const { say, format } = useWords()
   if (checks.length === 0)
-    return (
+    return quarantined > 0 ? (
+      <HeldRows name={name} held={quarantined} />
+    ) : (
       <div className="panel">
         <Empty title={say('quality.empty.title')}>{say('quality.empty.text')}</Empty>
       </div>
     )
   return (
     <div className="grid">
-      {quarantined > 0 && (
-        <div className="panel row" style={{ borderTopWidth: 1 }}>
-          <Mark tone="warn" />
-          <div className="what">
-            <strong>{say('quality.held', { n: quarantined, rows: format.number(quarantined) })}</strong>
-            <div className="quiet small">{say('quality.held.text', { name })}</div>
-          </div>
-        </div>
-      )}
+      {quarantined > 0 && <HeldRows name={name} held={quarantined} />}
       <div className="panel scroll-x" tabIndex={0} role="region" aria-label={say('quality.title')}>
         <table className="list-table">
           <thead>
@@ -90,7 +85,10 @@ export function Quality({ checks, quarantined, name, now }: { checks: readonly C
                     {say(`check.${check.state}`)}
                   </span>
                 </td>
-                <td className="mono">{check.rule}</td>
+                <td className="mono" title={check.samples?.map((sample) => JSON.stringify(sample)).join('\n')}>
+                  {check.rule}
+                  {check.found !== undefined && <div className="quiet small">{check.found}</div>}
+                </td>
                 <td>
                   <Tag kind="plain">{say(`checkSeverity.${check.severity}`)}</Tag>
                 </td>

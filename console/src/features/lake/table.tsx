@@ -123,6 +123,11 @@ function TablePage({ table }: { table: TableShape }) {
         <Fact label={say('lake.column.state')}>
           <Fresh state={fresh} error={table.refresh.error} />
         </Fact>
+        {table.freshness && table.freshness.newest !== null && (
+          <Fact label={say('table.newest')}>
+            {say('table.newest.of', { ago: format.ago(table.freshness.newest, now), within: format.span(table.freshness.withinMs) })}
+          </Fact>
+        )}
         {table.quarantined > 0 && (
           <Fact label={say('table.quarantined')}>
             <Link to="/lake/$name" params={{ name }} search={{ tab: 'quality' }} className="link">

@@ -130,6 +130,8 @@ function attentionWords(item: AttentionItem, now: number, say: Say, format: Form
       return { title: say('attention.check.title', { subject: item.subject, n: item.count ?? 0 }), detail: item.detail }
     case 'stale':
       return { title: say('attention.stale.title', { subject: item.subject }), detail: say('attention.stale.detail', { span }) }
+    case 'freshness':
+      return { title: say('attention.freshness.title', { subject: item.subject }), detail: say('attention.freshness.detail', { span }) }
     case 'project':
       return { title: say('attention.project.title'), detail: item.detail }
     default:

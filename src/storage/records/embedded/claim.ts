@@ -61,6 +61,16 @@ export async function claimHome(records: Records, holder: Holder): Promise<HomeC
   }
 }
 
+/** Who claimed the home last, dead or alive; null when nobody ever did. */
+export async function homeHolder(records: Records): Promise<Holder | null> {
+  const session = await records.session()
+  try {
+    return await currentHolder(session)
+  } finally {
+    await session.close()
+  }
+}
+
 async function claimedSession(records: Records, holder: Holder): Promise<RecordsSession> {
   const session = await records.session()
   try {
