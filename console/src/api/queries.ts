@@ -5,6 +5,8 @@ import type {
   AlertShape,
   AssetShape,
   AssetSummary,
+  BranchDiff,
+  BranchShape,
   CheckShape,
   ImpactShape,
   LatestShape,
@@ -155,4 +157,21 @@ export const impactQuery = ({ asset, column }: Place) =>
     queryKey: ['impact', asset, column ?? null],
     queryFn: ({ signal }) => get<ImpactShape>('impact', { asset, column }, signal),
     staleTime: declared,
+  })
+
+export const branchesQuery = queryOptions({
+  queryKey: ['branches'],
+  queryFn: ({ signal }) => get<Page<BranchShape>>('branches', {}, signal),
+  refetchInterval: 30_000,
+})
+
+export const branchPath = (name: string): string => `branches/${encodeURIComponent(name)}`
+
+export const branchQuery = (name: string) =>
+  queryOptions({ queryKey: ['branches', name], queryFn: ({ signal }) => get<BranchShape>(branchPath(name), {}, signal) })
+
+export const branchDiffQuery = (name: string, table: string) =>
+  queryOptions({
+    queryKey: ['branches', name, 'diff', table],
+    queryFn: ({ signal }) => get<BranchDiff>(`${branchPath(name)}/diff`, { table, [list]: 200 }, signal),
   })

@@ -87,3 +87,6 @@ export const lineageSearch = (raw: Raw): LineageSearch => {
     kind: oneOf(raw['kind'], assetKinds),
   }
 }
+
+export type BranchSearch = { table?: string | undefined }
+export const branchSearch = (raw: Raw): BranchSearch => ({ table: text(raw['table']) })
