@@ -465,3 +465,7 @@ export const BranchMerge = z.object({
     }),
   ),
 })
+
+export type BranchShape = z.infer<typeof BranchShape>
+export type BranchDiff = z.infer<typeof BranchDiff>
+export type BranchMerge = z.infer<typeof BranchMerge>

@@ -233,6 +233,9 @@ describe('cells', () => {
     expect(instant(5)).toBe(5)
     expect(instant('1970-01-01 00:00:01')).toBe(1_000)
     expect(instant('1970-01-01T00:00:01Z')).toBe(1_000)
+    expect(instant('1970-01-01 02:00:01.5+02')).toBe(1_500)
+    expect(instant('1970-01-01T02:00:01+02:00')).toBe(1_000)
+    expect(instant('1970-01-02')).toBe(86_400_000)
     expect(instant('soon')).toBeUndefined()
   })
 

@@ -40,6 +40,10 @@ export function post<T>(path: string, body?: unknown, signal?: AbortSignal): Pro
   })
 }
 
+export function remove<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return call<T>(apiPath(path), { method: 'DELETE', ...(signal === undefined ? {} : { signal }) })
+}
+
 async function call<T>(url: string, init: RequestInit): Promise<T> {
   let answer: Response
   try {

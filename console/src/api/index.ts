@@ -1,4 +1,4 @@
-export { ApiError, post } from './client.ts'
+export { ApiError, post, remove } from './client.ts'
 export { type EventHub, hub } from './events.ts'
 export * from './queries.ts'
 export { syncCache } from './sync.ts'

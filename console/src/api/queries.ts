@@ -3,8 +3,14 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/
 import { get } from './client.ts'
 import type {
   AlertShape,
+  AssetShape,
+  AssetSummary,
+  BranchDiff,
+  BranchShape,
   CheckShape,
+  ImpactShape,
   LatestShape,
+  LineageShape,
   Overview,
   Page,
   ProfileShape,
@@ -20,6 +26,8 @@ import type {
 
 const list = 'limit'
 const most = 1000
+/** What is declared changes when the project is loaded again, and then everything is fetched anew. */
+const declared = 5 * 60_000
 
 export const systemQuery = queryOptions({ queryKey: ['system'], queryFn: ({ signal }) => get<System>('system', {}, signal), refetchInterval: 30_000 })
 
@@ -102,4 +110,68 @@ export const alertPagesQuery = (filter: AlertFilter) =>
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.cursor,
     placeholderData: keepPreviousData,
+  })
+
+export type AssetFilter = { search?: string | undefined; kind?: AssetSummary['kind'] | undefined }
+export type Place = { asset: string; column?: string | undefined }
+
+/** The server takes this much of a search; more is never typed and often pasted. */
+const longestSearch = 200
+const filterOf = ({ search, kind }: AssetFilter) => ({ search: search?.trim().slice(0, longestSearch), kind })
+
+/** The best few, for a list that is renewed at each letter. */
+export const assetsQuery = (search: string, limit: number) =>
+  queryOptions({
+    queryKey: ['assets', 'best', search, limit],
+    queryFn: ({ signal }) => get<Page<AssetSummary>>('assets', { ...filterOf({ search }), limit }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: declared,
+  })
+
+export const assetPagesQuery = (filter: AssetFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['assets', 'pages', filter],
+    queryFn: ({ signal, pageParam }) => get<Page<AssetSummary>>('assets', { ...filterOf(filter), limit: 100, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+    staleTime: declared,
+  })
+
+export const assetQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['assets', 'one', id],
+    queryFn: ({ signal }) => get<AssetShape>(`assets/${encodeURIComponent(id)}`, {}, signal),
+    staleTime: declared,
+  })
+
+export const lineageQuery = ({ asset, column }: Place, direction: 'up' | 'down' | 'both', depth: number) =>
+  queryOptions({
+    queryKey: ['lineage', asset, column ?? null, direction, depth],
+    queryFn: ({ signal }) => get<LineageShape>('lineage', { asset, column, direction, depth }, signal),
+    staleTime: declared,
+  })
+
+export const impactQuery = ({ asset, column }: Place) =>
+  queryOptions({
+    queryKey: ['impact', asset, column ?? null],
+    queryFn: ({ signal }) => get<ImpactShape>('impact', { asset, column }, signal),
+    staleTime: declared,
+  })
+
+export const branchesQuery = queryOptions({
+  queryKey: ['branches'],
+  queryFn: ({ signal }) => get<Page<BranchShape>>('branches', {}, signal),
+  refetchInterval: 30_000,
+})
+
+export const branchPath = (name: string): string => `branches/${encodeURIComponent(name)}`
+
+export const branchQuery = (name: string) =>
+  queryOptions({ queryKey: ['branches', name], queryFn: ({ signal }) => get<BranchShape>(branchPath(name), {}, signal) })
+
+export const branchDiffQuery = (name: string, table: string) =>
+  queryOptions({
+    queryKey: ['branches', name, 'diff', table],
+    queryFn: ({ signal }) => get<BranchDiff>(`${branchPath(name)}/diff`, { table, [list]: 200 }, signal),
   })

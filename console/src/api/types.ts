@@ -3,9 +3,18 @@ import type { VersionShape } from '../../../src/server/wire.ts'
 
 export type {
   AlertShape,
+  AssetShape,
+  AssetSummary,
+  BranchDiff,
+  BranchMerge,
+  BranchShape,
   CheckShape,
   FieldShape,
+  ImpactShape,
   LatestShape,
+  LineageEdge,
+  LineageNode,
+  LineageShape,
   LiveMessage,
   Overview,
   ProfileShape,

@@ -2,8 +2,8 @@
 
 export type Crumb = {
   readonly label: string
-  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql'
-  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql'
+  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql' | 'page.lineage' | 'page.branches'
+  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/lake/branches'
   readonly tier?: 'bronze' | 'silver' | 'gold'
 }
 
@@ -13,14 +13,21 @@ const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
   alerts: { page: 'page.alerts', to: '/alerts' },
   lake: { page: 'page.lake', to: '/lake' },
   sql: { page: 'page.sql', to: '/sql' },
+  lineage: { page: 'page.lineage', to: '/lineage' },
 }
 
 export function crumbs(pathname: string): Crumb[] {
-  const [first = '', second] = pathname.replace(/^\//, '').split('/')
+  const [first = '', second, third] = pathname.replace(/^\//, '').split('/')
   const page = pages[first]
   if (page === undefined) return [{ label: first }]
   const found: Crumb[] = [{ label: first, ...page }]
   if (second === undefined || second === '') return found
+  if (first === 'lake' && second === 'branches')
+    return [
+      ...found,
+      { label: second, page: 'page.branches', to: '/lake/branches' },
+      ...(third === undefined || third === '' ? [] : [{ label: decode(third) }]),
+    ]
   const name = decode(second)
   const dot = name.indexOf('.')
   const tier = name.slice(0, Math.max(0, dot))

@@ -1,9 +1,9 @@
 /** The pages that exist, in the order of the sidebar; the palette offers the same. */
-import { Activity, Bell, Database, LayoutDashboard, type LucideIcon, SquareTerminal } from 'lucide-react'
+import { Activity, Bell, Database, LayoutDashboard, type LucideIcon, SquareTerminal, Waypoints } from 'lucide-react'
 
 type PageLink = {
-  readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql'
-  readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql'}`
+  readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage'
+  readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql' | 'lineage'}`
   readonly icon: LucideIcon
 }
 
@@ -21,6 +21,7 @@ export const pageGroups: readonly { readonly title: 'group.data' | undefined; re
     pages: [
       { to: '/lake', title: 'page.lake', icon: Database },
       { to: '/sql', title: 'page.sql', icon: SquareTerminal },
+      { to: '/lineage', title: 'page.lineage', icon: Waypoints },
     ],
   },
 ]

@@ -1,13 +1,21 @@
-/** Ctrl K: jump to a page, a table or a stream by a few letters of its name. */
+/**
+ * Ctrl K: jump to a page, a table or a stream by a few letters of its name. The catalogue adds what it finds by other words: columns, owners,
+ * tags and descriptions.
+ */
 import { Modal } from '@mantine/core'
+import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
-import { Activity, Database, type LucideIcon } from 'lucide-react'
+import { Activity, Columns3, Database, type LucideIcon } from 'lucide-react'
 import { useEffect, useId, useRef, useState } from 'react'
-import { streamsQuery, tablesQuery } from '../api/index.ts'
+import { assetsQuery, streamsQuery, tablesQuery } from '../api/index.ts'
+import { kindIcons } from '../ui/assets.ts'
 import { useWords } from '../ui/words/index.tsx'
 import { pageGroups } from './pages.ts'
 import { rank } from './rank.ts'
+
+const mostFound = 40
+const mostColumns = 4
 
 export default function Palette({ onClose }: { onClose: () => void }) {
   const { say } = useWords()
@@ -16,6 +24,8 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const streams = useQuery(streamsQuery).data?.items ?? []
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
+  const [wanted] = useDebouncedValue(text.trim(), 120)
+  const assets = useQuery({ ...assetsQuery(wanted, 12), enabled: wanted !== '' }).data?.items ?? []
   const id = useId()
   const list = useRef<HTMLUListElement>(null)
 
@@ -26,7 +36,19 @@ export default function Palette({ onClose }: { onClose: () => void }) {
       .filter((stream) => stream.live !== undefined)
       .map((stream) => ({ label: stream.name, kind: say('palette.stream'), href: `/live?stream=${encodeURIComponent(stream.name)}`, icon: Activity })),
   ]
-  const found = rank(places, text).slice(0, 40)
+  const lineage = (asset: string, column?: string): string => router.buildLocation({ to: '/lineage', search: { asset, column } }).href
+  const named = rank(places, text)
+  const catalogue =
+    wanted === '' || text.trim() === ''
+      ? []
+      : assets.flatMap(({ id: asset, kind, name, matched }) => [
+          // A table, or a live stream, is offered by its own screen already.
+          ...(named.some(({ label }) => label === name) ? [] : [{ label: name, kind: say(`asset.${kind}`), href: lineage(asset), icon: kindIcons[kind] }]),
+          ...matched
+            .slice(0, mostColumns)
+            .map((column) => ({ label: `${name}.${column}`, kind: say('palette.column'), href: lineage(asset, column), icon: Columns3 })),
+        ])
+  const found = [...named, ...catalogue].slice(0, mostFound)
   const chosen = Math.min(at, found.length - 1)
 
   useEffect(() => {
@@ -41,7 +63,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   return (
     <Modal.Root opened onClose={onClose} size={560} padding={0} yOffset="12vh" transitionProps={{ duration: 80 }}>
       <Modal.Overlay />
-      <Modal.Content className="palette" aria-label={say('palette.open')}>
+      <Modal.Content classNames={{ content: 'palette' }} aria-label={say('palette.open')}>
         <input
           data-autofocus
           role="combobox"

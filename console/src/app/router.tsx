@@ -1,7 +1,7 @@
 /** Addresses of the console: one lazy chunk a feature. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { FailedScreen, LoadingScreen } from '../ui/states.tsx'
-import { alertsSearch, lakeSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
+import { alertsSearch, branchSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
 import { NotFound, Shell } from './shell.tsx'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
@@ -29,11 +29,29 @@ const table = createRoute({
   validateSearch: tableSearch,
   component: lazyRouteComponent(() => import('../features/lake/table.tsx'), 'TableScreen'),
 })
+// A table's name has a dot in it, so none is called branches.
+const branches = createRoute({
+  getParentRoute: () => root,
+  path: '/lake/branches',
+  component: lazyRouteComponent(() => import('../features/branches/list.tsx'), 'BranchesScreen'),
+})
+const branch = createRoute({
+  getParentRoute: () => root,
+  path: '/lake/branches/$branch',
+  validateSearch: branchSearch,
+  component: lazyRouteComponent(() => import('../features/branches/branch.tsx'), 'BranchScreen'),
+})
 const sql = createRoute({
   getParentRoute: () => root,
   path: '/sql',
   validateSearch: sqlSearch,
   component: lazyRouteComponent(() => import('../features/sql/screen.tsx'), 'SqlScreen'),
+})
+const lineage = createRoute({
+  getParentRoute: () => root,
+  path: '/lineage',
+  validateSearch: lineageSearch,
+  component: lazyRouteComponent(() => import('../features/lineage/screen.tsx'), 'LineageScreen'),
 })
 const alerts = createRoute({
   getParentRoute: () => root,
@@ -43,7 +61,7 @@ const alerts = createRoute({
 })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, live, lake, table, sql, alerts]),
+  routeTree: root.addChildren([overview, live, lake, table, branches, branch, sql, lineage, alerts]),
   defaultPreload: 'intent',
   defaultPendingComponent: LoadingScreen,
   defaultPendingMs: 150,

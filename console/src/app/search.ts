@@ -49,3 +49,44 @@ export const sqlSearch = (raw: Raw): SqlSearch => ({ q: text(raw['q']) })
 export const alertStates = ['firing', 'pending', 'resolved', 'fired'] as const
 export type AlertsSearch = { state?: (typeof alertStates)[number] | undefined; rule?: string | undefined }
 export const alertsSearch = (raw: Raw): AlertsSearch => ({ state: oneOf(raw['state'], alertStates), rule: text(raw['rule']) })
+
+export const assetKinds = ['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
+export const directions = ['up', 'both', 'down'] as const
+export const depths = [1, 2, 3, 5, 10, 100] as const
+export const defaultDepth = 3
+/**
+ * `asset` is where the graph begins; `of` is the asset that the panel tells about, where it is another; `column` is one of its columns,
+ * whose way is traced. `open` lists the assets that show more columns than the others. Without an asset, `q` and `kind` filter the list.
+ */
+export type LineageSearch = {
+  asset?: string | undefined
+  of?: string | undefined
+  column?: string | undefined
+  direction?: 'up' | 'down' | undefined
+  depth?: number | undefined
+  show?: 'assets' | undefined
+  view?: 'graph' | 'list' | undefined
+  panel?: 'impact' | undefined
+  open?: string | undefined
+  q?: string | undefined
+  kind?: (typeof assetKinds)[number] | undefined
+}
+export const lineageSearch = (raw: Raw): LineageSearch => {
+  const depth = whole(raw['depth'])
+  return {
+    asset: text(raw['asset']),
+    of: text(raw['of']),
+    column: text(raw['column']),
+    direction: oneOf(raw['direction'], ['up', 'down']),
+    depth: depth === undefined || depth === defaultDepth ? undefined : Math.max(1, Math.min(100, depth)),
+    show: oneOf(raw['show'], ['assets']),
+    view: oneOf(raw['view'], ['graph', 'list']),
+    panel: oneOf(raw['panel'], ['impact']),
+    open: text(raw['open']),
+    q: text(raw['q']),
+    kind: oneOf(raw['kind'], assetKinds),
+  }
+}
+
+export type BranchSearch = { table?: string | undefined }
+export const branchSearch = (raw: Raw): BranchSearch => ({ table: text(raw['table']) })

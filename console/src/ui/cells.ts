@@ -28,7 +28,9 @@ export function cellText(value: unknown, kind: CellKind, format: Format): string
 export function instant(value: unknown): number | undefined {
   if (typeof value === 'number') return value
   if (typeof value !== 'string') return undefined
-  const at = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(value) ? value : `${value.replace(' ', 'T')}Z`)
+  // DuckDB writes an offset of whole hours without its minutes.
+  const text = value.replace(/(:\d\d(?:\.\d+)?[+-]\d\d)$/, '$1:00')
+  const at = Date.parse(/[zZ]|[+-]\d\d:?\d\d$/.test(text) ? text : `${text.replace(' ', 'T')}Z`)
   return Number.isNaN(at) ? undefined : at
 }
 

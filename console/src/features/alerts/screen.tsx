@@ -125,10 +125,16 @@ function Rule({ rule }: { rule: RuleShape }) {
         <Mark tone={rule.firing > 0 ? 'bad' : 'ok'} />
         <b>{rule.name}</b>
         <Tag kind={rule.severity === 'critical' ? 'bad' : rule.severity === 'warning' ? 'warn' : 'plain'}>{say(`severity.${rule.severity}`)}</Tag>
-        <Link to="/live" search={{ stream: rule.on }} className="action-link">
-          {say('rule.watch')}
-          <span className="unseen"> {rule.name}</span>
-        </Link>
+        <span className="acts">
+          <Link to="/lineage" search={{ asset: `alert:${rule.name}` }} className="action-link">
+            {say('page.lineage')}
+            <span className="unseen"> {rule.name}</span>
+          </Link>
+          <Link to="/live" search={{ stream: rule.on }} className="action-link">
+            {say('rule.watch')}
+            <span className="unseen"> {rule.name}</span>
+          </Link>
+        </span>
       </div>
       {rule.description !== undefined && <div className="quiet">{rule.description}</div>}
       <code>

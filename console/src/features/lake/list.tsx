@@ -1,7 +1,7 @@
 import './lake.css'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
-import { ArrowDown, ArrowUp } from 'lucide-react'
+import { ArrowDown, ArrowUp, GitBranch } from 'lucide-react'
 import { type TableSummary, tablesQuery } from '../../api/index.ts'
 import { type Sort, tiers } from '../../app/search.ts'
 import { useNow } from '../../ui/now.ts'
@@ -73,6 +73,14 @@ export function LakeScreen() {
                 rows: format.count(all.reduce((sum, table) => sum + (table.rows ?? 0), 0)),
                 size: format.bytes(all.reduce((sum, table) => sum + table.bytes, 0)),
               })
+        }
+        actions={
+          all.length === 0 ? undefined : (
+            <Link to="/lake/branches" className="action-link tall">
+              <GitBranch aria-hidden />
+              {say('page.branches')}
+            </Link>
+          )
         }
       />
       {all.length === 0 ? (

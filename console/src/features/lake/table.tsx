@@ -2,9 +2,21 @@ import './lake.css'
 import { Button, Tabs } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
-import { RotateCw, SquareTerminal } from 'lucide-react'
+import { RotateCw, SquareTerminal, Waypoints } from 'lucide-react'
 import type { ReactNode } from 'react'
-import { ApiError, checksQuery, historyQuery, post, profileQuery, rowsQuery, type TableShape, tableQuery, tablesQuery, type Version } from '../../api/index.ts'
+import {
+  ApiError,
+  assetQuery,
+  checksQuery,
+  historyQuery,
+  post,
+  profileQuery,
+  rowsQuery,
+  type TableShape,
+  tableQuery,
+  tablesQuery,
+  type Version,
+} from '../../api/index.ts'
 import { type Tab, tabs } from '../../app/search.ts'
 import { DataGrid } from '../../ui/data-grid.tsx'
 import { fieldLabel, unitLabel } from '../../ui/format.ts'
@@ -37,6 +49,7 @@ function TablePage({ table }: { table: TableShape }) {
   const history = useQuery(historyQuery(name))
   const checks = useQuery(checksQuery(name))
   const all = useQuery(tablesQuery).data?.items ?? []
+  const asset = useQuery(assetQuery(`table:${name}`)).data
   const { run, running } = useRefresh(name)
   const versions = history.data?.items ?? []
   const newest = versions[0]?.version ?? table.version ?? undefined
@@ -64,12 +77,21 @@ function TablePage({ table }: { table: TableShape }) {
                 <Tag kind="warn">{say('lake.checksFailed', { n: table.checks.failed })}</Tag>
               </Link>
             )}
+            {asset?.tags.map((tag) => (
+              <Tag key={tag} kind="plain">
+                #{tag}
+              </Tag>
+            ))}
             {past && <Tag kind="run">{say('table.atVersion', { version: format.number(version) })}</Tag>}
           </>
         }
         sub={table.description ?? say('table.madeFrom', { from: table.from.length === 0 ? '–' : format.list(table.from) })}
         actions={
           <>
+            <Link to="/lineage" search={{ asset: `table:${name}` }} className="action-link tall">
+              <Waypoints aria-hidden />
+              {say('page.lineage')}
+            </Link>
             <Link to="/sql" search={{ q: `select * from ${name} limit 100` }} className="action-link tall">
               <SquareTerminal aria-hidden />
               {say('table.query')}
@@ -92,6 +114,7 @@ function TablePage({ table }: { table: TableShape }) {
         />
       )}
       <dl className="facts">
+        {asset?.owner !== undefined && <Fact label={say('table.owner')}>{asset.owner}</Fact>}
         <Fact label={say('lake.column.rows')}>{table.rows === null ? '–' : format.number(table.rows)}</Fact>
         <Fact label={say('lake.column.bytes')}>{format.bytes(table.bytes)}</Fact>
         <Fact label={say('table.files')}>{format.number(table.files)}</Fact>

@@ -26,7 +26,17 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
   const nothing = sources.length === 0 && movement.tiers.every((tier) => tier.tables === 0)
 
   return (
-    <Panel title={say('movement.title')} right={<span className="wide-only">{say('movement.scale')}</span>}>
+    <Panel
+      title={say('movement.title')}
+      right={
+        <>
+          <span className="wide-only">{say('movement.scale')}</span>
+          <Link to="/lineage" className="link">
+            {say('movement.lineage')}
+          </Link>
+        </>
+      }
+    >
       <div ref={ref} className="movement">
         {nothing ? (
           <Empty title={say('movement.empty.title')}>{say('movement.empty.text')}</Empty>
