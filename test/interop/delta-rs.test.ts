@@ -27,5 +27,8 @@ readsTheirTables(lake, engine, tables, {
 })
 knowsFeatures(lake, engine, DELTA_RS_FEATURES)
 keepsRandomHistories(lake, engine, 60)
-cleansOurTables(lake, engine, tables)
+cleansOurTables(lake, engine, tables, {
+  'deletion vectors of every container, growing': 'a full vacuum of delta-rs deletes deletion vectors that are in use',
+  'deletion vectors of many partitions, over checkpoints': 'a full vacuum of delta-rs deletes deletion vectors that are in use',
+})
 looksAfterTables(lake, engine)

@@ -34,12 +34,15 @@ export function readsOurTables(lake: Lake, engine: Engine, tables: readonly OurT
 }
 
 /** Contract: cleaning up with an engine takes no file that we need, whatever its name. Earlier versions are gone after this. */
-export function cleansOurTables(lake: Lake, engine: Engine, tables: readonly OurTable[]): void {
+export function cleansOurTables(lake: Lake, engine: Engine, tables: readonly OurTable[], otherwise: Otherwise = {}): void {
   describe('its vacuum leaves what we wrote', () => {
-    test.each(tables.filter(({ name }) => /partition|every/.test(name)))('$name', async ({ table, path }) => {
-      const before = comparable(await readByUs(lake.connection, table))
-      await engine.vacuum(path)
-      expect(comparable(await readByUs(lake.connection, lake.table(table.root)))).toEqual(before)
-    })
+    for (const { name, table, path } of tables.filter((one) => /partition|every/.test(one.name))) {
+      const reason = otherwise[name]
+      test.skipIf(reason !== undefined)(`${name}${reason === undefined ? '' : ` (${reason})`}`, async () => {
+        const before = comparable(await readByUs(lake.connection, table))
+        await engine.vacuum(path)
+        expect(comparable(await readByUs(lake.connection, lake.table(table.root)))).toEqual(before)
+      })
+    }
   })
 }
