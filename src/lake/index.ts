@@ -5,7 +5,6 @@ export {
   declaredColumns,
   isMade,
   quarantineName,
-  tableRoot,
   BRONZE_FIELDS,
   type StreamRef,
   type Table,
