@@ -19,12 +19,12 @@ import { CHANGE_FILES, NOTHING_WRITTEN, writeRows, type Written } from './write.
 
 /** New vectors are written only where the table's setting asks for them (section "Deletion Vectors"). */
 export function writesVectors({ protocol, metadata }: TableState): boolean {
-  return metadata.configuration['delta.enableDeletionVectors'] === 'true' && supportedFeatures(protocol).has('deletionVectors')
+  return metadata.configuration['delta.enableDeletionVectors']?.toLowerCase() === 'true' && supportedFeatures(protocol).has('deletionVectors')
 }
 
 /** Section "Writer Requirements for AddCDCFile". */
 export function recordsChanges({ protocol, metadata }: Pick<TableState, 'protocol' | 'metadata'>): boolean {
-  return metadata.configuration['delta.enableChangeDataFeed'] === 'true' && supportedFeatures(protocol).has('changeDataFeed')
+  return metadata.configuration['delta.enableChangeDataFeed']?.toLowerCase() === 'true' && supportedFeatures(protocol).has('changeDataFeed')
 }
 
 /** Runs work whose statements all see one moment: `now()` is the same in each of them. What it leaves in the connection is gone afterwards. */
@@ -82,13 +82,10 @@ export async function findRows(
   const test = await predicateTest(connection, state, where)
   const candidates = await pruneFiles(state, test)
   const matches = needsRows ? (): boolean => false : await certainlyMatching(connection, state, where, test, candidates)
-  const certain = candidates.filter((file) => matches(file) && !Number.isNaN(rowsIn(file)))
-  const files = await localFiles(
-    place,
-    root,
-    state,
-    candidates.filter((file) => !certain.includes(file)),
-  )
+  const certain: AddFile[] = []
+  const read: AddFile[] = []
+  for (const file of candidates) (matches(file) && !Number.isNaN(rowsIn(file)) ? certain : read).push(file)
+  const files = await localFiles(place, root, state, read)
   await query(connection, `create temp table ${hits} as select ${AT_COLUMN} as row_at from (${scanSql(state, files, true)}) where (${where}\n) is true`, signal)
   return { candidates, reads: fileTest(state.metadata, test), certain, touched: await touchedFiles(connection, files, hits, signal), hits }
 }

@@ -106,20 +106,26 @@ export async function openKiller(module: string): Promise<Killer> {
       const story = await at((site) => storyOf(site, command, first))
       const end = await at((site) => settle(site, command, []))
       let kills = 0
-      for (const step of whole.steps) {
-        for (const moment of ['before', 'after'] as const) {
-          reset()
-          const { acknowledged, killed } = await runChild(command, { step, moment })
-          const context = `${command.name}, killed ${moment} ${step}`
-          // What runs in the background may not come to a step this time; what it leaves is looked at all the same.
-          if (killed) kills++
-          await at((site) => look(site, command, story, acknowledged, context))
-          await at((site) => goOn(site, command, story, end, context))
-        }
+      for (const death of deathsOf(whole.steps)) {
+        reset()
+        const { acknowledged, killed } = await runChild(command, death)
+        const context = `${command.name}, killed ${death.moment} ${death.step}`
+        // What runs in the background may not come to a step this time; what it leaves is looked at all the same.
+        if (killed) kills++
+        await at((site) => look(site, command, story, acknowledged, context))
+        await at((site) => goOn(site, command, story, end, context))
       }
       return kills
     },
   }
+}
+
+/** Before each step, and after each that leaves something behind: after any other it is as before the next. */
+function deathsOf(steps: readonly string[]): Death[] {
+  return steps.flatMap((step, i): Death[] => {
+    const leaves = /^(?:put|putIfAbsent|publish|copy) /.test(step) || i === steps.length - 1
+    return [{ step, moment: 'before' }, ...(leaves ? [{ step, moment: 'after' as const }] : [])]
+  })
 }
 
 /** The same files under other names: objects are replaced and never changed in place. */
