@@ -3,6 +3,7 @@ export type { Objects, ObjectInfo, ObjectsCapabilities, StagedObject } from './o
 export { openFolderObjects } from './objects/folder.ts'
 export { openS3Objects, type S3Options } from './objects/s3/objects.ts'
 export { compareUtf8 } from './objects/paths.ts'
+export { isKnownDead, THIS_PROCESS } from './objects/temporary.ts'
 
 export type { Keys, KeyEntry, KeyWrite, KeysCapabilities } from './keys/port.ts'
 export { keysMigrations, openPostgresKeys, type PostgresKeys } from './keys/postgres.ts'

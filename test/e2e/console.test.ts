@@ -1,32 +1,17 @@
 /** The console in a real browser against the real server: every screen works, in both languages and themes, and axe finds nothing. */
-import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { fitsItsWidth, launch, type Look, LOOKS, openPage, type Opened, violations } from '../helpers/browser.ts'
 import { EXAMPLE, eventually, newHome, start, type Started } from '../helpers/cli.ts'
-
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => exists(path))
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-]
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 let lagoa: Started
 let url: string
 let browser: Browser
 
 beforeAll(async () => {
-  lagoa = start(['start', '--project', EXAMPLE, '--port', '0', '--json', '--rate', '60'], { home: newHome(), timeoutMs: 600_000 })
+  lagoa = start(['start', '--project', EXAMPLE, '--port', '0', '--json', '--rate', '60'], { home: newHome(), timeoutMs: 900_000 })
   url = String((await lagoa.line('url')).url)
-  if (CHROMIUM === undefined) throw new Error('There is no Chromium; run: apt-get install -y chromium')
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS })
+  browser = await launch()
   // The screens are looked at once gold has rows.
   await eventually(
     'gold has rows',
@@ -48,53 +33,25 @@ const SCREENS = [
   '/lake/silver.readings?tab=schema',
   '/lake/silver.readings?tab=history',
   '/lake/silver.readings?tab=quality',
+  '/lake/branches',
   '/alerts',
   '/sql',
+  '/lineage',
+  '/lineage?asset=table:silver.readings&column=co',
+  '/lineage?asset=stream:sensor_raw&panel=impact&view=list',
   '/nowhere',
 ]
 
-async function open(
-  path: string,
-  options: { dark?: boolean; narrow?: boolean; language?: string } = {},
-): Promise<{ page: Page; faults: string[]; close: () => Promise<void> }> {
-  const context = await browser.newContext({
-    viewport: options.narrow ? { width: 390, height: 844 } : { width: 1440, height: 900 },
-    colorScheme: options.dark ? 'dark' : 'light',
-    locale: options.language ?? 'en',
-    reducedMotion: 'reduce',
-  })
-  const page = await context.newPage()
-  const faults: string[] = []
-  page.on('pageerror', (error) => faults.push(error.message))
-  page.on('console', (message) => {
-    if (message.type() === 'error') faults.push(message.text())
-  })
-  page.on('response', (response) => {
-    if (response.status() >= 400) faults.push(`${response.status()} ${response.url()}`)
-  })
-  await page.goto(url + path)
-  await page.getByRole('heading', { level: 1 }).waitFor()
-  return { page, faults, close: () => context.close() }
-}
+const open = (path: string, look: Look = {}): Promise<Opened> => openPage(browser, url + path, look)
 
-describe.each([
-  { dark: false, narrow: false, language: 'en' },
-  { dark: true, narrow: false, language: 'pt-BR' },
-  { dark: true, narrow: true, language: 'en' },
-  { dark: false, narrow: true, language: 'pt-BR' },
-])('with dark=$dark narrow=$narrow language=$language', (look) => {
+describe.each(LOOKS)('with dark=$dark narrow=$narrow language=$language', (look) => {
   test.each(SCREENS)('%s shows itself without a fault, and axe finds nothing', async (path) => {
     const { page, faults, close } = await open(path, look)
     try {
       await page.waitForTimeout(700)
-      await page.evaluate(AXE)
-      const violations = await page.evaluate(async () => {
-        const { axe } = globalThis as unknown as { axe: { run: () => Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> } }
-        return (await axe.run()).violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html ?? ''}`)
-      })
-      expect(violations).toEqual([])
+      expect(await violations(page)).toEqual([])
       expect(faults).toEqual([])
-      expect(await page.evaluate(() => document.documentElement.scrollWidth <= document.documentElement.clientWidth)).toBe(true)
+      expect(await fitsItsWidth(page)).toBe(true)
       expect(await page.getAttribute('html', 'lang')).toBe(look.language)
     } finally {
       await close()
@@ -157,11 +114,120 @@ test('a query is answered, and a faulty one is explained', async () => {
   }
 })
 
-function exists(path: string): boolean {
+test('the graph traces a column both ways, opens a table, and keeps all of it in the address', async () => {
+  const { page, faults, close } = await open('/lineage?asset=table:silver.readings')
   try {
-    readFileSync(path, { flag: 'r' })
-    return true
-  } catch {
-    return false
+    const graph = page.getByRole('region', { name: 'Graph of what is made of what' })
+    const row = (table: string, column: string) =>
+      graph.getByRole('list', { name: `Columns of ${table}`, exact: true }).getByRole('button', { name: column, exact: true })
+    await row('silver.readings', 'co').click({ timeout: 20_000 })
+    await page.getByText('Tracing silver.readings.co: 2 upstream, 6 downstream').waitFor()
+    expect(await row('silver.readings', 'co').getAttribute('aria-pressed')).toBe('true')
+    expect(new URL(page.url()).searchParams.get('column')).toBe('co')
+    // The way is drawn, and a value goes from column to column.
+    await graph.locator('.line.traced').first().waitFor({ state: 'attached' })
+    expect(await graph.locator('.line.traced').count()).toBe(8)
+    expect((await graph.locator('.box-row.traced').allTextContents()).toSorted()).toEqual([
+      '_failed',
+      'co',
+      'co',
+      'co',
+      'co',
+      'co_above_10',
+      'co_max',
+      'co_mean',
+      'co_p95',
+    ])
+    await graph.getByRole('button', { name: '2 more columns' }).click()
+    await row('bronze.sensor', '_offset').waitFor()
+    await row('gold.air_hourly', 'no2_max').click()
+    await page.getByText('Tracing gold.air_hourly.no2_max: 3 upstream, 0 downstream').waitFor()
+    const address = page.url()
+    await page.reload()
+    await page.getByText('Tracing gold.air_hourly.no2_max: 3 upstream, 0 downstream').waitFor()
+    await row('bronze.sensor', '_offset').waitFor({ timeout: 20_000 })
+    expect(page.url()).toBe(address)
+    await page.goBack()
+    await page.getByText('Tracing silver.readings.co').waitFor()
+    expect(faults).toEqual([])
+  } finally {
+    await close()
   }
-}
+})
+
+test('the impact of a column is told in the language of the reader, and marked in the graph', async () => {
+  const { page, close } = await open('/lineage?asset=stream:sensor_raw&column=co', { language: 'pt-BR' })
+  try {
+    await page.getByRole('tab', { name: 'Impacto' }).click()
+    await page.getByRole('heading', { name: '3 quebram' }).waitFor()
+    await page.getByText('a condição de encerramento lê sensor_raw.co').waitFor()
+    await page.getByText('o SQL cita bronze.sensor.co').waitFor()
+    const box = page.getByRole('button', { name: /air_critical.*Alerta.*quebra/ })
+    await box.click({ timeout: 20_000 })
+    await page.getByRole('region', { name: 'Sobre air_critical' }).getByRole('link', { name: 'Abrir alerta' }).waitFor()
+  } finally {
+    await close()
+  }
+})
+
+test('a narrow screen, or a reader without a pointer, gets the graph as a list', async () => {
+  const { page, close } = await open('/lineage?asset=gold.air_hourly', { narrow: true })
+  try {
+    const step = page.getByRole('region', { name: '1 step up' })
+    await step.getByRole('button', { name: 'silver.readings' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('region', { name: 'About silver.readings' }).getByRole('button', { name: /^co / }).press('Enter')
+    await page.getByText('Tracing silver.readings.co').waitFor()
+    await page.getByText('computed from bronze.sensor.co').first().waitFor()
+  } finally {
+    await close()
+  }
+})
+
+test('what is not in the catalogue is said, with a way back', async () => {
+  const { page, close } = await open('/lineage?asset=table:silver.raedings')
+  try {
+    await page
+      .getByText(/silver\.readings/)
+      .first()
+      .waitFor()
+    await page.getByRole('link', { name: 'See all assets' }).click()
+    await page.getByRole('searchbox', { name: 'Find an asset or a column' }).fill('nitrogen')
+    await page.getByRole('link', { name: '.no2' }).first().click()
+    await page.getByText(/Tracing .*no2/).waitFor()
+  } finally {
+    await close()
+  }
+})
+
+test('the palette finds a column by its description, over a page that stays in sight', async () => {
+  const { page, close } = await open('/')
+  try {
+    await page.keyboard.press('Control+k')
+    await page.getByRole('combobox').fill('carbon')
+    await page
+      .getByRole('option', { name: /sensor_raw\.co\b.*Column/ })
+      .first()
+      .waitFor()
+    expect(await page.evaluate(() => getComputedStyle(document.querySelector('.mantine-Modal-inner') ?? document.body).backgroundColor)).toBe(
+      'rgba(0, 0, 0, 0)',
+    )
+    await page.getByRole('option', { name: /bronze\.sensor\.co\b.*Column/ }).click()
+    await page.getByText('Tracing bronze.sensor.co').waitFor()
+  } finally {
+    await close()
+  }
+})
+
+test('tables and alerts lead to their lineage', async () => {
+  const { page, close } = await open('/lake/silver.readings')
+  try {
+    await page.getByRole('main').getByRole('link', { name: 'Lineage' }).click()
+    await page.getByRole('heading', { level: 1, name: 'silver.readings comes from 2 assets and feeds 3 assets.' }).waitFor()
+    await page.goto(`${url}/alerts`)
+    await page.getByRole('link', { name: 'Lineage air_critical' }).click()
+    await page.getByRole('heading', { level: 1, name: 'air_critical comes from 1 asset and feeds 1 asset.' }).waitFor()
+  } finally {
+    await close()
+  }
+})

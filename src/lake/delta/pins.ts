@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { invalid, missing, systemClock } from '../../base/index.ts'
-import type { Objects } from '../../storage/index.ts'
+import { isKnownDead, THIS_PROCESS, type Objects } from '../../storage/index.ts'
 import { isObject, numberOf, textOf } from './json.ts'
 import { logFolder } from './paths.ts'
 import type { Table } from './operations.ts'
@@ -117,7 +117,7 @@ export interface VacuumMark {
   remove(): Promise<void>
 }
 
-/** A vacuum that did not raise its round for this long was killed. */
+/** A vacuum of another machine that did not raise its round for this long was killed; of this one's own processes it is known at once. */
 const MARK_MS = 600_000
 const LOOK_AGAIN_MS = 50
 
@@ -127,7 +127,7 @@ export function markVacuum(objects: Objects, root: string, id: string): VacuumMa
   const path = `${marksOf(root)}${id}.json`
   let round = 0
   return {
-    nextRound: () => objects.put(path, bytesOf({ round: ++round, until: Date.now() + MARK_MS })),
+    nextRound: () => objects.put(path, bytesOf({ round: ++round, until: Date.now() + MARK_MS, by: THIS_PROCESS })),
     remove: () => objects.delete(path),
   }
 }
@@ -147,7 +147,7 @@ async function runningVacuums(objects: Objects, root: string): Promise<Map<strin
     const bytes = await objects.get(path)
     if (bytes === null) continue
     const mark: unknown = JSON.parse(new TextDecoder().decode(bytes))
-    if (isObject(mark) && (numberOf(mark.until) ?? 0) > Date.now()) found.set(path, mark)
+    if (isObject(mark) && (numberOf(mark.until) ?? 0) > Date.now() && !isKnownDead(textOf(mark.by) ?? '')) found.set(path, mark)
     else await objects.delete(path)
   }
   return found

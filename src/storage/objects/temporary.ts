@@ -10,23 +10,32 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
 const HOST = digest(hostname())
 /** Tells this process from an earlier one of the same pid: in a container every start may have the same. */
 const START = digest(String(performance.timeOrigin))
-const TEMPORARY = /^\.lagoa-([0-9a-f]{8})-(\d+)-([0-9a-f]{8})[0-9a-f]+/
+const TEMPORARY = /^\.lagoa-(([0-9a-f]{8})-\d+-[0-9a-f]{8})[0-9a-f]+/
 /** Of another machine's process nothing is known but its file's age. */
 const ABANDONED_MS = 24 * 3_600_000
 
+/** `<host>-<pid>-<start>`: how this process names itself in what it must take back when it is over. */
+export const THIS_PROCESS: string = `${HOST}-${process.pid}-${START}`
+
+/** Whether the process that named itself so is no more. Of another machine's nothing is known, so it may live. */
+export function isKnownDead(name: string): boolean {
+  const [, host, pid, start] = /^([0-9a-f]{8})-(\d+)-([0-9a-f]{8})$/.exec(name) ?? []
+  return host === HOST && !(isRunning(Number(pid)) && (Number(pid) !== process.pid || start === START))
+}
+
 /** `.lagoa-<host>-<pid>-<start><random>` in a folder. */
 export function temporaryName(folder: string): string {
-  return join(folder, `${RESERVED_PREFIX}${HOST}-${process.pid}-${START}${randomBytes(4).toString('hex')}`)
+  return join(folder, `${RESERVED_PREFIX}${THIS_PROCESS}${randomBytes(4).toString('hex')}`)
 }
 
 export async function removeWhenLeftOver(folder: string, name: string): Promise<void> {
   const match = TEMPORARY.exec(name)
   if (!match) return
   const file = join(folder, name)
-  const [, host, pid, start] = match
-  const isHere = host === HOST
-  if (isHere && isRunning(Number(pid)) && (Number(pid) !== process.pid || start === START)) return
-  if (!isHere) {
+  const [, writer = '', host] = match
+  if (host === HOST) {
+    if (!isKnownDead(writer)) return
+  } else {
     const info = await stat(file).catch(() => null)
     if (!info || Date.now() - info.mtimeMs < ABANDONED_MS) return
   }

@@ -8,7 +8,7 @@ import { watchedObjects, type WriteStep } from '../watched-objects.ts'
 import { stepName, type Command, type Death, type Order } from './command.ts'
 
 const { COMMANDS }: { COMMANDS: readonly Command[] } = await import(pathToFileURL(process.argv[2] ?? '').href)
-const { command, folder, spill, death }: Order = JSON.parse(await text(process.stdin))
+const { command, folder, work, spill, death }: Order = JSON.parse(await text(process.stdin))
 const found = COMMANDS.find(({ name }) => name === command)
 if (!found) throw new Error(`there is no command ${command}`)
 
@@ -38,7 +38,7 @@ const objects = watchedObjects(
   (step) => dieAt(numbered(step, 'after'), 'after'),
 )
 const duck = await openDuck({ tempDirectory: spill, threads: 1 })
-await found.run({ objects, duck, folder })
+await found.run({ objects, duck, work })
 writeSync(1, 'acknowledged\n')
 await duck.close()
 await folderObjects.close()

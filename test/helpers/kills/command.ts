@@ -2,8 +2,8 @@
 import type { Place } from '../../../src/lake/delta/index.ts'
 
 export interface Site extends Place {
-  /** For files beside the tables. */
-  readonly folder: string
+  /** A folder for files beside the objects. */
+  readonly work: string
 }
 
 export interface Command {
@@ -21,12 +21,16 @@ export interface Command {
   readonly once?: boolean
   /** The columns to compare, where others are of the moment. */
   readonly columns?: readonly string[]
+  /** What else is to be the same at the end. */
+  also?(site: Site): Promise<unknown>
 }
 
 /** What a child is told: which command to run, where, and at which step to die; null for a run without harm. */
 export interface Order {
   readonly command: string
+  /** Of the objects. */
   readonly folder: string
+  readonly work: string
   readonly spill: string
   readonly death: Death | null
 }

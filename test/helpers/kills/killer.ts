@@ -5,7 +5,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { linkSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect } from 'vitest'
 import { LagoaError } from '../../../src/base/index.ts'
@@ -66,6 +66,8 @@ export async function openKiller(module: string): Promise<Killer> {
   const folder = tempFolder()
   const live = join(folder, 'objects')
   const before = join(folder, 'before')
+  const work = join(folder, 'work')
+  mkdirSync(work)
   const duck = await openDuck({ tempDirectory: join(folder, 'spill'), threads: 2 })
   const start = (): Child => new Child(module, join(folder, 'cache'))
   // The next one starts while this one is looked at.
@@ -77,12 +79,12 @@ export async function openKiller(module: string): Promise<Killer> {
   const runChild = (command: Command, death: Death | null): Promise<Ended> => {
     const child = spare
     spare = start()
-    return child.run({ command: command.name, folder: live, spill: join(folder, 'child-spill'), death })
+    return child.run({ command: command.name, folder: live, work, spill: join(folder, 'child-spill'), death })
   }
-  const at = async <T>(work: (site: Site) => Promise<T>): Promise<T> => {
+  const at = async <T>(task: (site: Site) => Promise<T>): Promise<T> => {
     const objects = await openFolderObjects(live)
     try {
-      return await work({ objects, duck, folder: live })
+      return await task({ objects, duck, work })
     } finally {
       await duck.idle()
       await objects.close()
@@ -104,7 +106,7 @@ export async function openKiller(module: string): Promise<Killer> {
       expect(whole, told).toMatchObject({ acknowledged: true, killed: false })
       expect(whole.steps.length, told).toBeGreaterThan(0)
       const story = await at((site) => storyOf(site, command, first))
-      const end = await at((site) => settle(site, command, []))
+      const end = await at((site) => settle(site, command))
       let kills = 0
       for (const death of deathsOf(whole.steps)) {
         reset()
@@ -114,6 +116,7 @@ export async function openKiller(module: string): Promise<Killer> {
         if (killed) kills++
         await at((site) => look(site, command, story, acknowledged, context))
         await at((site) => goOn(site, command, story, end, context))
+        expect(temporaryFiles(live), context).toEqual([])
       }
       return kills
     },
@@ -216,6 +219,7 @@ async function commitsOf({ objects }: Site, root: string): Promise<number[]> {
 interface End {
   readonly tables: ReadonlyMap<string, Seen>
   readonly beside: ReadonlyMap<string, number>
+  readonly also: unknown
 }
 
 async function goOn(site: Site, command: Command, story: Story, end: End, context: string): Promise<void> {
@@ -228,38 +232,35 @@ async function goOn(site: Site, command: Command, story: Story, end: End, contex
       if (!isDone || !(error instanceof LagoaError) || error.code !== command.refuses) throw new Error(`${context}: it cannot be repeated`, { cause: error })
     }
   }
-  const found = await settle(site, command, [...end.tables.keys()])
+  const found = await settle(site, command)
   expect(found, `${context}: repeated and vacuumed`).toEqual(end)
 }
 
 /** Vacuums each table, and tells what is there then. Pins that a killed command left are over later than a test may last. */
-async function settle(site: Site, { tables, ...command }: Command, known: readonly string[]): Promise<End> {
+async function settle(site: Site, command: Command): Promise<End> {
   await new Promise((resolve) => setTimeout(resolve, 5))
-  const found = new Map<string, Seen>()
+  const tables = new Map<string, Seen>()
   const beside = new Map<string, number>()
-  for (const root of tables) {
+  for (const root of command.tables) {
     const table = openTable(site, root)
-    if ((await table.snapshot()) !== null) {
+    const snapshot = await table.snapshot()
+    if (snapshot !== null) {
       for (const pin of await table.pins()) if (pin.until !== undefined) await table.unpin(pin.id)
       await table.vacuum({ retainMs: 0, force: true })
-      beside.set(root, (await dataFiles(site, root)) - ((await table.snapshot())?.fileCount ?? 0))
+      beside.set(root, (await dataFiles(site, root)) - snapshot.fileCount)
     }
-    found.set(root, await seen(site, { ...command, tables }, root))
+    tables.set(root, await seen(site, command, root))
   }
-  await site.duck.idle()
-  if (known.length > 0) expect(leftovers(site.folder), 'temporary files').toEqual([])
-  return { tables: found, beside }
+  return { tables, beside, also: await command.also?.(site) }
 }
 
 async function dataFiles({ objects }: Site, root: string): Promise<number> {
   let count = 0
-  for await (const { path } of objects.list(`${root}/`))
-    if (path.endsWith('.parquet') && !path.slice(root.length).includes('/_')) count++
+  for await (const { path } of objects.list(`${root}/`)) if (path.endsWith('.parquet') && !path.slice(root.length).includes('/_')) count++
   return count
 }
 
-function leftovers(folder: string): string[] {
-  return readdirSync(folder, { withFileTypes: true, recursive: true })
-    .filter(({ name }) => name.startsWith('.lagoa'))
-    .map(({ name, parentPath }) => join(parentPath.slice(dirname(folder).length), name))
+/** Of processes that are no more: a store removes them when it passes by. */
+function temporaryFiles(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes('.lagoa-'))
 }

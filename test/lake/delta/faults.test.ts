@@ -7,7 +7,7 @@ import { COMMANDS } from './faults.ts'
 const killer = await openKiller(fileURLToPath(new URL('./faults.ts', import.meta.url)))
 
 describe('a table is the old or the new version when kill -9 meets', () => {
-  test.each(COMMANDS.map((command) => [command.name, command] as const))('%s', { timeout: 120_000 }, async (_, command) => {
+  test.each(COMMANDS.map((command) => [command.name, command] as const))('%s', { timeout: 300_000 }, async (_, command) => {
     expect(await killer.killAtEachStep(command)).toBeGreaterThan(1)
   })
 })
