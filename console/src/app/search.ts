@@ -64,7 +64,7 @@ export type LineageSearch = {
   column?: string | undefined
   direction?: 'up' | 'down' | undefined
   depth?: number | undefined
-  show?: 'assets' | undefined
+  show?: 'assets' | 'columns' | undefined
   view?: 'graph' | 'list' | undefined
   panel?: 'impact' | undefined
   open?: string | undefined
@@ -79,7 +79,7 @@ export const lineageSearch = (raw: Raw): LineageSearch => {
     column: text(raw['column']),
     direction: oneOf(raw['direction'], ['up', 'down']),
     depth: depth === undefined || depth === defaultDepth ? undefined : Math.max(1, Math.min(100, depth)),
-    show: oneOf(raw['show'], ['assets']),
+    show: oneOf(raw['show'], ['assets', 'columns']),
     view: oneOf(raw['view'], ['graph', 'list']),
     panel: oneOf(raw['panel'], ['impact']),
     open: text(raw['open']),

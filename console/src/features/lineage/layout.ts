@@ -12,7 +12,7 @@ export type LayoutPlan = {
 }
 export type Positions = ReadonlyMap<string, { readonly x: number; readonly y: number }>
 
-const longestMs = 20_000
+const longestMs = 60_000
 const remembered = 40
 /** Up to so many boxes a layout is a matter of milliseconds. */
 const quick = 40

@@ -20,6 +20,8 @@ import { LineageList } from './list.tsx'
 import { worstOf } from './sentences.ts'
 
 const route = getRouteApi('/lineage')
+/** A graph of more assets than this is shown without its columns at first. */
+const mostWithColumns = 30
 
 export function LineageScreen() {
   const { asset } = route.useSearch()
@@ -30,7 +32,7 @@ function GraphPage({ asset }: { asset: string }) {
   const { say } = useWords()
   const search = route.useSearch()
   const navigate = route.useNavigate()
-  const { of = asset, column, direction = 'both', depth = defaultDepth, show, open, panel } = search
+  const { of = asset, direction = 'both', depth = defaultDepth, open, panel } = search
   const narrow = useMediaQuery('(max-width: 767px)', undefined, { getInitialValueInEffect: false })
   const view = search.view ?? (narrow ? 'list' : 'graph')
   const [layouts] = useState(() => new Layouts())
@@ -41,16 +43,19 @@ function GraphPage({ asset }: { asset: string }) {
   const inspector = useRef<HTMLDivElement>(null)
 
   const graph = useQuery(lineageQuery({ asset }, direction, depth))
-  const trace = useQuery({ ...lineageQuery({ asset: of, column }, 'both', 100), enabled: column !== undefined })
+  const trace = useQuery({ ...lineageQuery({ asset: of, column: search.column }, 'both', 100), enabled: search.column !== undefined })
+  // A column that is not there is said, and nothing is traced.
+  const column = trace.isError ? undefined : search.column
   const impact = useQuery({ ...impactQuery({ asset: of, column }), enabled: panel === 'impact' })
   const traced = column === undefined ? undefined : trace.data
+  const show = search.show ?? ((graph.data?.nodes.length ?? 0) > mostWithColumns ? 'assets' : 'columns')
   const effects = useMemo(() => (panel === 'impact' && impact.data !== undefined ? worstOf(impact.data.items) : undefined), [panel, impact.data])
   const plan = useMemo(
     () =>
       graph.data === undefined
         ? undefined
         : drawing(graph.data, {
-            columns: show !== 'assets',
+            columns: show === 'columns',
             open: new Set(readNames(open)),
             chosen: column === undefined ? undefined : { asset: of, column },
             trace: traced,
@@ -93,6 +98,8 @@ function GraphPage({ asset }: { asset: string }) {
   const start = graph.data.start.asset
   const inspected = of === asset ? start : of
   const tier = tierOf(start)
+  const notDrawn = view === 'graph' ? plan.left : 0
+  const cut = graph.data.truncated && depth >= 100
   const counts = traced === undefined ? undefined : reach(traced, new Set(graph.data.nodes.map(({ id }) => id)))
   return (
     <>
@@ -117,12 +124,12 @@ function GraphPage({ asset }: { asset: string }) {
             {view === 'graph' && (
               <Choice
                 label={say('lineage.show')}
-                value={show ?? 'columns'}
+                value={show}
                 options={[
                   { value: 'columns', label: say('lineage.show.columns') },
                   { value: 'assets', label: say('lineage.show.assets') },
                 ]}
-                onChange={(next) => set({ show: next === 'assets' ? next : undefined, open: undefined })}
+                onChange={(next) => set({ show: next, open: undefined })}
               />
             )}
             <Choice
@@ -143,15 +150,15 @@ function GraphPage({ asset }: { asset: string }) {
                   ))}
               </select>
             </label>
-            {graph.data.truncated && (
+            {graph.data.truncated && depth < 100 && (
               <button type="button" className="action-link" onClick={() => set({ depth: Math.min(100, depth + 1) })}>
                 {say('lineage.deeper')}
               </button>
             )}
           </div>
-          {(counts !== undefined || plan.left > 0 || (trace.isError && column !== undefined)) && (
+          {(counts !== undefined || notDrawn > 0 || cut || (trace.isError && search.column !== undefined)) && (
             <div className="drawing-notes" role="status">
-              {trace.isError && column !== undefined && (
+              {trace.isError && search.column !== undefined && (
                 <InlineProblem
                   title={problemText(trace.error, say('error.unreachable'))}
                   action={
@@ -174,7 +181,8 @@ function GraphPage({ asset }: { asset: string }) {
                   )}
                 </>
               )}
-              {plan.left > 0 && <span className="quiet small">{say('lineage.left', { n: plan.left })}</span>}
+              {notDrawn > 0 && <span className="quiet small">{say('lineage.left', { n: notDrawn })}</span>}
+              {cut && <span className="quiet small">{say('lineage.cut')}</span>}
             </div>
           )}
           {view === 'graph' ? (

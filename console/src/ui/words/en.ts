@@ -480,6 +480,7 @@ export const en = {
   'lineage.tracing': 'Tracing {column}: {up} upstream, {down} downstream',
   'lineage.outside': plural('n', 'One more asset on the way is outside this graph.', '# more assets on the way are outside this graph.'),
   'lineage.left': plural('n', 'The furthest asset is not drawn; the list has it.', 'The # furthest assets are not drawn; the list has them.'),
+  'lineage.cut': 'There is more than one answer can hold; begin nearer to what you look for.',
   'lineage.startAt': 'Start at {name}',
   'lineage.startHere': 'Start the graph here',
   'lineage.graph': 'Graph of what is made of what',

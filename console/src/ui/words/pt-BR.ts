@@ -481,6 +481,7 @@ export const ptBR: Readonly<Record<keyof typeof en, Message>> = {
   'lineage.tracing': 'Seguindo {column}: {up} na origem, {down} no destino',
   'lineage.outside': plural('n', 'Mais um item no caminho está fora deste grafo.', 'Mais # itens no caminho estão fora deste grafo.'),
   'lineage.left': plural('n', 'O item mais distante não é desenhado; está na lista.', 'Os # itens mais distantes não são desenhados; estão na lista.'),
+  'lineage.cut': 'Há mais do que cabe em uma resposta; comece mais perto do que procura.',
   'lineage.startAt': 'Começar em {name}',
   'lineage.startHere': 'Começar o grafo aqui',
   'lineage.graph': 'Grafo do que vem de quê',
