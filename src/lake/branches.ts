@@ -19,7 +19,11 @@ export interface Branch {
   readonly id: string
   readonly createdAt: number
   readonly tables: readonly { readonly table: string; readonly version: number }[]
+  /** It was merged or dropped, and what is left of it waits to be removed. */
+  readonly over?: Over
 }
+
+type Over = 'merged' | 'dropped'
 
 export interface TableDifference {
   readonly table: string
@@ -51,7 +55,7 @@ export interface MergedTable {
 
 export interface Branches {
   list(): Promise<Branch[]>
-  /** Rejects when there is none of that name. */
+  /** Rejects when there is none of that name, or only remains of one. */
   get(name: string): Promise<Branch>
   /** Forks the tables at their newest versions. */
   create(name: string, tables: readonly string[], signal?: AbortSignal): Promise<Branch>
@@ -68,6 +72,7 @@ export interface Branches {
   drop(name: string): Promise<void>
 }
 
+const OVER: readonly Over[] = ['merged', 'dropped']
 const FOLDER = 'lagoa/branches/'
 const DEFAULT_SAMPLE = 20
 const LARGEST_SAMPLE = 1000
@@ -94,7 +99,7 @@ export function openBranches(options: {
     return found.sort((a, b) => a.createdAt - b.createdAt)
   }
 
-  const get = async (name: string): Promise<Branch> => {
+  const stored = async (name: string): Promise<Branch> => {
     const path = pathOf(name)
     const branch = branchFrom(path, await objects.get(path))
     if (branch) return branch
@@ -107,6 +112,15 @@ export function openBranches(options: {
           : names.length > 0
             ? `There are: ${names.join(', ')}.`
             : `Make it with: lagoa branch create ${name} silver.readings`,
+    })
+  }
+
+  /** A branch that is being removed is neither read nor written: parts of it are gone. */
+  const get = async (name: string): Promise<Branch> => {
+    const branch = await stored(name)
+    if (branch.over === undefined) return branch
+    throw conflict('lake.branch_over', `The branch ${name} was ${branch.over}, and its removal was cut off`, {
+      hint: `Remove what is left of it: lagoa branch drop ${name}`,
     })
   }
 
@@ -166,7 +180,9 @@ export function openBranches(options: {
     }
   }
 
-  const drop = async (branch: Branch): Promise<void> => {
+  /** Says first that the branch is over, because a table whose removal was cut off may not be taken for what the branch holds. */
+  const remove = async (branch: Branch, over: Over): Promise<void> => {
+    if (branch.over === undefined) await objects.put(pathOf(branch.name), bytesOf({ ...branch, over }))
     for (const { table } of branch.tables) {
       const root = branchRoot(branch.name, table)
       const source = options.table(table)
@@ -176,6 +192,11 @@ export function openBranches(options: {
       opened.delete(`${branch.id} ${root}`)
     }
     await objects.delete(pathOf(branch.name))
+  }
+
+  const unchanged = async (table: string): Promise<MergedTable> => {
+    const version = (await options.table(table).snapshot())?.version ?? -1
+    return { table, outcome: 'unchanged', version, filesAdded: 0, filesRemoved: 0 }
   }
 
   return {
@@ -199,7 +220,7 @@ export function openBranches(options: {
       // Pinned before the branch is known, so that no vacuum takes a file between the two; unpinned again when the name is taken.
       for (const { table, version } of forked)
         await options.table(table).pin({ id: pinOf(branch), reason: 'branch', version, until: branch.createdAt + UNMADE_MS }, signal)
-      const made = await objects.putIfAbsent(path, new TextEncoder().encode(JSON.stringify(branch)))
+      const made = await objects.putIfAbsent(path, bytesOf(branch))
       if (!made) {
         for (const { table } of forked) await options.table(table).unpin(pinOf(branch))
         throw conflict('lake.branch_exists', `There already is a branch ${name}`, { hint: `Choose another name, or drop it first: lagoa branch drop ${name}` })
@@ -225,6 +246,11 @@ export function openBranches(options: {
       }
     },
     async merge(name, { dryRun = false, signal } = {}) {
+      const found = await stored(name)
+      if (found.over === 'merged') {
+        if (!dryRun) await remove(found, 'merged')
+        return Promise.all(found.tables.map(({ table }) => unchanged(table)))
+      }
       const branch = await get(name)
       const stopping = signal ? { signal } : {}
       const merged: MergedTable[] = []
@@ -247,10 +273,10 @@ export function openBranches(options: {
       }
       if (dryRun) return merged
       for (const { table } of branch.tables) await bringHeld(branch, table)
-      await drop(branch)
+      await remove(branch, 'merged')
       return merged
     },
-    drop: async (name) => drop(await get(name)),
+    drop: async (name) => remove(await stored(name), 'dropped'),
   }
 }
 
@@ -259,6 +285,8 @@ function rootInBranch(branch: string, root: string): string {
   const cut = root.indexOf('/')
   return `${root.slice(0, cut)}/_branches/${branch}${root.slice(cut)}`
 }
+
+const bytesOf = (branch: Branch): Uint8Array => new TextEncoder().encode(JSON.stringify(branch))
 
 const pinOf = ({ id }: Branch): string => `branch-${id}`
 
@@ -276,7 +304,8 @@ function branchFrom(path: string, bytes: Uint8Array | null): Branch | null {
       const tables = value.tables.flatMap((one: unknown) =>
         isNode(one) && typeof one.table === 'string' && typeof one.version === 'number' ? [{ table: one.table, version: one.version }] : [],
       )
-      return { name: value.name, id: value.id, createdAt: value.createdAt, tables }
+      const over = OVER.find((one) => one === value.over)
+      return { name: value.name, id: value.id, createdAt: value.createdAt, tables, ...(over ? { over } : {}) }
     }
   } catch {
     // Told below.
@@ -333,7 +362,7 @@ function namingBranch(error: unknown, { name }: Branch, table: string, merged: r
   if (!(error instanceof LagoaError) || error.code !== 'lake.commit_conflict') return error
   const before = check ? [] : merged.filter(({ outcome }) => outcome === 'merged').map((one) => one.table)
   const told = before.length === 0 ? 'Nothing was merged.' : `Merged already: ${before.join(', ')}.`
-  return conflict('lake.branch_conflict', `Branch ${name} cannot be merged into ${table}: ${error.message} ${told}`, {
+  return conflict('lake.branch_conflict', `Branch ${name} cannot be merged into ${table}: ${error.message}. ${told}`, {
     hint: `Make the branch anew from today's tables: lagoa branch drop ${name}, then lagoa branch create.`,
     cause: error,
   })

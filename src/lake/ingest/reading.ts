@@ -316,10 +316,10 @@ async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonl
 async function badLines({ connection, file, work, signal }: ReadRequest): Promise<{ readonly sql: string; readonly count: number } | null> {
   const kept = join(work, 'bad.parquet')
   // What is said to begin with the end of the line before begins one byte later.
-  const lines = `select line_byte_position - 1 + case when any_value(csv_line)[1] = chr(10) then 1 else 0 end as byte, min(line) as line, string_agg(distinct column_name, ', ') as columns,
-      string_agg(distinct case error_type when 'CAST' then error_message else lower(error_type) || ': ' || error_message end, '; ') as error,
+  const lines = `select line_byte_position - 1 + case when any_value(csv_line)[1] = chr(10) then 1 else 0 end as byte, min(line) as line, string_agg(distinct column_name, ', ' order by column_name) as columns,
+      string_agg(distinct what, '; ' order by what) as error,
       left(trim(any_value(csv_line), chr(10) || chr(13)), ${KEPT_RAW}) as raw
-    from temp.reject_errors group by line_byte_position`
+    from (select *, case error_type when 'CAST' then error_message else lower(error_type) || ': ' || error_message end as what from temp.reject_errors) group by line_byte_position`
   const bytes = (await connection.runAndReadAll(`select byte from (${lines}) order by byte limit ${LINES_COUNTED + 1}`)).getRows().map(([byte]) => Number(byte))
   if (bytes.length === 0) return null
   const counted = bytes.length <= LINES_COUNTED

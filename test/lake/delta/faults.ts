@@ -35,12 +35,7 @@ async function filled(site: Site, options: Partial<CreateOptions> = {}, root: st
 }
 
 /** A command on a filled table. */
-function on(
-  name: string,
-  options: Partial<CreateOptions>,
-  run: (table: DeltaTable, site: Site) => Promise<unknown>,
-  more: Partial<Command> = {},
-): Command {
+function on(name: string, options: Partial<CreateOptions>, run: (table: DeltaTable, site: Site) => Promise<unknown>, more: Partial<Command> = {}): Command {
   return { name, tables: [ROOT], prepare: (site) => filled(site, options), run: (site) => run(openTable(site, ROOT), site), ...more }
 }
 
@@ -68,10 +63,8 @@ const ROW_COMMANDS: readonly Command[] = KINDS.flatMap(([kind, configuration]) =
   on(`merge by keys${kind}`, { configuration }, (table, site) =>
     selecting(site, rows(25, 35, 'range * 100'), (input) => table.merge(input, { keys: ['id'], ...TXN })),
   ),
-  on(
-    `merge by a condition${kind}`,
-    { configuration },
-    (table, site) => selecting(site, rows(25, 35, 'if(range = 27, -1, range * 100)'), (input) => table.merge(input, { ...FULL_MERGE, ...TXN })),
+  on(`merge by a condition${kind}`, { configuration }, (table, site) =>
+    selecting(site, rows(25, 35, 'if(range = 27, -1, range * 100)'), (input) => table.merge(input, { ...FULL_MERGE, ...TXN })),
   ),
   on(`delete${kind}`, { configuration }, (table) => table.delete('id % 3 = 0 or id >= 20')),
   on(`update${kind}`, { configuration }, (table) => table.update({ set: { value: '-abs(value)' }, where: 'id between 5 and 14' })),
@@ -81,7 +74,7 @@ const ROW_COMMANDS: readonly Command[] = KINDS.flatMap(([kind, configuration]) =
 ])
 
 const ALTERATIONS: readonly Command[] = [
-  on('add columns', {}, (table) => table.alter({ kind: 'addColumns', fields: [field('note', 'string')] }), { refuses: 'lake.bad_alteration' }),
+  on('add columns', {}, (table) => table.alter({ kind: 'addColumns', fields: [field('note', 'string')] }), { refuses: 'lake.bad_schema' }),
   on('rename a column', { configuration: MAPPED }, (table) => table.alter({ kind: 'renameColumn', column: 'value', to: 'amount' }), {
     refuses: 'lake.column_missing',
   }),

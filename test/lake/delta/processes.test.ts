@@ -1,5 +1,6 @@
 /** Several processes and one table: nothing acknowledged is lost, nothing half done is seen. */
 import { spawn, type ChildProcess } from 'node:child_process'
+import { utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
@@ -15,7 +16,10 @@ interface Writer {
   readonly ended: Promise<number | null>
 }
 
-type Mode = 'append' | 'merge' | 'overwrite' | 'delete' | 'update'
+type Mode = 'append' | 'merge' | 'overwrite' | 'delete' | 'update' | 'optimize' | 'vacuum'
+
+/** Of each of the four processes; `LAGOA_TEST_COMMITS=1000` is the long run. */
+const COMMITS = Number(process.env.LAGOA_TEST_COMMITS ?? 250)
 
 function startWriter(mode: Mode, root: string, from: number, count: number): Writer {
   const child = spawn(process.execPath, [WRITER, lake.folder, join(lake.folder, '..', `spill${from}`), mode, root, String(from), String(count)], {
@@ -32,14 +36,14 @@ function startWriter(mode: Mode, root: string, from: number, count: number): Wri
 }
 
 describe('processes', () => {
-  test('four processes append 250 times each to one table and lose none', { timeout: 120_000 }, async () => {
+  test(`four processes append ${COMMITS} times each to one table and lose none`, { timeout: 120_000 + 1000 * COMMITS }, async () => {
     const root = 'bronze/four'
     await lake.table(root).create({ fields: [field('id', 'long')] })
-    const writers = [0, 1, 2, 3].map((n) => startWriter('append', root, n * 1000, 250))
+    const writers = [0, 1, 2, 3].map((n) => startWriter('append', root, n * COMMITS, COMMITS))
     expect(await Promise.all(writers.map((writer) => writer.ended))).toEqual([0, 0, 0, 0])
     const snapshot = await lake.table(root).snapshot()
-    expect(snapshot).toMatchObject({ version: 1000, rowCount: 1000 })
-    expect(await lake.content(lake.table(root), 'count(distinct id), count(*)')).toEqual([['1000', '1000']])
+    expect(snapshot).toMatchObject({ version: 4 * COMMITS, rowCount: 4 * COMMITS })
+    expect(await lake.content(lake.table(root), 'count(distinct id), count(*)')).toEqual([[String(4 * COMMITS), String(4 * COMMITS)]])
   })
   test.each(['false', 'true'])(
     'processes that append, delete and update rows of one table at once agree with each of them having run alone (vectors: %s)',
@@ -73,6 +77,40 @@ describe('processes', () => {
         ['update_postimage', '60'],
         ['update_preimage', '60'],
       ])
+    },
+  )
+  test.each(['false', 'true'])(
+    'what is acknowledged stays when rows come and go while others pack the table and vacuum old files (vectors: %s)',
+    { timeout: 180_000 },
+    async (vectors) => {
+      const root = `bronze/mixed_${vectors}`
+      const table = lake.table(root)
+      await table.create({ fields: [field('id', 'long')], configuration: { 'delta.enableDeletionVectors': vectors } })
+      for (let part = 0; part < 4; part++) await table.append(lake.select(`select range::bigint as id from range(${100 * part}, ${100 * part + 100})`))
+      // Files of writers that were killed long ago.
+      const orphans = Array.from({ length: 20 }, (_, i) => `${root}/part-orphan${i}.parquet`)
+      const longAgo = Date.now() / 1000 - 86_400
+      for (const path of orphans) {
+        await lake.objects.put(path, new Uint8Array(10))
+        await utimes(await lake.objects.localFile(path), longAgo, longAgo)
+      }
+      const writers = [
+        startWriter('append', root, 1000, 25),
+        startWriter('merge', root, 2000, 25),
+        startWriter('delete', root, 90, 25),
+        startWriter('optimize', root, 3000, 6),
+        startWriter('vacuum', root, 4000, 6),
+      ]
+      expect(await Promise.all(writers.map((writer) => writer.ended))).toEqual([0, 0, 0, 0, 0])
+      const range = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => String(from + i))
+      const expected = [...range(0, 90), ...range(115, 400), ...range(1000, 1025), ...range(2000, 2025)]
+      const ids = (await lake.rows(`select id from (${await lake.table(root).scan((await lake.table(root).snapshot())!)}) order by id`)).map(([id]) => id)
+      expect(ids).toEqual(expected)
+      expect(await Promise.all(orphans.map((path) => lake.objects.head(path)))).toEqual(orphans.map(() => null))
+      const history = await lake.table(root).history(1000)
+      expect(history.filter(({ operation }) => operation === 'MERGE')).toHaveLength(25)
+      expect(history.some(({ operation }) => operation === 'OPTIMIZE')).toBe(true)
+      expect(history.some(({ operation }) => operation === 'VACUUM END')).toBe(true)
     },
   )
   test('a process killed while it deletes rows leaves each row there or gone, and the table readable', { timeout: 120_000 }, async () => {

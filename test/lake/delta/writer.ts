@@ -12,7 +12,7 @@ const duck = await openDuck({ tempDirectory: spill, threads: 1 })
 const connection = await duck.connect()
 const table = openTable({ objects, duck }, root)
 
-/** Deletes of one file's rows conflict: who loses runs again. */
+/** Changes of one file's rows conflict: who loses runs again. */
 async function retried(write: () => Promise<unknown>): Promise<void> {
   for (;;) {
     try {
@@ -27,7 +27,10 @@ async function retried(write: () => Promise<unknown>): Promise<void> {
 for (let id = Number(from); id < Number(from) + Number(count); id++) {
   const input = { connection, sql: `select ${id}::bigint as id` }
   if (mode === 'append') await table.append(input)
-  else if (mode === 'merge') await table.merge(input, { keys: ['id'] })
+  else if (mode === 'merge') await retried(() => table.merge(input, { keys: ['id'] }))
+  else if (mode === 'optimize') await retried(() => table.optimize())
+  // What a writer beside it has not committed yet is younger than that.
+  else if (mode === 'vacuum') await table.vacuum({ retainMs: 60_000, force: true })
   else if (mode === 'delete') await retried(() => table.delete(`id = ${id}`))
   else if (mode === 'update') await retried(() => table.update({ set: { id: '-id' }, where: `id = ${id}` }))
   else await table.overwrite(input)

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { emptyRows, LagoaError, silentLog, t, type Schema } from '../../../src/base/index.ts'
 import { between, findFiles, openIngestion, openLake, quarantine, table, targetOf, type Lake, type Table } from '../../../src/lake/index.ts'
+import type { Expectation } from '../../../src/lake/expectations.ts'
 import type { Command, Site } from '../../helpers/kills/command.ts'
 
 const RAW = { id: t.string().nullable(), at: t.timestamp().nullable(), value: t.double().nullable() } satisfies Schema
@@ -39,15 +40,14 @@ async function appendFrom(lake: Lake, first: number, readings: readonly Reading[
 }
 
 const CLEAN = 'select id, "at", value from bronze.raw'
-const keeping = (most: number): Table['options']['expect'] => ({ plausible: quarantine(between('value', 0, most)) })
+const keeping = (most: number): Readonly<Record<string, Expectation>> => ({ plausible: quarantine(between('value', 0, most)) })
 const merged = (most: number): Table => table('silver.t', { merge: ['id'], sql: CLEAN, expect: keeping(most) })
 const windowed = table('silver.t', {
   window: { column: 'hour', source: 'at', size: '1h' },
   sql: `select date_trunc('hour', "at") as hour, sum(value) as value from bronze.raw group by all`,
   expect: keeping(100),
 })
-const full = (most: number): Table =>
-  table('silver.t', { sql: 'select id, sum(value) as value from bronze.raw group by all', expect: keeping(most) })
+const full = (most: number): Table => table('silver.t', { sql: 'select id, sum(value) as value from bronze.raw group by all', expect: keeping(most) })
 
 const FIRST: readonly Reading[] = [
   ['a', 0, 1],
@@ -128,7 +128,10 @@ const IN_BRANCH = ['silver/_branches/dev/t', 'gold/_branches/dev/g']
 /** Tables with rows, of which `dev` may be a branch. */
 async function branching(site: Site): Promise<Lake> {
   const lake = await open(site, BRANCHED)
-  await feed(lake, FIRST.filter(([, , value]) => value < 100))
+  await feed(
+    lake,
+    FIRST.filter(([, , value]) => value < 100),
+  )
   await lake.refresh('silver.t')
   await lake.refresh('gold.g')
   await feed(lake, NEXT)
@@ -201,6 +204,17 @@ export const COMMANDS: readonly Command[] = [
     tables: ['silver/t', 'gold/g'],
     prepare: branched,
     run: async (site) => (await open(site, BRANCHED)).branches.drop('dev'),
+    async again(site) {
+      const { branches } = await open(site, BRANCHED)
+      // What is left of a branch is not merged.
+      const [left] = await branches.list()
+      if (left?.over === 'dropped')
+        await branches.merge('dev').then(
+          () => Promise.reject(new Error('remains were merged')),
+          (error: unknown) => (error instanceof LagoaError && error.code === 'lake.branch_over' ? undefined : Promise.reject(error)),
+        )
+      await branches.drop('dev')
+    },
     refuses: 'lake.no_branch',
     also: branchNames,
   },
