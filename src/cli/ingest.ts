@@ -58,11 +58,11 @@ async function run(
   const ingestion = openIngestion(place, { target, dryRun, signal, onBytes: (bytes) => progress.read(bytes) })
   const outcomes: FileOutcome[] = []
   try {
-    for (const file of files) {
-      progress.begins(file.name)
-      const outcome = await ingestion.take(file)
-      outcomes.push(outcome)
-      progress.ended(outcome)
+    while (outcomes.length < files.length) {
+      progress.begins(files[outcomes.length]?.name ?? '')
+      const taken = await ingestion.takeNext(files.slice(outcomes.length))
+      outcomes.push(...taken)
+      for (const outcome of taken) progress.ended(outcome)
     }
   } finally {
     progress.stop()

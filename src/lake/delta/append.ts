@@ -4,7 +4,9 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { invalid } from '../../base/index.ts'
+import { fitsAsFile } from './adopt.ts'
 import { alignInput, alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
+import { txnsOf } from './commit.ts'
 import { completedSql } from './computed.ts'
 import { declarationChange, declaredAs, settled, type Declared } from './declaration.ts'
 import { deletedRows, removeFound } from './delete.ts'
@@ -22,8 +24,9 @@ export async function append(table: Table, input: Relation, options: CommitOptio
   if (done) return done
   checkWritable(table.root, state.protocol, state.metadata, false)
   const columns = await alignInput(table.root, state.metadata, input)
-  const written = await writeRows(table.place, table.root, state.metadata, input.connection, completedSql(columns, input.sql), options.signal)
-  if (written.rows === 0 && !options.txn) return skipped(state.version)
+  const rows = input.parquet && (await fitsAsFile(state.metadata, input)) ? input.parquet : completedSql(columns, input.sql)
+  const written = await writeRows(table.place, table.root, state.metadata, input.connection, rows, options.signal)
+  if (written.rows === 0 && txnsOf(options).length === 0) return skipped(state.version)
   return finish(
     table,
     {
@@ -64,7 +67,7 @@ export async function overwrite(table: Table, input: Relation, options: Overwrit
   const written = await writeRows(table.place, table.root, metadata, input.connection, completedSql(columns, input.sql), options.signal)
   const removed = await state.files.adds(state.files.at(state.version))
   const changed = declared.metadata !== state.metadata || declared.protocol !== state.protocol
-  if (written.rows === 0 && removed.length === 0 && !changed && !options.txn) return skipped(state.version)
+  if (written.rows === 0 && removed.length === 0 && !changed && txnsOf(options).length === 0) return skipped(state.version)
   return finish(
     table,
     {
@@ -128,7 +131,7 @@ async function overwriteWhere(table: Table, state: TableState, input: Relation, 
     const { removed, ended, vectors, copied } = removal
     const news = `select * from temp.${rows}`
     const written = await keepingOnlyCommitted([vectors, copied], () => writeRows(place, root, state.metadata, connection, news, options.signal))
-    if (written.rows === 0 && removed.length === 0 && !options.txn) return skipped(state.version)
+    if (written.rows === 0 && removed.length === 0 && txnsOf(options).length === 0) return skipped(state.version)
     const changes = await keepingOnlyCommitted([vectors, copied, written], async () => {
       if (!removal.mustBeTold) return NO_CHANGES
       return writeChanges(table, state.metadata, connection, [await deletedRows(table, state, where, found), { type: 'insert', sql: news }], options.signal)

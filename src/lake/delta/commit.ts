@@ -11,7 +11,7 @@ import { commitPath } from './paths.ts'
 import type { JsonObject } from './json.ts'
 import type { TableState } from './replay.ts'
 import { stamped, timestampOf } from './timestamps.ts'
-import type { CommitOptions, Place } from './types.ts'
+import type { CommitOptions, Place, Txn } from './types.ts'
 
 export interface Attempt {
   /** The version that the write was decided on; -1 makes a new table. */
@@ -38,8 +38,11 @@ export const OUTCOME_UNKNOWN = 'lake.commit_unknown'
 /** Lost races before a write gives up; each one means that another writer made progress. */
 const ATTEMPTS = 100
 
+export const txnsOf = ({ txn, txns = [] }: CommitOptions): readonly Txn[] => (txn ? [txn, ...txns] : txns)
+
 export async function commit(place: Place, root: string, attempt: Attempt, options: CommitOptions): Promise<Outcome> {
   const id = randomUUID()
+  const txns = txnsOf(options)
   let version = attempt.readVersion + 1
   const known = attempt.state?.metadata ?? null
   let before = attempt.state?.timestamp ?? 0
@@ -52,8 +55,9 @@ export async function commit(place: Place, root: string, attempt: Attempt, optio
       if (winner === null) break
       // A store may report our own success as a loss when it repeated the request underneath.
       if (winner.commit.info?.txnId === id) return { kind: 'committed', version }
-      const overtaken = winner.commit.transactions.some((txn) => txn.appId === options.txn?.appId && txn.version >= options.txn.version)
-      if (overtaken) return { kind: 'overtaken', version }
+      const { transactions } = winner.commit
+      const isThere = (mine: Txn): boolean => transactions.some((txn) => txn.appId === mine.appId && txn.version >= mine.version)
+      if (txns.length > 0 && txns.every(isThere)) return { kind: 'overtaken', version }
       const clash = findConflict(attempt.intent, winner.commit)
       if (clash) throw lostTo(root, attempt, describeConflict(clash))
       before = timestampOf(winner.commit.metadata ?? known, winner.commit.info, winner.modified, before)

@@ -4,6 +4,7 @@
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { AddFile } from './actions.ts'
+import { txnsOf } from './commit.ts'
 import { rowsIn } from './files.ts'
 import { alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
 import { checkWritable } from './protocol.ts'
@@ -57,7 +58,7 @@ async function deleteFound(
   const { signal } = options
   const removal = await removeFound(table, state, connection, where, found, signal)
   const { removed, ended, vectors, copied, rows } = removal
-  if (removed.length === 0 && !options.txn) return skipped(state.version)
+  if (removed.length === 0 && txnsOf(options).length === 0) return skipped(state.version)
   const changes = await keepingOnlyCommitted([vectors, copied], async () =>
     removal.mustBeTold ? writeChanges(table, state.metadata, connection, [await deletedRows(table, state, where, found)], signal) : NO_CHANGES,
   )

@@ -5,6 +5,7 @@
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { closest, invalid } from '../../base/index.ts'
+import { txnsOf } from './commit.ts'
 import { declarationChange, settled, type Declared } from './declaration.ts'
 import { clauseNumber, clausesOf, insertedSql, updatedSql, type Clauses } from './merge-clauses.ts'
 import { keyRanges, rangesOf, targetTestOf, type KeyPair, type Sides } from './merge-ranges.ts'
@@ -196,7 +197,7 @@ async function run(table: Table, state: TableState, connection: DuckDBConnection
   })
   const [vectors = NOTHING_WRITTEN, rewritten = NOTHING_WRITTEN, news = NOTHING_WRITTEN] = written
   const change = declarationChange(state, target)
-  if (touched.length === 0 && news.rows === 0 && Object.keys(change).length === 0 && !options.txn) return skipped(state.version)
+  if (touched.length === 0 && news.rows === 0 && Object.keys(change).length === 0 && txnsOf(options).length === 0) return skipped(state.version)
   const counts = await countActs(connection, acts, clauses)
   return finish(
     table,

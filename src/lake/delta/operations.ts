@@ -3,7 +3,7 @@
  */
 import { LagoaError, conflict, missing } from '../../base/index.ts'
 import type { AddFile, ChangeFile, DomainMetadata, RemoveFile, Transaction } from './actions.ts'
-import { OUTCOME_UNKNOWN, commit, type Attempt } from './commit.ts'
+import { OUTCOME_UNKNOWN, commit, txnsOf, type Attempt } from './commit.ts'
 import { isolationOf, type Intent } from './conflicts.ts'
 import { declaredNew } from './declaration.ts'
 import { removalOf, rowsIn } from './files.ts'
@@ -30,9 +30,16 @@ export async function existing(table: Table): Promise<TableState> {
 
 /** The answer for a write that an earlier commit already made, or null when it has to be done. */
 export function alreadyDone(state: TableState, options: CommitOptions): CommitResult | null {
-  if (!options.txn) return null
-  const known = state.transactions.get(options.txn.appId)
-  return known && known.version >= options.txn.version ? skipped(state.version) : null
+  const txns = txnsOf(options)
+  const done = txns.filter(({ appId, version }) => {
+    const known = state.transactions.get(appId)
+    return known !== undefined && known.version >= version
+  })
+  if (done.length === 0) return null
+  if (done.length === txns.length) return skipped(state.version)
+  throw conflict('lake.commit_conflict', `The write was not made: the table has ${done.length} of the ${txns.length} applications' versions that it brings`, {
+    hint: 'Run it again without what is there already.',
+  })
 }
 
 export function skipped(version: number): CommitResult {
@@ -40,7 +47,7 @@ export function skipped(version: number): CommitResult {
 }
 
 function transactionsOf(options: CommitOptions): Transaction[] {
-  return options.txn ? [{ appId: options.txn.appId, version: options.txn.version, lastUpdated: Date.now() }] : []
+  return txnsOf(options).map(({ appId, version }) => ({ appId, version, lastUpdated: Date.now() }))
 }
 
 /** The input's columns lined up with the table's. */
@@ -98,7 +105,7 @@ export async function finish(table: Table, decision: Decision, options: CommitOp
       reads: decision.reads,
       readPaths: pathsOf(decision.readFiles),
       removedPaths: pathsOf(decision.removed),
-      appIds: new Set(options.txn ? [options.txn.appId] : []),
+      appIds: new Set(txnsOf(options).map(({ appId }) => appId)),
       domains: new Set((decision.domains ?? []).map(({ domain }) => domain)),
       isolation: !dataChange ? 'SnapshotIsolation' : decision.metadata || decision.protocol ? 'Serializable' : isolationOf(state.metadata),
     },

@@ -27,6 +27,16 @@ export interface Duck {
 export interface Relation {
   readonly connection: DuckDBConnection
   readonly sql: string
+  /** The same rows in the same order, written already: an append moves the file into the table instead of writing them again, where the table's shape allows it. */
+  readonly parquet?: ParquetFile
+}
+
+/** A Parquet file that is in no table, with what was measured of it while it was written. */
+export interface ParquetFile {
+  readonly file: string
+  readonly rows: number
+  /** By DuckDB's quoted path (`"address"."city"`), as text. */
+  readonly leaves: ReadonlyMap<string, Readonly<Record<string, string>>>
 }
 
 /** A JSON schema string's parsed form (section "Schema Serialization Format"). */
@@ -75,9 +85,17 @@ export interface Snapshot {
   txnVersion(appId: string): number | null
 }
 
+/** How far an application has come (section "Transaction Identifiers"). */
+export interface Txn {
+  readonly appId: string
+  readonly version: number
+}
+
 export interface CommitOptions {
   /** Commits nothing and answers `skipped` when the table already holds this or a later version of the application. */
-  readonly txn?: { readonly appId: string; readonly version: number }
+  readonly txn?: Txn
+  /** More applications that the commit brings forward. It is skipped when all are there already, and a conflict when only some are. */
+  readonly txns?: readonly Txn[]
   /** Extra facts for the commit's `commitInfo`. */
   readonly info?: Readonly<Record<string, unknown>>
   readonly signal?: AbortSignal

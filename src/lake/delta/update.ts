@@ -4,6 +4,7 @@
  */
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { invalid } from '../../base/index.ts'
+import { txnsOf } from './commit.ts'
 import { completedSql, generationOf } from './computed.ts'
 import { checkStable } from './condition.ts'
 import { alignInput, alreadyDone, existing, finish, keepingOnlyCommitted, skipped, type Table } from './operations.ts'
@@ -51,7 +52,7 @@ async function updateRows(
   const found = await findRows(table, state, connection, where, { needsRows: true, hits: temporary('hits'), signal })
   const { whole, partial } = wholeAndPartial(found.touched)
   const removed = found.touched.map(({ file }) => file.file)
-  if (removed.length === 0 && !options.txn) return skipped(state.version)
+  if (removed.length === 0 && txnsOf(options).length === 0) return skipped(state.version)
   const rows = scanSql(
     state,
     found.touched.map(({ file }) => file),

@@ -15,7 +15,7 @@ import { duckType } from './schema.ts'
 import { fileList, identifier, literal, query } from './sql.ts'
 import { fileStats, type LeafStats } from './stats.ts'
 import { textOf } from './json.ts'
-import type { DeltaField, Metadata, Place } from './types.ts'
+import type { DeltaField, Metadata, ParquetFile, Place, Relation } from './types.ts'
 
 export interface Written {
   readonly adds: readonly AddFile[]
@@ -43,15 +43,16 @@ const DATA_FILES: FileNames = { folder: '', prefix: 'part' }
 export const CHANGE_FILES: FileNames = { folder: '_change_data/', prefix: 'cdc' }
 
 /**
- * `sql` yields the table's columns, of the table's types; every row is checked for what the table asks of it. With `only`, all its rows are
- * known to be of that partition and to have been in the table before, and they keep their order.
+ * `rows` is SQL that yields the table's columns, of the table's types; every row is checked for what the table asks of it. Or it is a file
+ * of them that fits as it is, and is moved. With `only`, all rows are known to be of that partition and to have been in the table before,
+ * and they keep their order.
  */
 export async function writeRows(
   place: Place,
   root: string,
   metadata: Metadata,
   connection: DuckDBConnection,
-  sql: string,
+  rows: string | ParquetFile,
   signal?: AbortSignal,
   only?: PartitionValues,
   names: FileNames = DATA_FILES,
@@ -81,15 +82,16 @@ export async function writeRows(
   const folder = `${first.file}.parts`
   try {
     await mkdir(folder, { recursive: true })
-    const input = `select ${columns.join(', ')} from (${sql}\n)`
     const ids = fieldIds(metadata, data)
     const options = ids === null ? [] : [`field_ids ${ids}`]
-    const files =
-      partitioned.length > 0
-        ? await copy(connection, input, folder, [`partition_by (${partitionColumns.map(identifier).join(', ')})`, 'overwrite_or_ignore', ...options], signal)
-        : await copyInOrder(connection, input, folder, options, signal)
+    const write = async (sql: string): Promise<WrittenFile[]> => {
+      const input = `select ${columns.join(', ')} from (${sql}\n)`
+      const byPartition = [`partition_by (${partitionColumns.map(identifier).join(', ')})`, 'overwrite_or_ignore', ...options]
+      return partitioned.length > 0 ? copy(connection, input, folder, byPartition, signal) : copyInOrder(connection, input, folder, options, signal)
+    }
+    const files = typeof rows === 'string' ? await write(rows) : await cut(connection, { ...rows, partitionValues: {} }, folder, options, signal)
     const adds: AddFile[] = []
-    let rows = 0
+    let count = 0
     for (const one of files) {
       if (one.rows === 0) continue
       const written = only ? { ...one, partitionValues: only } : one
@@ -101,7 +103,7 @@ export async function writeRows(
       const path = encodePath(relative)
       const size = await object.publish()
       published.push(dataPath(place.objects, root, path))
-      rows += written.rows
+      count += written.rows
       adds.push({
         path,
         partitionValues: written.partitionValues,
@@ -114,7 +116,7 @@ export async function writeRows(
       })
       signal?.throwIfAborted()
     }
-    return { adds, rows, discard }
+    return { adds, rows: count, discard }
   } catch (error) {
     await discard()
     signal?.throwIfAborted()
@@ -152,24 +154,37 @@ async function copyInOrder(
   signal: AbortSignal | undefined,
 ): Promise<WrittenFile[]> {
   const [whole] = await copy(connection, sql, `${folder}/whole.parquet`, options, signal)
-  if (!whole) return []
+  return whole ? cut(connection, whole, folder, options, signal) : []
+}
+
+/** The file itself, or its parts in their order. */
+async function cut(
+  connection: DuckDBConnection,
+  whole: WrittenFile,
+  folder: string,
+  options: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<WrittenFile[]> {
   const { size } = await stat(whole.file)
   if (size <= 1.5 * FILE_BYTES) return [whole]
   const parts = Math.ceil(size / FILE_BYTES)
   const rows = Math.ceil(whole.rows / parts)
   const files: WrittenFile[] = []
   for (let part = 0; part < parts; part++) {
-    const cut = `select * exclude (file_row_number) from read_parquet(${fileList([whole.file])}, file_row_number = true) where file_row_number >= ${part * rows} and file_row_number < ${(part + 1) * rows}`
-    files.push(...(await copy(connection, cut, `${folder}/part-${part}.parquet`, options, signal)))
+    const rowsOfPart = `select * exclude (file_row_number) from read_parquet(${fileList([whole.file])}, file_row_number = true) where file_row_number >= ${part * rows} and file_row_number < ${(part + 1) * rows}`
+    files.push(...(await copy(connection, rowsOfPart, `${folder}/part-${part}.parquet`, options, signal)))
   }
   return files
 }
 
-interface WrittenFile {
-  readonly file: string
-  readonly rows: number
-  readonly leaves: ReadonlyMap<string, LeafStats>
+interface WrittenFile extends ParquetFile {
   readonly partitionValues: PartitionValues
+}
+
+/** Writes rows to a file outside of any table, as a table's data files are written. */
+export async function writeParquet({ connection, sql }: Relation, to: string, signal?: AbortSignal): Promise<ParquetFile> {
+  const [written] = await copy(connection, sql, to, [], signal)
+  return { file: to, rows: written?.rows ?? 0, leaves: written?.leaves ?? new Map() }
 }
 
 function writtenFile(row: Readonly<Record<string, unknown>>): WrittenFile {

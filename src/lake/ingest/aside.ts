@@ -32,11 +32,11 @@ export function asideRows(sql: string, { file, content, at }: Owner): string {
 
 export const instant = (at: number): string => `make_timestamptz(${Math.round(at * 1000)})`
 
-/** Puts these rows in the place of those that the content had; `rows` null takes them away. */
+/** Puts these rows in the place of those that the contents had; `rows` null takes them away. */
 export async function keepAside(
   quarantine: DeltaTable,
   table: string,
-  owner: Owner,
+  owners: readonly Owner[],
   rows: Relation | null,
   connection: DuckDBConnection,
   signal?: AbortSignal,
@@ -46,7 +46,8 @@ export async function keepAside(
   if (!there) await quarantine.create({ fields: deltaFieldsOf(ASIDE_FIELDS), description: `Lines and files that could not be ingested into ${table}` })
   const none = Object.keys(ASIDE_FIELDS).map((name) => `null as ${name}`)
   // A refusal of an earlier state of the file is over, whatever becomes of this one.
-  const where = `_content = ${quoteText(owner.content)} or (_file = ${quoteText(owner.file)} and _line is null)`
+  const list = (texts: readonly string[]): string => (texts.length === 1 ? '= ' : 'in ') + `(${texts.map(quoteText).join(', ')})`
+  const where = `_content ${list(owners.map(({ content }) => content))} or (_file ${list(owners.map(({ file }) => file))} and _line is null)`
   await quarantine.overwrite(rows ?? { connection, sql: `select ${none.join(', ')} where false` }, { where, ...(signal ? { signal } : {}) })
 }
 

@@ -23,7 +23,8 @@ export interface CsvColumn {
 }
 
 export interface CsvShape {
-  readonly file: string
+  /** Files of this shape, read one after the other. */
+  readonly files: readonly string[]
   readonly columns: readonly CsvColumn[]
   /** Options of `read_csv`, as SQL. */
   readonly dialect: readonly string[]
@@ -32,6 +33,8 @@ export interface CsvShape {
   readonly isWhole: boolean
   /** Line ends are of one kind and quotes are those of RFC 4180. */
   readonly strict: boolean
+  /** The first line names the columns, and no line is a comment. */
+  readonly startsWithHeader: boolean
 }
 
 export async function sniffCsv(connection: DuckDBConnection, file: string, bytes: number, options: FileOptions): Promise<CsvShape> {
@@ -85,11 +88,12 @@ function shapeOf(
     type: type === 'TIME' ? 'VARCHAR' : type,
   }))
   return {
-    file,
+    files: [file],
     columns,
     dialect,
     isWhole,
     strict,
+    startsWithHeader: best.header && best.skip === 0 && best.comment === '',
     notes: [
       `delimiter ${JSON.stringify(best.delimiter)}`,
       ...(decimal === ',' ? ['decimal comma'] : []),
@@ -181,9 +185,9 @@ async function withLongNumbers(connection: DuckDBConnection, shape: CsvShape): P
 }
 
 /** A call of `read_csv` that gives these columns; columns without a type in the map have the one they look like. */
-export function csvSql({ file, columns, dialect }: CsvShape, types: ReadonlyMap<string, string>, more: readonly string[]): string {
+export function csvSql({ files, columns, dialect }: CsvShape, types: ReadonlyMap<string, string>, more: readonly string[]): string {
   const list = columns.map(({ name, type }) => `${quoteText(name)}: ${quoteText(types.get(name) ?? type)}`)
-  return `read_csv(${[quoteText(file), 'auto_detect=false', ...dialect, `columns={${list.join(', ')}}`, ...more].join(', ')})`
+  return `read_csv(${[`[${files.map(quoteText).join(', ')}]`, 'auto_detect=false', ...dialect, `columns={${list.join(', ')}}`, ...more].join(', ')})`
 }
 
 /** Keeps lines that cannot be read in the temporary table `reject_errors`. */

@@ -1,11 +1,11 @@
 /**
- * From the file as it lies there to one that DuckDB reads in parallel: its content's digest, unpacked when it was packed, in UTF-8 when it
- * was not. Everything streams; what is written lies in the work folder.
+ * From the file as it lies there to one that DuckDB reads in parallel: told by its content's digest, unpacked when it was packed, in UTF-8
+ * when it was not. Everything streams; what is written lies in the work folder.
  */
 import { isAscii, isUtf8 } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { stat, symlink } from 'node:fs/promises'
+import { open, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -18,14 +18,43 @@ const CHUNK = 1024 * 1024
 /** What a packed file may become; beyond it, it is taken for one that was made to fill disks. */
 const MOST_UNPACKED = 256 * 1024 ** 3
 
-/** The first 128 bits of the SHA-256 of the bytes, in hex: what tells one content from another, wherever it lies and whatever it is called. */
-export async function digestOf(file: string, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<string> {
+/** What is in a file, by all of its bytes. */
+export interface Identity {
+  /** The first 128 bits of their SHA-256, in hex: what tells one content from another, wherever it lies and whatever it is called. */
+  readonly digest: string
+  /** Of text that is not packed: in which encoding it can be read. */
+  readonly encoding: string
+}
+
+/** Reads the file once for both; `isText` is false for one whose encoding nobody asks for. */
+export async function identify(file: string, isText: boolean, signal: AbortSignal | undefined, onBytes: (bytes: number) => void): Promise<Identity> {
   const hash = createHash('sha256')
-  for await (const chunk of readable(file, signal)) {
-    hash.update(chunk)
-    onBytes(chunk.length)
+  const encoding = isText ? detectEncoding() : null
+  const handle = await open(file, 'r')
+  try {
+    const buffer = Buffer.alloc(CHUNK)
+    for (;;) {
+      signal?.throwIfAborted()
+      const { bytesRead } = await handle.read(buffer, 0, CHUNK)
+      if (bytesRead === 0) break
+      const chunk = buffer.subarray(0, bytesRead)
+      hash.update(chunk)
+      encoding?.take(chunk)
+      onBytes(bytesRead)
+    }
+  } finally {
+    await handle.close()
   }
-  return hash.digest('hex').slice(0, 32)
+  return { digest: hash.digest('hex').slice(0, 32), encoding: encoding?.verdict() ?? UTF8 }
+}
+
+export const UTF8 = 'utf-8'
+
+/** The same of bytes in memory. */
+export function identifyBytes(bytes: Uint8Array): Identity {
+  const encoding = detectEncoding()
+  encoding.take(bytes)
+  return { digest: createHash('sha256').update(bytes).digest('hex').slice(0, 32), encoding: encoding.verdict() }
 }
 
 export interface Prepared {
@@ -36,9 +65,10 @@ export interface Prepared {
   readonly notes: readonly string[]
 }
 
+/** `encoding` null is that of the file, to be found out. */
 export async function prepare(
   file: string,
-  options: { readonly format: FileFormat | null; readonly encoding: string | undefined; readonly work: string; readonly signal: AbortSignal | undefined },
+  options: { readonly format: FileFormat | null; readonly encoding: string | null; readonly work: string; readonly signal: AbortSignal | undefined },
 ): Promise<Prepared> {
   const { work, signal } = options
   const notes: string[] = []
@@ -48,14 +78,14 @@ export async function prepare(
   else await unpack(file, packing, current, signal)
   const format = options.format ?? formatOfContent(await firstBytes(current, 64))
   if (format !== 'parquet') {
-    const encoding = options.encoding === undefined ? await encodingOf(current, signal) : knownEncoding(options.encoding)
+    const encoding = options.encoding === null ? await encodingOf(current, signal) : knownEncoding(options.encoding)
     // DuckDB reads no JSON behind a byte order mark.
     const isMarked = format !== 'csv' && (await firstBytes(current, 3)).equals(Buffer.from([0xef, 0xbb, 0xbf]))
-    if (encoding !== 'utf-8' || isMarked) {
+    if (encoding !== UTF8 || isMarked) {
       const from = current
       current = join(work, 'utf8')
       await pipeline(readable(from, signal), toUtf8(encoding), createWriteStream(current), signal ? { signal } : {})
-      if (encoding !== 'utf-8') notes.push(`read as ${encoding}`)
+      if (encoding !== UTF8) notes.push(`read as ${encoding}`)
     }
   }
   return { file: current, format, bytes: (await stat(current)).size, notes }
@@ -97,26 +127,47 @@ async function unpack(file: string, packing: Exclude<Packing, null>, to: string,
   }
 }
 
-/** UTF-16 by its mark, UTF-8 when it is, and else the encoding in which every file can be read. */
 async function encodingOf(file: string, signal: AbortSignal | undefined): Promise<string> {
-  const start = await firstBytes(file, 2)
-  if (start[0] === 0xff && start[1] === 0xfe) return 'utf-16le'
-  if (start[0] === 0xfe && start[1] === 0xff) return 'utf-16be'
+  const encoding = detectEncoding()
+  for await (const chunk of readable(file, signal)) encoding.take(chunk)
+  return encoding.verdict()
+}
+
+interface EncodingDetector {
+  take(chunk: Uint8Array): void
+  verdict(): string
+}
+
+/** UTF-16 by its mark, UTF-8 when it is, and else the encoding in which every file can be read. Keeps nothing of a chunk that it was given. */
+function detectEncoding(): EncodingDetector {
+  let mark: string | undefined
   let rest: Buffer = Buffer.alloc(0)
   let broken = 0
   let sound = 0
-  for await (const chunk of readable(file, signal)) {
-    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    const end = bytes.length - unfinished(bytes)
-    rest = bytes.subarray(end)
-    const whole = bytes.subarray(0, end)
-    if (isAscii(whole)) continue
-    const replaced = isUtf8(whole) ? 0 : whole.toString('utf8').split('\ufffd').length - 1
-    broken += replaced
-    sound += Math.max(0, leads(whole) - replaced)
+  return {
+    take(chunk) {
+      mark ??= utf16Mark(chunk)
+      const bytes = rest.length === 0 ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) : Buffer.concat([rest, chunk])
+      const end = bytes.length - unfinished(bytes)
+      rest = Buffer.from(bytes.subarray(end))
+      const whole = bytes.subarray(0, end)
+      if (mark !== '' || isAscii(whole)) return
+      const replaced = isUtf8(whole) ? 0 : whole.toString('utf8').split('\ufffd').length - 1
+      broken += replaced
+      sound += Math.max(0, leads(whole) - replaced)
+    },
+    verdict() {
+      if (mark !== undefined && mark !== '') return mark
+      // A few broken characters in a file full of good ones are bad lines, not another encoding.
+      return broken + rest.length > sound / 10 ? 'windows-1252' : UTF8
+    },
   }
-  // A few broken characters in a file full of good ones are bad lines, not another encoding.
-  return broken + rest.length > sound / 10 ? 'windows-1252' : 'utf-8'
+}
+
+/** The encoding that the first two bytes name; empty when they name none. */
+export function utf16Mark(start: Uint8Array): string {
+  if (start[0] === 0xff && start[1] === 0xfe) return 'utf-16le'
+  return start[0] === 0xfe && start[1] === 0xff ? 'utf-16be' : ''
 }
 
 /** How many bytes begin a character of several bytes. */

@@ -1,14 +1,16 @@
 /**
  * Reads one prepared file into a Parquet file of the work folder, typed for the table that takes it, and says what in it is good, what is
- * bad and what the table has to become. Nothing of the table is touched here: a bad line found at the end costs no commit.
+ * bad and what the table has to become. Nothing of the table is touched here: a bad line found at the end costs no commit. A file without
+ * anything to leave out is written as the table will have it, so that the table can take it as it is.
  */
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { conflict, invalid, LagoaError, overLimit, unavailable } from '../../base/index.ts'
+import { writeParquet, type ParquetFile } from '../delta/index.ts'
 import { interruptible } from '../interrupt.ts'
 import { quoteName, quoteText } from '../sql.ts'
 import { csvSql, isNotStrict, KEEP_REJECTS, sniffCsv, type CsvShape } from './csv.ts'
-import type { FileFormat, FileOptions } from './declare.ts'
+import { FILE_FIELDS, type FileFormat, type FileOptions } from './declare.ts'
 import { openJson } from './json.ts'
 import { KEPT_RAW, linesAt } from './lines.ts'
 import { cleanNames } from './names.ts'
@@ -32,13 +34,20 @@ export interface ReadRequest {
   /** The columns of the table; null when there is none yet. */
   readonly known: readonly KnownColumn[] | null
   readonly mayEvolve: boolean
+  /** What each row carries beside the values of the file, as SQL. */
+  readonly stamp: Stamp
   readonly work: string
   readonly signal: AbortSignal | undefined
 }
 
+/** SQL by column; the columns are those that every table of files has. For CSV the file that the row is in is `SOURCE`. */
+export type Stamp = Readonly<Record<keyof typeof FILE_FIELDS, string>>
+
 export interface Reading {
   /** A SELECT of the good rows, in the columns and types that the table will have. */
   readonly good: string
+  /** The same with their stamp; also as a file when that holds nothing else. */
+  readonly stamped: { readonly sql: string; readonly parquet?: ParquetFile }
   readonly columns: readonly Column[]
   /** A SELECT of `line, byte, columns, error, raw`; null when nothing is bad. */
   readonly bad: string | null
@@ -61,7 +70,7 @@ export async function readFileInto(request: ReadRequest): Promise<Reading> {
     signal?.throwIfAborted()
     throw explained(name, format, error)
   } finally {
-    for (const table of ['reject_errors', 'reject_scans']) await connection.run(`drop table if exists temp.${table}`)
+    for (const table of REJECTS) await connection.run(`drop table if exists temp.${table}`)
   }
 }
 
@@ -176,6 +185,10 @@ function misfit(column: Placed): string | null {
   return absent === null ? changed : `(${absent} or ${changed})`
 }
 
+const mayMisfit = (column: Placed, staged: ParquetFile): boolean => (column.fit === 'try' && column.from !== column.to) || nullsOf(column, staged) !== 0
+
+const STAMPS = Object.keys(FILE_FIELDS).map(quoteName)
+
 // --- CSV
 
 /** A guessed type that fails for more than this share of the lines was the wrong guess; below, the lines are. */
@@ -197,24 +210,34 @@ async function readCsv(request: ReadRequest): Promise<Reading> {
 }
 
 async function readShaped(request: ReadRequest, shape: CsvShape): Promise<Reading> {
-  const { asked, work } = request
-  const staged = join(work, 'rows.parquet')
+  const { asked, work, signal } = request
+  const to = join(work, STAGED)
   /** What columns turned out to be instead of what they looked like. */
   const seen = new Map<string, string>()
   const fractions = new Set<string>()
+  /** Whether whole numbers are judged as they are read. One that is none ends the reading then, and the next finds out what they are. */
+  let quick = true
   for (let round = 1; ; round++) {
     const looks = shape.columns.map(({ name, type }) => ({ name, type: asked.get(name) ?? seen.get(name) ?? type }))
-    const placed = place(
-      request,
-      looks.map(({ name, type }) => ({ name, type: type === 'TIMESTAMP' ? INSTANT : type })),
-    ).map((column): Placed => (fractions.has(column.name) ? { ...column, from: 'VARCHAR', fit: 'try' } : column))
+    const placed = place(request, looks.map(asInstant)).map((column): Placed =>
+      fractions.has(column.name) ? { ...column, from: 'VARCHAR', fit: 'try' } : column,
+    )
     const types = new Map(placed.map((column, i) => [column.name, readAs(column, looks[i]?.type ?? 'VARCHAR', fractions)]))
     const isGuess = new Set(placed.flatMap(({ isNew, name }) => (isNew && !asked.has(name) ? [name] : [])))
-    await stageCsv(request, shape, placed, types, staged)
     const isSure = (name: string): boolean => shape.isWhole && shape.columns.some((column) => column.name === name && WHOLE_NUMBER.test(column.type))
     const whole = placed.flatMap(({ name }) => (WHOLE_NUMBER.test(types.get(name) ?? '') && !isSure(name) ? [name] : []))
-    const broken = await withFractions(request, shape, whole)
-    const wrong = round < ROUNDS ? await wrongGuesses(request, staged, isGuess) : []
+    let staged: ParquetFile
+    try {
+      staged = await stageCsv(request, csvRows(request, shape, placed, types, quick ? new Set(whole) : NONE), to)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!quick || whole.length === 0 || isNotStrict(error)) throw error
+      quick = false
+      round--
+      continue
+    }
+    const broken = quick ? [] : await withFractions(request, shape, whole)
+    const wrong = round < ROUNDS ? await wrongGuesses(request, staged.rows, isGuess) : []
     if (wrong.length + broken.length === 0)
       return csvReading(
         request,
@@ -229,11 +252,15 @@ async function readShaped(request: ReadRequest, shape: CsvShape): Promise<Readin
   }
 }
 
+const NONE: ReadonlySet<string> = new Set()
+const asInstant = ({ name, type }: Column): Column => ({ name, type: type === 'TIMESTAMP' ? INSTANT : type })
+
 const WHOLE_NUMBER = /^(TINYINT|SMALLINT|INTEGER|BIGINT)$/
 
 /** The type in which `read_csv` reads a column. */
 function readAs({ name, fit, to }: Placed, looks: string, fractions: ReadonlySet<string>): string {
   if (fractions.has(name) || fit === 'text') return 'VARCHAR'
+  if (to === 'DOUBLE' && WHOLE_NUMBER.test(looks)) return to
   return fit === 'try' ? to : looks
 }
 
@@ -253,31 +280,98 @@ async function withFractions({ connection, signal }: ReadRequest, shape: CsvShap
   return names.filter((_, i) => row[i] === true)
 }
 
-const NOTHING: Reading = { good: '', columns: [], bad: null, rows: 0, badRows: 0, blank: 0, added: [], widened: [], renamed: [], notes: [] }
+/** The column, while a CSV file is read, with the path of the file. No column of a table has a space in its name. */
+export const SOURCE = 'source file'
 
-async function stageCsv(
-  { connection, signal }: ReadRequest,
-  shape: CsvShape,
-  placed: readonly Placed[],
-  types: ReadonlyMap<string, string>,
-  to: string,
-): Promise<void> {
-  // Text that may not fit stays text until it is judged.
-  const values = placed.map(({ name, from, to, fit }) => {
-    const read = types.get(name)
-    return `${read === to || (fit === 'try' && from === read) ? quoteName(name) : `cast(${quoteName(name)} as ${to})`} as ${quoteName(name)}`
-  })
-  for (const table of ['reject_errors', 'reject_scans']) await connection.run(`drop table if exists temp.${table}`)
-  const read = csvSql(shape, types, [...KEEP_REJECTS, ...(shape.strict ? [] : ['strict_mode=false'])])
-  await interruptible(connection, signal, () =>
-    connection.run(`copy (select ${values.join(', ')} from ${read}) to ${quoteText(to)} (format parquet, compression snappy)`),
-  )
+/**
+ * Reads small CSV files as one, which have the first one's header and so are taken to be of its shape. Null when one of them is not, or has
+ * anything in it that takes more than adding its rows: then each is to be read by itself.
+ */
+export async function readTogether(request: ReadRequest, files: readonly string[]): Promise<Reading | null> {
+  const { connection, file, bytes, options, asked, signal, work } = request
+  try {
+    const sniffed = await interruptible(connection, signal, () => sniffCsv(connection, file, bytes, options))
+    if (!sniffed.strict || !sniffed.startsWithHeader) return null
+    const shape = { ...sniffed, files }
+    const looks = shape.columns.map(({ name, type }) => ({ name, type: asked.get(name) ?? type }))
+    const placed = place(request, looks.map(asInstant))
+    if (placed.some(({ fit }) => fit === 'widen')) return null
+    const types = new Map(placed.map((column, i) => [column.name, readAs(column, looks[i]?.type ?? 'VARCHAR', NONE)]))
+    const whole = new Set([...types].flatMap(([name, type]) => (WHOLE_NUMBER.test(type) ? [name] : [])))
+    const staged = await stageCsv(request, csvRows(request, shape, placed, types, whole), join(work, STAGED))
+    if ((await countOf(connection, 'select * from temp.reject_errors limit 1')) > 0) return null
+    const fitting = placed.map((column): Placed => ({ ...column, from: column.to }))
+    const reading = await csvReading(request, shape, fitting, staged)
+    return reading.badRows > 0 ? null : reading
+  } catch {
+    signal?.throwIfAborted()
+    return null
+  } finally {
+    for (const table of REJECTS) await connection.run(`drop table if exists temp.${table}`)
+  }
 }
 
-async function wrongGuesses({ connection }: ReadRequest, staged: string, guessed: ReadonlySet<string>): Promise<string[]> {
+const NOTHING: Reading = {
+  good: '',
+  stamped: { sql: '' },
+  columns: [],
+  bad: null,
+  rows: 0,
+  badRows: 0,
+  blank: 0,
+  added: [],
+  widened: [],
+  renamed: [],
+  notes: [],
+}
+
+/**
+ * A SELECT of a CSV file's rows as they are staged. `judged` names columns of whole numbers that may hold something else: `read_csv` would
+ * round it, so they are read as text, and what is no whole number fails the statement.
+ */
+function csvRows({ stamp }: ReadRequest, shape: CsvShape, placed: readonly Placed[], types: ReadonlyMap<string, string>, judged: ReadonlySet<string>): string {
+  const texts = new Map([...types].map(([name, type]) => [name, judged.has(name) ? 'VARCHAR' : type]))
+  const number = (name: string): string => quoteName(`number ${name}`)
+  const numbers = [...judged].map((name) => `, cast(${quoteName(name)} as ${types.get(name)}) as ${number(name)}`)
+  const values = placed.map((column) => {
+    const { name, to, fit } = column
+    const read = types.get(name)
+    const value = judged.has(name) ? wholeNumber(quoteName(name), number(name)) : quoteName(name)
+    // Text that may not fit stays text until it is judged.
+    return `${read === to || (fit === 'try' && column.from === read) ? value : castTo(value, read, to)} as ${quoteName(column.column)}`
+  })
+  const from = csvSql(shape, texts, [...KEEP_REJECTS, `filename=${quoteText(SOURCE)}`, ...(shape.strict ? [] : ['strict_mode=false'])])
+  return `select ${[...values, ...stampsOf(stamp)].join(', ')} from (select *${numbers.join('')} from ${from})`
+}
+
+/** The cheap look comes first: most whole numbers are written as they are printed. */
+const wholeNumber = (text: string, number: string): string =>
+  `case when cast(${number} as varchar) is not distinct from ${text} then ${number} when regexp_full_match(trim(${text}), '[+-]?[0-9]+') then ${number} else error('no whole number') end`
+
+/** A cast between the two kinds of times goes through a calendar, which is slow, and changes nothing in UTC. */
+const castTo = (value: string, from: string | undefined, to: string): string =>
+  from === 'TIMESTAMP' && to === INSTANT ? `coalesce(make_timestamptz(epoch_us(${value})), cast(${value} as ${to}))` : `cast(${value} as ${to})`
+
+async function stageCsv(request: ReadRequest, sql: string, to: string): Promise<ParquetFile> {
+  for (const table of REJECTS) await request.connection.run(`drop table if exists temp.${table}`)
+  return stage(request, sql, to)
+}
+
+/** The rows as they were read, in the work folder. */
+export const STAGED = 'rows.parquet'
+
+const REJECTS = ['reject_errors', 'reject_scans']
+
+const stampsOf = (stamp: Stamp): string[] => Object.entries(stamp).map(([name, value]) => `${value} as ${quoteName(name)}`)
+
+async function stage({ connection, signal }: ReadRequest, sql: string, to: string): Promise<ParquetFile> {
+  return interruptible(connection, signal, () => writeParquet({ connection, sql }, to, signal))
+}
+
+async function wrongGuesses({ connection }: ReadRequest, rows: number, guessed: ReadonlySet<string>): Promise<string[]> {
   if (guessed.size === 0) return []
   const reader = await connection.runAndReadAll(
-    `select column_name, count(*) from temp.reject_errors where error_type = 'CAST' group by 1 having count(*) > ${WRONG_GUESS} * (select count(*) from read_parquet(${quoteText(staged)}))`,
+    `select column_name, count(*) from temp.reject_errors where error_type = 'CAST' group by 1 having count(*) > ${WRONG_GUESS * rows}`,
   )
   return reader.getRows().flatMap(([name]) => (typeof name === 'string' && guessed.has(name) ? [name] : []))
 }
@@ -285,18 +379,8 @@ async function wrongGuesses({ connection }: ReadRequest, staged: string, guessed
 /** Bad lines up to this number are told by their line in the file; of more, by their place among the records. */
 const LINES_COUNTED = 200_000
 
-async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonly Placed[], staged: string): Promise<Reading> {
-  const { connection } = request
-  // A trailing delimiter makes a column without a name; one that also has no value anywhere is none.
-  const unnamed = shape.columns.filter(({ source }) => source === null).map(({ name }) => name)
-  const counts =
-    unnamed.length === 0
-      ? []
-      : ((
-          await connection.runAndReadAll(`select ${unnamed.map((name) => `count(${quoteName(name)})`).join(', ')} from read_parquet(${quoteText(staged)})`)
-        ).getRows()[0] ?? [])
-  const named = shape.columns.length > unnamed.length
-  const dropped = new Set(named ? unnamed.filter((_, i) => Number(counts[i]) === 0) : [])
+async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonly Placed[], staged: ParquetFile): Promise<Reading> {
+  const dropped = emptyColumns(shape, placed, staged)
   const rejected = await badLines(request)
   const reading = await judged(
     request,
@@ -305,11 +389,30 @@ async function csvReading(request: ReadRequest, shape: CsvShape, placed: readonl
     true,
     rejected,
   )
-  return {
-    ...reading,
-    renamed: shape.columns.flatMap(({ source, name }) => (source === null || source === name ? [] : [{ from: source, to: name }])),
-    notes: [...shape.notes, ...(dropped.size > 0 ? [`${dropped.size} columns without name and values left out`] : [])],
-  }
+  // The file still has the columns that are left out.
+  const stamped = dropped.size > 0 ? { sql: reading.stamped.sql } : reading.stamped
+  return { ...reading, stamped, renamed: renamedIn(shape), notes: notesOn(shape, dropped) }
+}
+
+const renamedIn = (shape: CsvShape): Reading['renamed'] =>
+  shape.columns.flatMap(({ source, name }) => (source === null || source === name ? [] : [{ from: source, to: name }]))
+
+const notesOn = (shape: CsvShape, dropped: ReadonlySet<string>): string[] => [
+  ...shape.notes,
+  ...(dropped.size > 0 ? [`${dropped.size} columns without name and values left out`] : []),
+]
+
+/** A trailing delimiter makes a column without a name; one that also has no value anywhere is none. */
+function emptyColumns(shape: CsvShape, placed: readonly Placed[], staged: ParquetFile): ReadonlySet<string> {
+  const unnamed = new Set(shape.columns.flatMap(({ source, name }) => (source === null ? [name] : [])))
+  if (unnamed.size === shape.columns.length) return NONE
+  return new Set(placed.flatMap((column) => (unnamed.has(column.name) && nullsOf(column, staged) === staged.rows ? [column.name] : [])))
+}
+
+/** How many nulls there are in a staged column; null when nobody counted them. */
+function nullsOf({ column }: Placed, staged: ParquetFile): number | null {
+  const count = staged.leaves.get(quoteName(column))?.null_count
+  return count === undefined ? (staged.rows === 0 ? 0 : null) : Number(count)
 }
 
 /** The lines that DuckDB refused, once each, with their place in the file. */
@@ -339,20 +442,18 @@ async function readNested(request: ReadRequest): Promise<Reading> {
     format === 'parquet'
       ? { reads: [`select * from read_parquet(${quoteText(file)})`], bad: null, values: null }
       : await openJson(connection, file, bytes, format, work, signal)
-  const staged = join(work, 'rows.parquet')
+  const to = join(work, STAGED)
   let failure: unknown
   for (const read of source.reads) {
     try {
       const columns = await interruptible(connection, signal, () => storedColumns(connection, read))
       const names = cleanNames(columns.map(({ name }) => name))
-      const values = columns.map(({ value }, i) => `${value} as ${quoteName(names[i] ?? '')}`)
-      await interruptible(connection, signal, () =>
-        connection.run(`copy (select ${values.join(', ')} from (${read})) to ${quoteText(staged)} (format parquet, compression snappy)`),
-      )
       const placed = place(
         request,
         columns.map(({ type }, i) => ({ name: names[i] ?? '', type })),
       )
+      const values = placed.map((column, i) => `${columns[i]?.value ?? 'null'} as ${quoteName(column.column)}`)
+      const staged = await stage(request, `select ${[...values, ...stampsOf(request.stamp)].join(', ')} from (${read})`, to)
       const bad = source.bad === null ? null : { sql: source.bad, count: await countOf(connection, source.bad) }
       const reading = await judged(request, placed, staged, false, bad)
       return { ...reading, renamed: columns.flatMap(({ name }, i) => (name === names[i] ? [] : [{ from: name, to: names[i] ?? '' }])) }
@@ -378,23 +479,24 @@ const countOf = async (connection: DuckDBConnection, sql: string): Promise<numbe
 async function judged(
   { connection, name, signal }: ReadRequest,
   placed: readonly Placed[],
-  staged: string,
+  staged: ParquetFile,
   blanks: boolean,
   lines: { readonly sql: string; readonly count: number } | null,
 ): Promise<Reading> {
-  const rows = `read_parquet(${quoteText(staged)}, file_row_number=true)`
+  const countsOf = async (sql: string): Promise<number[]> =>
+    ((await interruptible(connection, signal, () => connection.runAndReadAll(sql))).getRows()[0] ?? []).map(Number)
+  const rows = `read_parquet(${quoteText(staged.file)}, file_row_number=true)`
   const faults = placed.flatMap((column) => {
-    const condition = misfit(column)
+    const condition = mayMisfit(column, staged) ? misfit(column) : null
     return condition === null ? [] : [{ column, condition }]
   })
-  const blank = blanks ? `(${placed.map((column) => `${quoteName(column.name)} is null`).join(' and ')})` : 'false'
+  const mayBeBlank = blanks && placed.every((column) => nullsOf(column, staged) !== 0)
+  const blank = mayBeBlank ? `(${placed.map((column) => `${quoteName(column.name)} is null`).join(' and ')})` : 'false'
   const faulty = faults.length === 0 ? 'false' : `(${faults.map(({ condition }) => `coalesce(${condition}, false)`).join(' or ')})`
-  const counts = (
-    await interruptible(connection, signal, () =>
-      connection.runAndReadAll(`select count(*), count(*) filter (where ${blank}), count(*) filter (where not ${blank} and ${faulty}) from ${rows}`),
-    )
-  ).getRows()[0]
-  const [all, empty, unfit] = (counts ?? []).map(Number)
+  const [all, empty, unfit] =
+    mayBeBlank || faults.length > 0
+      ? await countsOf(`select count(*), count(*) filter (where ${blank}), count(*) filter (where not ${blank} and ${faulty}) from ${rows}`)
+      : [staged.rows, 0, 0]
   const rowsLeft = (all ?? 0) - (empty ?? 0) - (unfit ?? 0)
   const badRows = (unfit ?? 0) + (lines?.count ?? 0)
   const fault = `concat_ws(', ', ${faults.map(({ column, condition }) => `case when ${condition} then ${quoteText(column.column)} end`).join(', ')})`
@@ -402,8 +504,15 @@ async function judged(
   const unfitRows = `select file_row_number + 1 as line, null::bigint as byte, ${fault} as columns, ${why} as error, left(to_json({${placed.map((column) => `${quoteText(column.name)}: ${quoteName(column.name)}`).join(', ')}})::varchar, ${KEPT_RAW}) as raw from ${rows} where not ${blank} and ${faulty}`
   const bad = [...(lines ? [lines.sql] : []), ...((unfit ?? 0) > 0 ? [unfitRows] : [])]
   if (badRows > rowsLeft) throw await mostlyBad(connection, name, rowsLeft, badRows, bad)
+  const values = placed.map((column) => `${kept(column)} as ${quoteName(column.column)}`)
+  const good = `from ${rows} where not ${blank} and not ${faulty}`
+  const isWhole = rowsLeft === staged.rows && placed.every(({ from, to }) => from === to)
   return {
-    good: `select ${placed.map((column) => `${kept(column)} as ${quoteName(column.column)}`).join(', ')} from ${rows} where not ${blank} and not ${faulty}`,
+    good: `select ${values.join(', ')} ${good}`,
+    stamped: {
+      sql: `select ${[...values, ...STAMPS].join(', ')} ${good}`,
+      ...(isWhole ? { parquet: staged } : {}),
+    },
     columns: placed.map(({ column, to }) => ({ name: column, type: to })),
     bad: bad.length === 0 ? null : bad.join(' union all '),
     rows: rowsLeft,

@@ -8,8 +8,9 @@ import type { Objects } from '../../storage/index.ts'
 import type { Table } from '../declare.ts'
 import { knownEncoding } from './prepare.ts'
 import type { FilesRef } from './declare.ts'
-import { openIngestion, targetOf, type FileOutcome, type IngestPlace } from './ingest.ts'
+import { openIngestion, targetOf } from './ingest.ts'
 import { findFiles, type SourceFile } from './paths.ts'
+import type { FileOutcome, IngestPlace } from './run.ts'
 
 export interface FileWatcher {
   start(): void
@@ -92,23 +93,33 @@ export function watchFiles({ place, objects, tables, folder: base, logger, clock
   let wakeUp: () => void = () => undefined
 
   /** Takes what rests; answers whether some files were still being written to. */
+  const failed = ({ table, seen }: Folder, file: SourceFile, error: LagoaError): void => {
+    const known = seen.get(file.path)
+    // Without a mark it is tried again at every pass, for nothing about the file may tell that its cause is gone.
+    seen.set(file.path, { mark: '', name: file.name, error })
+    if (known?.error?.message !== error.message) logger.warn('lake.file_failed', { table: table.name, file: file.name, error })
+  }
+  const told = ({ table, seen, lastMs }: Folder, file: SourceFile, mark: string, outcome: FileOutcome): void => {
+    seen.set(file.path, { mark, name: file.name, error: outcome.error })
+    const facts = { table: table.name, file: file.name, rows: outcome.rows, bad: outcome.bad, ms: Math.round(lastMs ?? 0) }
+    if (outcome.error) logger.warn('lake.file_refused', { ...facts, error: outcome.error })
+    else if (outcome.version !== null) logger.info('lake.file_ingested', { ...facts, version: outcome.version })
+    if (outcome.version !== null) onIngested(table.name, outcome)
+  }
   const pass = async (one: Folder, signal: AbortSignal): Promise<boolean> => {
     const { table, from, seen } = one
     const found = await findFiles(from.paths, { objects, base, project: base, anyName: from.options.format !== undefined }, 'allow')
     const present = new Set(found.map(({ path }) => path))
     for (const path of seen.keys()) if (!present.has(path)) seen.delete(path)
     const ingestion = openIngestion(place, { target: targetOf(table.name, table, {}), signal })
-    let restless = false
-    for (const file of found) {
+    const markOf = (file: SourceFile): string => `${file.size} ${file.modified}`
+    const changed = found.filter((file) => seen.get(file.path)?.mark !== markOf(file))
+    let left = changed.filter((file) => rests(file, clock.now()))
+    let restless = left.length < changed.length
+    while (left.length > 0) {
       signal.throwIfAborted()
-      const mark = `${file.size} ${file.modified}`
-      if (seen.get(file.path)?.mark === mark) continue
-      if (!rests(file, clock.now())) {
-        restless = true
-        continue
-      }
       const began = performance.now()
-      const outcome = await ingestion.take(file).catch((thrown: unknown) => {
+      const outcomes = await ingestion.takeNext(left).catch((thrown: unknown) => {
         const error = toLagoaError(thrown)
         signal.throwIfAborted()
         // It is looked at again at the next pass: it grew, or went away, while it was read.
@@ -117,23 +128,18 @@ export function watchFiles({ place, objects, tables, folder: base, logger, clock
         if (ERROR_KINDS[error.kind].retry && error.code !== 'storage.no_permission') throw error
         return error
       })
-      if (outcome === null) {
+      const taken = left.slice(0, Array.isArray(outcomes) ? outcomes.length : 1)
+      left = left.slice(taken.length)
+      if (outcomes === null) {
         restless = true
         continue
       }
-      if (outcome instanceof LagoaError) {
-        const known = seen.get(file.path)
-        // Without a mark it is tried again at every pass, for nothing about the file may tell that its cause is gone.
-        seen.set(file.path, { mark: '', name: file.name, error: outcome })
-        if (known?.error?.message !== outcome.message) logger.warn('lake.file_failed', { table: table.name, file: file.name, error: outcome })
-        continue
-      }
       one.lastMs = performance.now() - began
-      seen.set(file.path, { mark, name: file.name, error: outcome.error })
-      const told = { table: table.name, file: file.name, rows: outcome.rows, bad: outcome.bad, ms: Math.round(one.lastMs) }
-      if (outcome.error) logger.warn('lake.file_refused', { ...told, error: outcome.error })
-      else if (outcome.version !== null) logger.info('lake.file_ingested', { ...told, version: outcome.version })
-      if (outcome.version !== null) onIngested(table.name, outcome)
+      for (const [i, file] of taken.entries()) {
+        const outcome = outcomes instanceof LagoaError ? outcomes : outcomes[i]
+        if (outcome instanceof LagoaError) failed(one, file, outcome)
+        else if (outcome) told(one, file, markOf(file), outcome)
+      }
     }
     return restless
   }

@@ -69,7 +69,7 @@ export async function openInbox(tables: readonly Table[] = [], folder: string = 
     })
     const ingestion = openIngestion(place, { target, dryRun, ...(signal ? { signal } : {}) })
     const outcomes: FileOutcome[] = []
-    for (const file of found) outcomes.push(await ingestion.take(file))
+    while (outcomes.length < found.length) outcomes.push(...(await ingestion.takeNext(found.slice(outcomes.length))))
     return outcomes
   }
   return {

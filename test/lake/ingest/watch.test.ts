@@ -27,7 +27,7 @@ describe('a watched folder', () => {
         ['inbox/a.csv', 1],
         ['inbox/b.csv', 1],
       ])
-      expect(watcher.status('bronze.companies')).toMatchObject({ state: 'idle', taken: 2, error: undefined })
+      await expect.poll(() => watcher.status('bronze.companies')).toMatchObject({ state: 'idle', taken: 2, error: undefined })
     } finally {
       await watcher.stop()
     }
