@@ -5,8 +5,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createLog, t } from '../src/base/index.ts'
-import { fieldsOfRelation } from '../src/lake/delta/index.ts'
-import { openDuck, openLake, quoteText, table } from '../src/lake/index.ts'
+import { files, findFiles, openDuck, openIngestion, openLake, quoteText, table, targetOf } from '../src/lake/index.ts'
 import { openFolderObjects } from '../src/storage/index.ts'
 import { GOLD_SQL, MEMORY, SILVER_SQL } from './medallion.ts'
 
@@ -23,16 +22,20 @@ const read = `select * from read_csv(${quoteText(csv)}, header = true)`
 
 if (mode === 'lagoa') {
   const objects = await openFolderObjects(join(folder, 'objects'))
-  const schema = { station: t.string(), at: t.timestamp(), co: t.double(), no2: t.double(), temperature: t.double() }
-  const bronze = table('bronze.readings', { from: { kind: 'stream', name: 'readings', schema } })
-  const tables = [bronze, table('silver.readings', { sql: SILVER_SQL('bronze.readings') }), table('gold.hourly', { sql: GOLD_SQL('silver.readings') })]
+  const columns = { station: t.string(), at: t.timestamp(), co: t.double(), no2: t.double(), temperature: t.double() }
+  const tables = [
+    table('bronze.readings', { from: files(csv), columns }),
+    table('silver.readings', { sql: SILVER_SQL('bronze.readings') }),
+    table('gold.hourly', { sql: GOLD_SQL('silver.readings') }),
+  ]
   const lake = await openLake({ objects, duck, tables, logger: createLog({ level: 'warn' }) })
   await timed('bronze', async () => {
-    const connection = await duck.connect()
-    const target = lake.table('bronze.readings')
-    await target.create({ fields: await fieldsOfRelation({ connection, sql: read }) })
-    await target.append({ connection, sql: read })
-    connection.closeSync()
+    const place = { duck, temporary: join(folder, 'temporary'), open: (name: string) => lake.open(name) }
+    const ingestion = openIngestion(place, { target: targetOf('bronze.readings', lake.plan.tables.get('bronze.readings'), {}) })
+    for (const file of await findFiles([csv], { objects, base: folder, project: folder, anyName: false })) {
+      const { outcome, rows, error } = await ingestion.take(file)
+      if (outcome !== 'added') throw error ?? new Error(`${outcome}: ${rows} rows`)
+    }
   })
   await timed('silver', () => lake.refresh('silver.readings'))
   await timed('gold', () => lake.refresh('gold.hourly'))
