@@ -177,7 +177,6 @@ async function seen(site: Site, command: Command, root: string, version?: number
   }
 }
 
-/** A vacuum takes files of old versions: those are left out. */
 async function storyOf(site: Site, command: Command, first: ReadonlyMap<string, number>): Promise<Story> {
   const story = new Map<string, Map<number, Seen>>()
   for (const [root, from] of first) {
