@@ -13,7 +13,7 @@ import { asideRows, keepAside, type Owner } from './aside.ts'
 import type { FileFormat, FileOptions } from './declare.ts'
 import { firstBytes, formatOf, formatOfContent, packingOf } from './format.ts'
 import type { SourceFile } from './paths.ts'
-import { gone, identify, knownEncoding, prepare, refuseMoved, UTF8, type Identity, type Prepared } from './prepare.ts'
+import { gone, identify, knownEncoding, prepare, refuseMoved, utf16Mark, UTF8, type Identity, type Prepared } from './prepare.ts'
 import { readFileInto, type Reading } from './reading.ts'
 import {
   generationOf,
@@ -152,6 +152,8 @@ interface Arrival {
   readonly format: FileFormat | null
   /** Its text can be read as it lies there, in an encoding that is to be found out. */
   readonly isBareText: boolean
+  /** It is large CSV, and most likely UTF-8: worth reading while it is identified. */
+  readonly isEarly: boolean
   readonly identity: Promise<Identity>
 }
 
@@ -168,7 +170,8 @@ async function arrive(file: SourceFile, options: FileOptions, signal: AbortSigna
   const identity = identify(local, isBareText, signal, onBytes)
   // Whoever waits for it hears of a failure.
   identity.catch(() => undefined)
-  return { file, local, before, format, isBareText, identity }
+  const isEarly = isBareText && format === 'csv' && before.size >= READ_EARLY && utf16Mark(start) === ''
+  return { file, local, before, format, isBareText, isEarly, identity }
 }
 
 async function ingest(run: Run, arrival: Arrival, at: number): Promise<FileOutcome> {
@@ -181,7 +184,7 @@ async function ingest(run: Run, arrival: Arrival, at: number): Promise<FileOutco
   try {
     const isKnownName = found !== null && (await namesIn(run, found, connection)).has(file.name)
     const mode = options.changed ?? 'refuse'
-    const isEarly = !isKnownName && isBareText && format === 'csv' && before.size >= READ_EARLY
+    const isEarly = arrival.isEarly && !isKnownName
     const isNew = ({ digest }: Identity): boolean => generationOf(found, digest) === null
     /** Its rows take the place of others; null when they are in the table already. */
     const standing = async (identity: Identity): Promise<'beside' | 'replaces' | null> => {

@@ -1,5 +1,9 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { writeParquet, type ParquetFile, type Relation } from '../../../src/lake/delta/index.ts'
 import { checkpointFile, checksumFile, commitFile, field, lines, openLake, untext } from '../../helpers/delta.ts'
+import { tempFolder } from '../../helpers/folder.ts'
 
 const lake = await openLake()
 const FIELDS = [field('id', 'long'), field('name', 'string')]
@@ -32,6 +36,79 @@ describe('creating', () => {
     await expect(lake.table(fresh()).create({ fields: [field('a', 'long'), field('A', 'long')] })).rejects.toMatchObject({ code: 'lake.bad_schema' })
     await expect(lake.table(fresh()).create({ fields: FIELDS, partitionBy: ['day'] })).rejects.toMatchObject({ code: 'lake.bad_schema' })
     await expect(lake.table(fresh()).create({ fields: [field('a', 'interval')] })).rejects.toMatchObject({ code: 'lake.type_unsupported' })
+  })
+})
+
+describe('a commit of several applications', () => {
+  const txn = (appId: string, version = 1): { readonly appId: string; readonly version: number } => ({ appId, version })
+
+  test('brings all of them forward, and is skipped when all are there', async () => {
+    const table = lake.table(fresh())
+    await table.create({ fields: FIELDS })
+    expect(await table.append(lake.select('select 1 as id'), { txn: txn('a'), txns: [txn('b', 7), txn('c')] })).toMatchObject({ version: 1, skipped: false })
+    const snapshot = await table.snapshot()
+    expect(['a', 'b', 'c', 'd'].map((appId) => snapshot?.txnVersion(appId))).toEqual([1, 7, 1, null])
+    expect(await table.append(lake.select('select 2 as id'), { txns: [txn('c'), txn('b', 6)] })).toMatchObject({ version: 1, skipped: true })
+    expect(await lake.content(table)).toEqual([['1', null]])
+  })
+  test('is a conflict when only some are there, also when they came meanwhile', async () => {
+    const root = fresh()
+    const table = lake.table(root)
+    await table.create({ fields: FIELDS })
+    await table.append(lake.select('select 1 as id'), { txn: txn('a') })
+    await expect(table.append(lake.select('select 2 as id'), { txns: [txn('a'), txn('b')] })).rejects.toMatchObject({ code: 'lake.commit_conflict' })
+    const both = await Promise.allSettled([
+      lake.table(root).append(lake.select('select 3 as id'), { txns: [txn('c'), txn('d')] }),
+      lake.table(root).append(lake.select('select 4 as id'), { txns: [txn('d'), txn('e')] }),
+    ])
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    expect(await lake.content(table)).toHaveLength(2)
+  })
+  test('without rows is made, for there are applications to bring forward', async () => {
+    const table = lake.table(fresh())
+    await table.create({ fields: FIELDS })
+    expect(await table.append(lake.select('select 1 as id where false'), { txns: [txn('a')] })).toMatchObject({ skipped: false, version: 1 })
+    expect(await table.delete('id = 5', { txns: [txn('b')] })).toMatchObject({ skipped: false, version: 2 })
+  })
+})
+
+describe('a Parquet file that is there already', () => {
+  const written = async (sql: string): Promise<Relation & { readonly parquet: ParquetFile }> => {
+    const { connection } = lake.select('')
+    const parquet = await writeParquet({ connection, sql }, join(tempFolder(), 'rows.parquet'))
+    return { connection, sql: `select * from read_parquet('${parquet.file}')`, parquet }
+  }
+
+  test('is moved into the table as it is, with statistics, and columns that it lacks are null', async () => {
+    const table = lake.table(fresh())
+    await table.create({ fields: [...FIELDS, field('more', 'double')] })
+    const input = await written("select i::bigint as id, 'n' || i as name from range(5) t(i)")
+    expect(await table.append(input)).toMatchObject({ rowsAdded: 5, filesAdded: 1 })
+    expect(existsSync(input.parquet.file)).toBe(false)
+    expect(await lake.content(table)).toEqual(Array.from({ length: 5 }, (_, i) => [String(i), `n${i}`, null]))
+    expect(await table.snapshot()).toMatchObject({ rowCount: 5, fileCount: 1 })
+  })
+  test.each([
+    ['another type', {}, "select 1::integer as id, 'a' as name"],
+    ['partitions', { partitionBy: ['name'] }, "select 1::bigint as id, 'a' as name"],
+    ['other names in its files', { configuration: { 'delta.columnMapping.mode': 'name' } }, "select 1::bigint as id, 'a' as name"],
+    ['conditions', { constraints: { positive: 'id > 0' } }, "select 1::bigint as id, 'a' as name"],
+  ])('is written anew for a table with %s', async (_, options, sql) => {
+    const table = lake.table(fresh())
+    await table.create({ fields: FIELDS, ...options })
+    const input = await written(sql)
+    expect(await table.append(input)).toMatchObject({ rowsAdded: 1 })
+    expect(existsSync(input.parquet.file)).toBe(true)
+    expect(await lake.content(table)).toEqual([['1', 'a']])
+  })
+  test('is refused where its rows would be', async () => {
+    const checked = lake.table(fresh())
+    await checked.create({ fields: FIELDS, constraints: { positive: 'id > 0' } })
+    await expect(checked.append(await written('select -1::bigint as id'))).rejects.toMatchObject({ code: 'lake.check_failed' })
+    const full = lake.table(fresh())
+    await full.create({ fields: [field('id', 'long', false)] })
+    await expect(full.append(await written('select null::bigint as id'))).rejects.toMatchObject({ code: 'lake.null_value' })
+    expect(await lake.content(full)).toEqual([])
   })
 })
 

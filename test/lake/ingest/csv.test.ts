@@ -203,6 +203,72 @@ describe('bad lines', () => {
   })
 })
 
+describe('a large CSV file', () => {
+  const filler = 'y'.repeat(150)
+  const large = (line: (i: number) => string, rows = 120_000): string => `id,v,t\n${Array.from({ length: rows }, (_, i) => line(i)).join('\n')}\n`
+
+  test('becomes one data file whose statistics tell its bounds', async () => {
+    const inbox = await openInbox()
+    expect(await inbox.take(large((i) => `${i},${i / 4},${filler}`))).toMatchObject({ outcome: 'added', rows: 120_000, bad: 0 })
+    const table = inbox.lake.open('bronze.x')
+    expect(await table.snapshot()).toMatchObject({ version: 1, fileCount: 1, rowCount: 120_000 })
+    expect(await inbox.select('select count(*), count(distinct id), sum(id)::bigint, sum(v), any_value(_file) is not null from {bronze.x}')).toEqual([
+      ['120000', '120000', String((120_000 * 119_999) / 2), (120_000 * 119_999) / 8, true],
+    ])
+    expect(await table.scan((await table.snapshot())!, { where: 'id > 120000' })).not.toContain('read_parquet')
+  })
+  test('keeps its rows in the order of its lines', async () => {
+    const inbox = await openInbox()
+    await inbox.take(large((i) => `${(i * 7919) % 120_000},${i},${filler}`))
+    expect(await inbox.select('select count(*) from (select v, row_number() over () as n from {bronze.x}) where v <> n - 1')).toEqual([['0']])
+  })
+  test('may write whole numbers in other ways than they are printed', async () => {
+    const inbox = await openInbox()
+    const odd = [' 7', '+7', '007', '7 ']
+    expect(await inbox.take(large((i) => `${i},${i < 110_000 ? i : odd[i % 4]},${filler}`))).toMatchObject({ rows: 120_000, bad: 0 })
+    expect(await inbox.columns()).toMatchObject({ v: 'long' })
+    expect(await inbox.select('select distinct v from {bronze.x} where id >= 110000')).toEqual([['7']])
+  })
+  test('whose fractions come late is not rounded in a table of whole numbers', async () => {
+    const inbox = await openInbox()
+    await inbox.take('id,v,t\n1,1,a\n')
+    const text = large((i) => `${i},${i === 119_000 ? '2.5' : i},${filler}`)
+    expect(await inbox.take(text, { schema: 'freeze' })).toMatchObject({ rows: 119_999, bad: 1 })
+    expect(await inbox.select('select _column, _raw is not null from {bronze.x_quarantine}')).toEqual([['v', true]])
+  })
+  test('that is known under another name is known again, whatever its size', async () => {
+    const inbox = await openInbox()
+    const text = large((i) => `${i},${i},${filler}`)
+    expect(await inbox.take(text)).toMatchObject({ outcome: 'added' })
+    expect(await inbox.take(text)).toMatchObject({ outcome: 'known' })
+    expect((await inbox.lake.open('bronze.x').snapshot())?.version).toBe(1)
+  })
+  test('in latin-1 is read in it, also when it looks like UTF-8 at first', async () => {
+    const inbox = await openInbox()
+    const outcome = await inbox.take(
+      Buffer.from(
+        large((i) => `${i},${i},${filler}${i < 100_000 ? '' : 'é'}`),
+        'latin1',
+      ),
+    )
+    expect(outcome).toMatchObject({ outcome: 'added', rows: 120_000, bad: 0 })
+    expect(outcome.notes).toContain('read as windows-1252')
+    expect(await inbox.select("select count(*) from {bronze.x} where t like '%é'")).toEqual([['20000']])
+  })
+  test('that has less than the table, and times without end, is taken as it is', async () => {
+    const inbox = await openInbox()
+    await inbox.take('id,v,t,more\n-1,2026-01-31 10:00:00,a,b\n')
+    const text = large((i) => `${i},${i === 50_000 ? '' : i === 50_001 ? 'infinity' : '2026-01-31 10:00:00'},${filler}`)
+    expect(await inbox.take(text, { types: { v: t.timestamp() } })).toMatchObject({ rows: 120_000, bad: 0 })
+    expect(await inbox.select('select v::varchar, more from {bronze.x} where id in (-1, 49999, 50000, 50001) order by id')).toEqual([
+      ['2026-01-31 10:00:00+00', 'b'],
+      ['2026-01-31 10:00:00+00', null],
+      [null, null],
+      ['infinity', null],
+    ])
+  })
+})
+
 test('random tables come back as they were written', async () => {
   const inbox = await openInbox()
   const cell = fc.oneof(

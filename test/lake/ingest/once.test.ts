@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { t } from '../../../src/base/index.ts'
 import { files, table } from '../../../src/lake/index.ts'
 import { tempFolder } from '../../helpers/folder.ts'
-import { openInbox } from './place.ts'
+import { openInbox, type Inbox } from './place.ts'
 
 const ROOT = join(import.meta.dirname, '../../..')
 
@@ -136,6 +136,123 @@ describe('a declared table', () => {
   })
 })
 
+describe('many small files', () => {
+  const small = (id: number): string => `id,name,v\n${id},n${id},${id}.5\n`
+  const fillFolder = (inbox: Inbox, from: number, to: number): void => {
+    for (let id = from; id < to; id++) inbox.write(`in/${String(id).padStart(4, '0')}.csv`, small(id))
+  }
+  const whole = 'select count(*), count(distinct id), count(distinct _file), sum(v) from {bronze.x}'
+
+  test('go into one commit, and each is known by its own content', async () => {
+    const inbox = await openInbox()
+    fillFolder(inbox, 0, 300)
+    const outcomes = await inbox.ingest('in')
+    expect(outcomes).toHaveLength(300)
+    expect(outcomes[7]).toMatchObject({ file: 'in/0007.csv', outcome: 'added', rows: 1, version: 1, columns: [{ name: 'id', type: 'BIGINT' }, {}, {}] })
+    expect((await inbox.lake.open('bronze.x').snapshot())?.version).toBe(1)
+    expect(await inbox.select(whole)).toEqual([['300', '300', '300', (300 * 299) / 2 + 150]])
+    expect(await inbox.select("select id from {bronze.x} where _file = 'in/0123.csv'")).toEqual([['123']])
+    expect(await inbox.take(small(250), { name: 'elsewhere/a.csv' })).toMatchObject({ outcome: 'known' })
+    fillFolder(inbox, 290, 310)
+    expect((await inbox.ingest('in')).filter(({ outcome }) => outcome !== 'known').map(({ file, version }) => [file, version])).toEqual(
+      Array.from({ length: 10 }, (_, i) => [`in/0${300 + i}.csv`, 2]),
+    )
+  })
+  test('may be empty, blank, copies of each other, and named like patterns', async () => {
+    const inbox = await openInbox()
+    inbox.write('in/a.csv', 'id,v\n')
+    inbox.write('in/b[1]*.csv', 'id,v\n1,1.5\n,\n2,\n')
+    inbox.write('in/c.csv', 'id,v\n1,1.5\n,\n2,\n')
+    inbox.write("in/d'.csv", 'id,v\n3,3\n')
+    inbox.write('in/e.csv', '')
+    inbox.write('in/f.csv', 'id,v\n,\n')
+    const outcomes = await inbox.ingest('in')
+    expect(outcomes.map(({ file, outcome, rows, blank, version }) => [file, outcome, rows, blank, version])).toEqual([
+      ['in/a.csv', 'empty', 0, 0, null],
+      ['in/b[1]*.csv', 'added', 2, 1, 1],
+      ['in/c.csv', 'known', 0, 0, null],
+      ["in/d'.csv", 'added', 1, 0, 1],
+      ['in/e.csv', 'empty', 0, 0, null],
+      ['in/f.csv', 'empty', 0, 1, null],
+    ])
+    expect(await inbox.select('select id, v, _file from {bronze.x} order by id')).toEqual([
+      ['1', 1.5, 'in/b[1]*.csv'],
+      ['2', null, 'in/b[1]*.csv'],
+      ['3', 3, "in/d'.csv"],
+    ])
+  })
+  test('among which one is bad, other or of more exact numbers are read as each is', async () => {
+    const inbox = await openInbox()
+    for (let id = 0; id < 40; id++) inbox.write(`in/${100 + id}.csv`, `id,n\n${id},${id}\n`)
+    inbox.write('in/105.csv', 'id,n\n5,5\n1000\n1001,7\n')
+    inbox.write('in/111.csv', 'n,id\n11,11\n')
+    inbox.write('in/117.csv', 'id,n\n17,17.5\n')
+    inbox.write('in/123.csv', 'id;n\n23;23\n')
+    inbox.write('in/129.csv', Buffer.from('id,n,ort\n29,29,Köln\n', 'latin1'))
+    const outcomes = await inbox.ingest('in')
+    expect(outcomes.map(({ outcome }) => outcome)).toEqual(outcomes.map(() => 'added'))
+    expect(outcomes.reduce((sum, { bad }) => sum + bad, 0)).toBe(1)
+    expect(await inbox.columns()).toEqual({ id: 'long', n: 'double', ort: 'string' })
+    expect(await inbox.select('select count(*), sum(id)::bigint, sum(n), string_agg(ort) from {bronze.x}')).toEqual([
+      ['41', String((40 * 39) / 2 + 1001), (40 * 39) / 2 + 7.5, 'Köln'],
+    ])
+    expect(await inbox.select('select _file, _line, _raw from {bronze.x_quarantine}')).toEqual([['in/105.csv', '3', '1000']])
+    // One commit for all would be one version; one for each would be 41.
+    expect((await inbox.lake.open('bronze.x').snapshot())?.version).toBeLessThan(35)
+  })
+  test('of which one changed are told apart from it, and one that changes back is put back', async () => {
+    const inbox = await openInbox()
+    fillFolder(inbox, 0, 4)
+    await inbox.ingest('in')
+    inbox.write('in/0002.csv', small(2000))
+    const refused = await inbox.ingest('in')
+    expect(refused.map(({ outcome }) => outcome)).toEqual(['known', 'known', 'refused', 'known'])
+    const replaced = await inbox.ingest('in', { changed: 'replace' })
+    expect(replaced.map(({ outcome }) => outcome)).toEqual(['known', 'known', 'replaced', 'known'])
+    inbox.write('in/0002.csv', small(2))
+    await inbox.ingest('in', { changed: 'replace' })
+    expect(await inbox.select('select id from {bronze.x} order by id')).toEqual([['0'], ['1'], ['2'], ['3']])
+  })
+  test('of a refusal before are told no more of it when they are taken together', async () => {
+    const inbox = await openInbox()
+    const text = 'id,n\n1,a\n2,b\n3,4\n'
+    await inbox.take(text, { name: 'in/a.csv', types: { n: t.long() } })
+    inbox.write('in/b.csv', 'id,n\n4,c\n')
+    expect(await inbox.ingest('in')).toMatchObject([{ outcome: 'added' }, { outcome: 'added' }])
+    expect(await inbox.select('select count(*) from {bronze.x_quarantine}')).toEqual([['0']])
+  })
+  test('are each there once after kill -9 at any moment and a new start', { timeout: 120_000 }, async () => {
+    const folder = tempFolder()
+    const inbox = await openInbox([], folder)
+    for (let start = 0; start < 6; start++) {
+      fillFolder(inbox, start * 100, start * 100 + 100)
+      const running = child(folder)
+      await sleep(500 + Math.random() * 900)
+      running.kill()
+      await running.done
+    }
+    expect(await child(folder).done).toMatchObject({ code: 0 })
+    expect(await inbox.select(whole)).toEqual([['600', '600', '600', (600 * 599) / 2 + 300]])
+  })
+  test('are each there once when three take them at once', { timeout: 120_000 }, async () => {
+    const folder = tempFolder()
+    const inbox = await openInbox([], folder)
+    fillFolder(inbox, 0, 400)
+    const ended = await Promise.all([child(folder), child(folder), child(folder)].map(({ done }) => done))
+    expect(ended.map(({ code, out }) => (code === 0 && !out.includes('refused') ? 'well' : out))).toEqual(['well', 'well', 'well'])
+    expect(await inbox.select(whole)).toEqual([['400', '400', '400', (400 * 399) / 2 + 200]])
+  })
+  test('are each there once when two take parts that overlap', { timeout: 60_000 }, async () => {
+    const inbox = await openInbox()
+    fillFolder(inbox, 0, 60)
+    const parts = [Array.from({ length: 40 }, (_, i) => i), Array.from({ length: 40 }, (_, i) => i + 20)]
+    const ended = await Promise.all(parts.map((ids) => inbox.ingest(ids.map((id) => `in/${String(id).padStart(4, '0')}.csv`))))
+    expect(ended.flat().filter(({ outcome }) => outcome === 'added')).toHaveLength(60)
+    expect(ended.flat().filter(({ outcome }) => outcome === 'known')).toHaveLength(20)
+    expect(await inbox.select(whole)).toEqual([['60', '60', '60', (60 * 59) / 2 + 30]])
+  })
+})
+
 const CHILD = (folder: string): string => `
   import { openDuck } from ${JSON.stringify(join(ROOT, 'src/lake/duck.ts'))}
   import { findFiles, openIngestion, openLake, targetOf } from ${JSON.stringify(join(ROOT, 'src/lake/index.ts'))}
@@ -146,9 +263,14 @@ const CHILD = (folder: string): string => `
   const duck = await openDuck({ tempDirectory: folder + '/spill' + process.pid, threads: 1 })
   const lake = await openLake({ objects, duck, tables: [], logger: silentLog })
   const ingestion = openIngestion({ duck, temporary: folder + '/work', open: (name) => lake.open(name) }, { target: targetOf('bronze.x', undefined, {}) })
+  const left = []
   for (const file of await findFiles(['in'], { objects, base: folder, project: folder, anyName: false })) {
-    const { outcome, error } = await ingestion.take(file)
-    console.log(outcome, file.name, error ?? '')
+    left.push(file)
+  }
+  while (left.length > 0) {
+    const taken = await ingestion.takeNext(left)
+    for (const { outcome, error, file } of taken) console.log(outcome, file, error ?? '')
+    left.splice(0, taken.length)
   }
 `
 
