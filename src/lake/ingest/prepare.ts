@@ -165,7 +165,7 @@ function detectEncoding(): EncodingDetector {
 }
 
 /** The encoding that the first two bytes name; empty when they name none. */
-function utf16Mark(start: Uint8Array): string {
+export function utf16Mark(start: Uint8Array): string {
   if (start[0] === 0xff && start[1] === 0xfe) return 'utf-16le'
   return start[0] === 0xfe && start[1] === 0xff ? 'utf-16be' : ''
 }
