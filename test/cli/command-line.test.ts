@@ -48,7 +48,7 @@ describe('a slip on the command line', () => {
     [['start', 'a', '--project', 'b'], 'cli.two_folders', 'Give one of them'],
     [['start', '--home', ''], 'cli.empty', '--home is empty'],
     [['start', EXAMPLE, '--rate', 'fast'], 'cli.rate', '--rate 100'],
-    [['start', EXAMPLE, '--rate', '-1'], 'cli.arguments', '--rate'],
+    [['start', EXAMPLE, '--rate', '-1'], 'cli.rate', '--rate 100'],
     [['start', EXAMPLE, '--count', '1.5'], 'cli.number', 'whole number'],
     [['start', EXAMPLE, '--port', 'http'], 'config.invalid', '--port must be a whole number from 0 to 65535'],
     [['start', EXAMPLE, '--port', ''], 'config.invalid', '--port must be a whole number'],
