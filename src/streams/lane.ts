@@ -94,14 +94,21 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
         const batches = await log.read(stream, partition, next)
         if (signal.aborted) break
         for (const batch of batches) {
+          if (batch.count === 0) {
+            next = Math.max(next, batch.baseOffset)
+            continue
+          }
           if (count === 0) since = clock.now()
-          if (batch.baseOffset > next) logger.warn('stream.records_expired', { stream, sink: sink.name, partition, from: next, upTo: batch.baseOffset })
+          if (batch.baseOffset > next && log.capabilities.denseOffsets)
+            logger.warn('stream.records_expired', { stream, sink: sink.name, partition, from: next, upTo: batch.baseOffset })
           const decoded = deps.decode(partition, batch, Math.max(next, batch.baseOffset))
           gathered.push(decoded)
           count += decoded.upTo - decoded.from
           bytes += batch.bytes.length + BATCH_OVERHEAD
           next = decoded.upTo
         }
+        // What lies before the next record is no record: nothing has to be delivered for it.
+        if (count === 0) position = next
         if (batches.length > 0) {
           // Decoding holds the thread: let timers and requests have their turn between reads.
           await new Promise(setImmediate)

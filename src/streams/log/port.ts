@@ -3,13 +3,17 @@
  *
  * Promises of every adapter:
  * - Ordering: within a partition records keep the order of this handle's `append` calls, also of calls that do not await each other, and
- *   have consecutive offsets; across partitions there is none. The records of one call stay together. An append of nothing is refused.
+ *   have rising offsets; across partitions there is none. The records of one call stay together. An append of nothing is refused.
+ *   Offsets have no gaps where `capabilities.denseOffsets`; elsewhere the engine puts marks of its own between records, and others may
+ *   have written there. `ends` and `next` count those marks, too.
  * - Durability: when `append` answers, its records survive a crash of this process and of the engine.
  * - Idempotence: an append with `producer` whose `sequence` is not above the last one stored for that producer id adds nothing and answers
  *   `duplicate: true`. `producerState` gives the last stored sequence and note, so that a source can go on exactly where it stopped.
  *   The note is stored in the same transaction as the records where `capabilities.transactionalNotes`.
  * - Reading: `read` never skips a retained record and answers at once, with no batches at the end of the log. When records from
- *   `from` were dropped by retention, reading goes on at the earliest retained one (the answer shows it by its base offset).
+ *   `from` were dropped by retention, reading goes on at the earliest retained one (the answer shows it by its base offset). Where only
+ *   marks are left before the end, the answer is one batch of no records, whose base offset is where to go on; it is beyond `from`.
+ *   Records of a transaction that is open or was aborted are not read.
  * - Waiting: `wait` resolves when records at or beyond the offset may exist, after `timeoutMs` (a second at most), or when the signal aborts; it may wake early.
  * - Retention: whole batches are dropped, oldest first, once older than `retainMs` or while the partition is above `retainBytes`; never
  *   the newest. To the batch, and at once by `trim`, where `capabilities.exactRetention`.
@@ -69,6 +73,7 @@ export interface PartitionOffsets {
 
 export interface EventLogCapabilities {
   readonly name: 'postgres' | 'kafka'
+  readonly denseOffsets: boolean
   readonly transactionalNotes: boolean
   /** Whether `trim` drops batch by batch and at once; else the engine drops files of many batches when it comes to it. */
   readonly exactRetention: boolean

@@ -65,7 +65,7 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
   const appends = createAppendQueue(store)
 
   return {
-    capabilities: { name: 'postgres', transactionalNotes: true, exactRetention: true },
+    capabilities: { name: 'postgres', denseOffsets: true, transactionalNotes: true, exactRetention: true },
 
     async ensureTopic(topic, options) {
       open()
