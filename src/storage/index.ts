@@ -15,3 +15,6 @@ export { constraintOf, sqlState } from './records/faults.ts'
 export { migrate } from './records/migrate.ts'
 export { startEmbeddedPostgres, type EmbeddedConnection, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './records/embedded/start.ts'
 export { claimHome, homeHolder, type Holder, type HomeClaim } from './records/embedded/claim.ts'
+
+export { openLasting, type Lasting, type LastingOptions } from './lasting.ts'
+export { authorities, isNotTls, isUntrusted } from './tls.ts'
