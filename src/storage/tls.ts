@@ -5,14 +5,20 @@ import { errno, invalid } from '../base/index.ts'
 
 /** The authorities that Node trusts and those of a PEM file; `setting` is the name under which the user gave the file. */
 export async function authorities(file: string, setting: string): Promise<string[]> {
-  const own = await readFile(file, 'utf8').catch((cause: unknown) => {
+  return [...rootCertificates, await pemFile(file, setting, 'certificate')]
+}
+
+/** The text of a PEM file that holds what it should. */
+export async function pemFile(file: string, setting: string, what: 'certificate' | 'private key'): Promise<string> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw invalid('storage.ca_file', `${setting} names ${file}, which cannot be read`, { hint: 'Check the path and that this user may read it.', cause })
   })
-  if (!own.includes('-----BEGIN CERTIFICATE-----'))
-    throw invalid('storage.ca_file', `${setting} names ${file}, which holds no certificate`, {
-      hint: 'It must be a PEM file with -----BEGIN CERTIFICATE-----.',
+  const marks = what === 'certificate' ? /-----BEGIN CERTIFICATE-----/ : /-----BEGIN (\w+ )?PRIVATE KEY-----/
+  if (!marks.test(text))
+    throw invalid('storage.ca_file', `${setting} names ${file}, which holds no ${what}`, {
+      hint: `It must be a PEM file with -----BEGIN ${what.toUpperCase()}-----.`,
     })
-  return [...rootCertificates, own]
+  return text
 }
 
 /** Whether a connection failed because the server's certificate is not to be trusted (codes of OpenSSL and of Node). */

@@ -3,6 +3,7 @@
  * The server's `detail` holds row values, so it is never copied into a message.
  */
 import { conflict, denied, errno, invalid, bug, LagoaError, missing, unavailable, unsupported } from '../../base/index.ts'
+import { isUntrusted } from '../tls.ts'
 
 /** The five-character SQLSTATE of a database error, also when it was already translated. */
 export function sqlState(error: unknown): string | undefined {
@@ -22,6 +23,9 @@ export function recordsFault(thrown: unknown): LagoaError {
   if (thrown instanceof LagoaError) return thrown
   const cause = thrown instanceof Error ? thrown : new Error(String(thrown))
   const state = sqlState(cause)
+  if (state === undefined && isUntrusted(cause)) return untrusted(cause)
+  const refusal = state === undefined ? REFUSALS.find(([pattern]) => pattern.test(cause.message))?.[1] : undefined
+  if (refusal) return refusal(cause)
   if (state === undefined)
     return isConnectionLoss(cause) ? databaseAway(cause) : bug('storage.driver', `The database driver failed: ${cause.message}`, { cause })
   const exact = EXACT[state]
@@ -62,6 +66,33 @@ function isConnectionLoss(cause: Error): boolean {
 
 type Translation = (cause: Error) => LagoaError
 
+const untrusted: Translation = (cause) =>
+  denied('storage.database_tls', `The database server's certificate is not trusted: ${cause.message}`, {
+    hint: 'Name the authority that signed it: sslrootcert=FILE in LAGOA_DATABASE__URL (a PEM file), and with sslmode=verify-full the host as the certificate does.',
+    cause,
+  })
+
+const loginRefused: Translation = (cause) =>
+  /no encryption|SSL off/.test(cause.message)
+    ? denied('storage.database_tls', `The database server lets nobody in without TLS: ${cause.message}`, {
+        hint: 'Add sslmode=verify-full (or require) to LAGOA_DATABASE__URL.',
+        cause,
+      })
+    : denied('storage.login_refused', `The database refused the login: ${cause.message}`, { hint: 'Check user and password in LAGOA_DATABASE__URL.', cause })
+
+/** What the driver itself finds wrong with a server, by its words. */
+const REFUSALS: readonly (readonly [RegExp, Translation])[] = [
+  [
+    /does not support SSL connections/,
+    (cause) =>
+      denied('storage.database_tls', 'The database server does not speak TLS', {
+        hint: 'Turn ssl on in its postgresql.conf; or, where nobody else can listen, write sslmode=disable in LAGOA_DATABASE__URL.',
+        cause,
+      }),
+  ],
+  [/^SASL|password must be a/, loginRefused],
+]
+
 const full: Translation = (cause) =>
   unavailable('storage.disk_full', `The database has no space left: ${cause.message}`, {
     hint: 'Free some space on its disk; nothing acknowledged was lost.',
@@ -92,8 +123,7 @@ const CLASSES: Readonly<Record<string, Translation>> = {
   '08': databaseAway,
   '22': (cause) => invalid('storage.bad_value', `The database refused a value: ${cause.message}`, { cause }),
   '23': (cause) => invalid('storage.constraint', `A row breaks the constraint ${constraintOf(cause) ?? '(unnamed)'}: ${cause.message}`, { cause }),
-  '28': (cause) =>
-    denied('storage.login_refused', `The database refused the login: ${cause.message}`, { hint: 'Check user and password in LAGOA_DATABASE__URL.', cause }),
+  '28': loginRefused,
   '53': (cause) => unavailable('storage.database_busy', `The database is out of resources: ${cause.message}`, { cause }),
   '57': databaseAway,
 }

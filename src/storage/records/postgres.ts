@@ -1,6 +1,7 @@
 /** Records on any PostgreSQL, the embedded one or a server: a pool of connections, transactions with retry, sessions and notices. */
 import type { Client, ClientConfig, Pool, PoolClient } from 'pg'
-import { backoff, bug, LagoaError, type Log, systemClock, unavailable, unsupported } from '../../base/index.ts'
+import { backoff, bug, invalid, LagoaError, type Log, systemClock, unavailable, unsupported } from '../../base/index.ts'
+import { serverAddress } from './address.ts'
 import { recordsFault, sqlState } from './faults.ts'
 import { openListener } from './listener.ts'
 import type { Queryable, Records, RecordsSession, SqlValue } from './port.ts'
@@ -30,7 +31,15 @@ const RETRIED_STATES: ReadonlySet<string> = new Set(['40001', '40P01'])
 export async function openRecords(options: RecordsOptions): Promise<Records> {
   const pg = await import('pg')
   const BinaryClient = binaryClient(pg.Client)
-  const config = clientConfig(options.connection)
+  const config = await clientConfig(options.connection)
+  try {
+    // Only the driver knows whether it can read an address; its own error would show the password.
+    new BinaryClient(config)
+  } catch {
+    throw invalid('storage.database_url', 'LAGOA_DATABASE__URL is no address of a database', {
+      hint: 'Write it as postgresql://user:password@host:5432/database. In a password, write / as %2F, @ as %40, # as %23 and % as %25.',
+    })
+  }
   const pool = new pg.Pool({ ...config, Client: BinaryClient, max: options.max ?? 10, idleTimeoutMillis: 30_000 })
   // Without a listener an idle connection that breaks would end the process; the pool replaces it by itself.
   pool.on('error', (error) => options.log.warn('records.connection_lost', { reason: recordsFault(error).message }))
@@ -44,14 +53,16 @@ export async function openRecords(options: RecordsOptions): Promise<Records> {
   return records
 }
 
-function clientConfig(connection: PostgresConnection): ClientConfig {
+async function clientConfig(connection: PostgresConnection): Promise<ClientConfig> {
+  const address = typeof connection === 'string' ? await serverAddress(connection) : null
   return {
-    ...(typeof connection === 'string' ? { connectionString: connection } : connection),
+    ...(typeof connection === 'string' ? {} : connection),
+    ...(address === null ? {} : { connectionString: address.url, ssl: address.ssl }),
     application_name: APPLICATION_NAME,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
     // Days and hours are cut in UTC everywhere, whatever the server's own setting.
-    options: '-c timezone=UTC',
+    options: `${address?.options ?? ''} -c timezone=UTC`.trim(),
   }
 }
 
