@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -28,6 +28,7 @@ step('console', hashOf(['package-lock.json', ...filesBelow('console', ['dist', '
   run(node, [join(bin, 'vite'), 'build', 'console', '--logLevel', 'warn'], 'The message above names the file.'),
 )
 if (purpose === 'test') s3Server()
+if (purpose === 'test') engineServers()
 if (purpose === 'test') systemPackages([['chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']]])
 
 /** The real S3 server of the tests, built by Go from source that its checksum database vouches for. Without Go those tests are skipped, and say so. */
@@ -50,6 +51,48 @@ function s3Server() {
   if (status !== 0) return say(`It could not be built; the tests on S3 will be skipped: ${stderr.trim().split('\n').at(-1)}`)
   writeFileSync(stamp, module)
   say(`Building the S3 server of the tests: done in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+}
+
+/**
+ * Redis, RabbitMQ and PostgreSQL of the system, which tests start by themselves: what Debian's packages would start at once, and a database
+ * cluster that one of them would make, is held back. Without them those tests are skipped, and say so.
+ */
+function engineServers() {
+  const absent = absentEngines()
+  if (absent.length === 0) return
+  const names = absent.join(' ')
+  const line = `apt-get update && apt-get install -y --no-install-recommends ${names}`
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+    return say(`There is no ${absent.join(', ')}: the tests on them will be skipped. Install them with: sudo sh -c '${line}'`)
+  say(`Installing ${absent.join(', ')} for the tests`)
+  const cluster = '/etc/postgresql-common/createcluster.conf'
+  if (!existsSync(cluster)) {
+    mkdirSync(dirname(cluster), { recursive: true })
+    writeFileSync(cluster, 'create_main_cluster = false\n')
+  }
+  // What a service may do when its package is installed (Debian Policy, 9.3.3.1): 101 is "not allowed".
+  const policy = '/usr/sbin/policy-rc.d'
+  const isOurs = !existsSync(policy)
+  if (isOurs) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+  try {
+    spawnSync('sh', ['-c', `apt-get -qq update && apt-get -qq -y -o Dpkg::Options::=--force-confold install --no-install-recommends ${names}`], {
+      stdio: 'ignore',
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    })
+    if (existsSync('/run/systemd/system')) spawnSync('systemctl', ['disable', '--quiet', ...absent], { stdio: 'ignore' })
+  } finally {
+    if (isOurs) rmSync(policy, { force: true })
+  }
+  if (absentEngines().length > 0) say(`They could not be installed; the tests on them will be skipped. Try by hand: ${line}`)
+}
+
+function absentEngines() {
+  const isThere = {
+    'redis-server': ['/usr/bin/redis-server', '/usr/bin/valkey-server'].some((path) => existsSync(path)),
+    'rabbitmq-server': existsSync('/usr/lib/rabbitmq/bin/rabbitmq-server'),
+    postgresql: existsSync('/usr/lib/postgresql') && readdirSync('/usr/lib/postgresql').some((version) => Number(version) >= 15),
+  }
+  return Object.keys(isThere).filter((name) => !isThere[name])
 }
 
 /** Debian packages that tests start: installed when we may, else the line that does it is printed. */
