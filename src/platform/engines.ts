@@ -6,13 +6,17 @@ import { LagoaError, toLagoaError, unavailable, type Log } from '../base/index.t
 import { openDuck, type Duck } from '../lake/index.ts'
 import {
   claimHome,
+  dutyMigrations,
   keysMigrations,
   migrate,
   openFolderObjects,
+  openLeasedDuties,
   openPostgresKeys,
   openRecords,
   openS3Objects,
+  soleDuties,
   startEmbeddedPostgres,
+  type Duties,
   type Keys,
   type Objects,
   type Records,
@@ -27,6 +31,8 @@ export interface Engines {
   readonly keys: Keys
   readonly eventLog: EventLog
   readonly queue: Queue
+  /** What the nodes of a project share out among them; one node alone does all. */
+  readonly duties: Duties
   readonly duck: Duck
   /** Folder below which all lake files lie that engines read: the objects themselves, or copies of remote ones. */
   readonly objectsFolder: string
@@ -77,8 +83,8 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     await Promise.allSettled(opening)
     const [database, duck, objects] = await Promise.all(opening)
     const { records, embedded } = database
-    await migrate(records, [...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
-    const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }) : null
+    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
+    const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())
     const eventLog = await openPostgresLog(records)
     opened.push(() => eventLog.close())
@@ -86,12 +92,16 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     opened.push(() => keys.close())
     const queue = openPostgresQueue(records)
     opened.push(() => queue.close())
+    const node = { log: logger, url: claim?.url ?? 'the command line' }
+    const duties = claim && embedded === null ? await openLeasedDuties(records, node) : soleDuties(node)
+    opened.push(() => duties.close())
     return {
       records,
       objects,
       keys,
       eventLog,
       queue,
+      duties,
       duck,
       objectsFolder,
       temporaryFolder: scratch.folder,

@@ -3,7 +3,17 @@ import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts
 import { invalid, type Log } from '../base/index.ts'
 import type { Graph } from '../catalog/index.ts'
 import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
-import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
+import {
+  createStreamRuntime,
+  liveSink,
+  planLive,
+  type SimulationSettings,
+  type Sink,
+  type Stream,
+  type StreamRuntime,
+  type StreamSource,
+} from '../streams/index.ts'
+import type { Offer } from '../storage/index.ts'
 import { readScript } from './scripts.ts'
 import { tableSink } from './bronze.ts'
 import { composeCatalog } from './catalog.ts'
@@ -77,6 +87,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     onIngested: committed,
   })
   let streams = new Map<string, StreamRuntime>()
+  const chores: Offer[] = []
   const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
 
   return {
@@ -106,16 +117,19 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
             ...(live ? [liveSink(stream, live, keys)] : []),
             ...tables.map((table) => tableSink(table.name, lake.appender(table), committed)),
           ]
-          return [stream.name, createStreamRuntime({ stream, log: eventLog, records, sinks, logger, source: sources.get(stream.name) })]
+          return [stream.name, createStreamRuntime({ stream, log: eventLog, records, duties: engines.duties, sinks, logger, source: sources.get(stream.name) })]
         }),
       )
       for (const runtime of streams.values()) await runtime.start()
       if (feed.once) return
-      files.start()
-      refresher.start()
+      chores.push(
+        engines.duties.offer('files', (signal) => files.run(signal)),
+        engines.duties.offer('tables', (signal) => refresher.run(signal)),
+      )
     },
     async stop() {
       await Promise.all([...streams.values()].map((runtime) => runtime.stop()))
+      await Promise.all(chores.splice(0).map((chore) => chore.withdraw()))
       await files.stop()
       await refresher.stop()
     },
@@ -134,8 +148,8 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
 
 const isFedBy = ({ options }: Table, stream: Stream): boolean => !isMade(options) && options.from?.kind === 'stream' && options.from.name === stream.name
 
-function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, { source: Source; rate: number }> {
-  const chosen = new Map<string, { source: Source; rate: number }>()
+function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, StreamSource> {
+  const chosen = new Map<string, StreamSource>()
   if (data === undefined) {
     for (const stream of streams) {
       const { source } = stream.options
@@ -156,6 +170,6 @@ function chooseSources(streams: readonly Stream[], { data, rate, simulation, onc
     })
   }
   const source = stream.options.replay(named ? data.slice(named.name.length + 1) : data)
-  chosen.set(stream.name, { source, rate: rate ?? (once ? Number.POSITIVE_INFINITY : REPLAY_RATE) })
+  chosen.set(stream.name, { source, rate: rate ?? (once ? Number.POSITIVE_INFINITY : REPLAY_RATE), named: data })
   return chosen
 }

@@ -70,6 +70,18 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       records: status.partitions.reduce((sum, { next }) => sum + next, 0),
       perSecond: rates.perSecond(name),
     })
+    if (status.problem)
+      attention.push({
+        id: `stream:${name}`,
+        severity: 'error',
+        kind: 'sink',
+        title: `The event log of ${name} does not answer`,
+        detail: [status.problem.message, status.problem.hint].filter((text) => text !== undefined).join('. '),
+        subject: name,
+        count: null,
+        since: null,
+        link: '/live',
+      })
     if (status.source?.state === 'failed')
       attention.push({
         id: `source:${name}`,
