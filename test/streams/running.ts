@@ -1,6 +1,6 @@
 /** A stream at work on a real log, and sinks that remember what they got. */
 import { silentLog, systemClock, t, type Clock, type Log, type Schema } from '../../src/base/index.ts'
-import { keysMigrations, migrate, soleDuties, type Duties, type Records } from '../../src/storage/index.ts'
+import { dutyMigrations, keysMigrations, migrate, soleDuties, type Duties, type Records } from '../../src/storage/index.ts'
 import {
   createStreamRuntime,
   encodeRecords,
@@ -37,7 +37,7 @@ export interface Running {
 }
 
 export async function openRunning(records: Records): Promise<Running> {
-  await migrate(records, [...eventLogMigrations, ...offsetMigrations, ...keysMigrations])
+  await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations])
   const log = await openPostgresLog(records)
   let made = 0
   return {

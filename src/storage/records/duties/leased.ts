@@ -92,6 +92,7 @@ export async function openLeasedDuties(records: Records, options: LeasedDutiesOp
     const rows = await records.query<{ kind: 'node' | 'duty'; name: string; node: string }>(LOOK, [leaseMs], { name: 'duty_look' })
     const holders = new Map(rows.filter(({ kind }) => kind === 'duty').map(({ name, node }) => [name, node]))
     const nodes = rows.filter(({ kind }) => kind === 'node').map(({ node }) => node)
+    for (const name of given) if (holders.has(name) && holders.get(name) !== id) given.delete(name)
     const offered = [...offers.keys()]
     const { take, give } = balance({ node: id, offered, holders, nodes: nodes.includes(id) ? nodes : [...nodes, id], leftOver: free, kept: given })
     free = new Set(offered.filter((name) => !holders.has(name)))
