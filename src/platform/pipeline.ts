@@ -79,7 +79,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
   }
   let catalog: Promise<Graph> | null = null
   const files = watchFiles({
-    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name) },
+    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name), hold: () => objects.hold() },
     objects,
     tables: project.tables,
     folder: project.folder,
