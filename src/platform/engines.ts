@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { alertMigrations, openPostgresQueue, type Queue } from '../alerts/index.ts'
-import { LagoaError, toLagoaError, unavailable, type Log } from '../base/index.ts'
+import { backoff, LagoaError, systemClock, toLagoaError, unavailable, type Log } from '../base/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
 import {
   claimHome,
@@ -50,9 +50,15 @@ export interface OpenEnginesOptions {
   readonly logger: Log
   /** Where the server that claims the home answers; null for a process that only looks. */
   readonly claim: { readonly url: string } | null
+  readonly patience?: Patience | undefined
 }
 
-export async function openEngines({ config, logger, claim }: OpenEnginesOptions): Promise<Engines> {
+export interface Patience {
+  readonly signal: AbortSignal
+  readonly onAway: (fault: LagoaError) => void
+}
+
+export async function openEngines({ config, logger, claim, patience }: OpenEnginesOptions): Promise<Engines> {
   const opened: (() => Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const one of opened.splice(0).reverse()) await one().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
@@ -68,7 +74,7 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
 
     // The database and the lake's engine start side by side: together they are most of the start-up time.
     const opening = [
-      keep(openDatabase(config, logger), ({ stop }) => stop()),
+      keep(openDatabase(config, logger, patience), ({ stop }) => stop()),
       keep(
         openDuck({
           memoryLimit: config.lake.memory,
@@ -139,9 +145,14 @@ function openObjects({ objects, project }: Config, folder: string): Promise<Obje
   })
 }
 
-async function openDatabase(config: Config, logger: Log): Promise<{ records: Records; embedded: Engines['embedded']; stop: () => Promise<void> }> {
-  if (config.database.url !== undefined) {
-    const records = await openRecords({ connection: config.database.url, log: logger })
+async function openDatabase(
+  config: Config,
+  logger: Log,
+  patience: Patience | undefined,
+): Promise<{ records: Records; embedded: Engines['embedded']; stop: () => Promise<void> }> {
+  const { url } = config.database
+  if (url !== undefined) {
+    const records = await patiently(() => openRecords({ connection: url, log: logger }), logger, patience)
     return { records, embedded: null, stop: () => records.close() }
   }
   const server = await startEmbeddedPostgres({ home: config.home, log: logger })
@@ -158,6 +169,21 @@ async function openDatabase(config: Config, logger: Log): Promise<{ records: Rec
   } catch (error) {
     await server.stop()
     throw error
+  }
+}
+
+/** Everything else needs the database, so a start waits for it. */
+async function patiently<T>(work: () => Promise<T>, logger: Log, patience: Patience | undefined): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      const fault = toLagoaError(error)
+      if (!patience || fault.kind !== 'unavailable' || patience.signal.aborted) throw error
+      patience.onAway(fault)
+      logger.warn('platform.waits_for_database', { attempt, error: fault })
+      await systemClock.sleep(backoff(attempt, 250, 5_000), patience.signal)
+    }
   }
 }
 
