@@ -23,6 +23,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const ADAPTERS: Readonly<Record<string, RegExp>> = {
   pg: /^src\/storage\/records\//,
   '@aws-sdk/client-s3': /^src\/storage\/objects\/s3\/client\.ts$/,
+  ioredis: /^src\/storage\/keys\/redis\//,
+  amqplib: /^src\/alerts\/queue\/rabbitmq\//,
   '@duckdb/node-api': /^src\/(lake|query)\//,
   hono: /^src\/server\//,
   '@hono/node-server': /^src\/server\//,

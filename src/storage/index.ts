@@ -7,6 +7,7 @@ export { isKnownDead, THIS_PROCESS } from './objects/temporary.ts'
 
 export type { Keys, KeyEntry, KeyWrite, KeysCapabilities } from './keys/port.ts'
 export { keysMigrations, openPostgresKeys, type PostgresKeys } from './keys/postgres.ts'
+export { openRedisKeys, type RedisKeysOptions } from './keys/redis.ts'
 
 export type { Migration, Queryable, Records, RecordsSession, SqlValue } from './records/port.ts'
 export { openRecords, type PostgresConnection, type RecordsOptions } from './records/postgres.ts'

@@ -140,6 +140,24 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       expect(await keys.scan(`${prefix}nothing`, { limit: 10 })).toEqual({ entries: [] })
     })
 
+    test('an entry without fields is refused, and nothing of its call is written', async () => {
+      const key = unique()
+      await expect(
+        keys.put([
+          { key, fields: { v: '1' } },
+          { key: unique(), fields: {} },
+        ]),
+      ).rejects.toMatchObject({ code: 'storage.empty_entry', kind: 'invalid' })
+      expect(await keys.get(key)).toBeNull()
+    })
+
+    test('an entry may have thousands of fields and large ones', async () => {
+      const key = unique()
+      const fields = { ...Object.fromEntries(Array.from({ length: 10_000 }, (_, i) => [`f${i}`, String(i)])), large: 'é'.repeat(700_000) }
+      await keys.put([{ key, fields }])
+      expect((await keys.get(key))?.fields).toEqual(fields)
+    })
+
     test('delete answers how many were there', async () => {
       const [a, b, none] = [unique(), unique(), unique()]
       await keys.put([

@@ -265,7 +265,7 @@ async function staleKeys(platform: Platform, stream: string): Promise<Overview['
   const { entries } = await platform.engines.keys.scan(live.prefix, { limit: 1000 })
   const now = Date.now()
   return entries
-    .filter(({ updatedAt }) => now - updatedAt > STALE_KEY_MS)
+    .filter(({ updatedAt }) => updatedAt > 0 && now - updatedAt > STALE_KEY_MS)
     .slice(0, 5)
     .map(({ key, fields, updatedAt }) => ({
       id: `stale:${key}`,

@@ -8,7 +8,13 @@
  * - Within one call, later writes to a key win over earlier ones; callers should coalesce to the newest per key.
  * - `put` answers after the write is durable in the engine's own sense (Postgres: committed; Redis: acknowledged).
  * - An entry whose time to live is over is never returned, whether or not it was removed yet.
- * - `scan` pages in ascending key order where `capabilities.orderedScan`, else in any order; an entry present for the whole scan is returned at least once.
+ * - An entry has at least one field; a write without any is refused with `storage.empty_entry`.
+ * - In an engine that others write to as well, what they wrote is answered as far as it is text; keys that the adapter needs for itself
+ *   are refused with `storage.reserved_key` when written, and never answered.
+ * - `scan` pages in ascending key order where `capabilities.orderedScan`, else in any order; an entry present for the whole scan is
+ *   returned at least once. A page may be empty though a cursor says that there are more; where the order is any, a page may hold a few
+ *   entries more than `limit`.
+ * - When the engine is away, calls reject with kind `unavailable`; the caller decides about retries. After `close` they reject with `storage.closed`.
  */
 export interface Keys {
   readonly capabilities: KeysCapabilities
@@ -34,7 +40,7 @@ export interface KeyWrite {
 export interface KeyEntry {
   readonly key: string
   readonly fields: Readonly<Record<string, string>>
-  /** Epoch milliseconds of the last applied write. */
+  /** Epoch milliseconds of the last applied write; 0 when the engine does not know, because another program wrote the key. */
   readonly updatedAt: number
   /** Epoch milliseconds after which the entry is gone, or null when it stays. */
   readonly expiresAt: number | null

@@ -2,6 +2,7 @@
 import { unavailable } from '../../base/index.ts'
 import type { Migration, Records } from '../records/port.ts'
 import type { KeyEntry, Keys, KeysCapabilities, KeyWrite } from './port.ts'
+import { newestPerKey } from './writes.ts'
 
 /** The table; rows are rewritten all the time, so pages keep room for the next version of a row. */
 export const keysMigrations: readonly Migration[] = [
@@ -41,7 +42,7 @@ class TableKeys implements PostgresKeys {
 
   async put(writes: readonly KeyWrite[]): Promise<void> {
     this.#refuseWhenClosed()
-    const newest = [...newestPerKey(writes).values()]
+    const newest = newestPerKey(writes)
     if (newest.length === 0) return
     const keys: string[] = []
     const fields: string[] = []
@@ -110,17 +111,6 @@ class TableKeys implements PostgresKeys {
   #refuseWhenClosed(): void {
     if (this.#closed) throw unavailable('storage.closed', 'The key store was closed by this process')
   }
-}
-
-/** What is left when the writes are applied one after the other, by the same guard as in the table. */
-function newestPerKey(writes: readonly KeyWrite[]): Map<string, KeyWrite> {
-  const newest = new Map<string, KeyWrite>()
-  for (const write of writes) {
-    const before = newest.get(write.key)?.order
-    const isReplay = before !== undefined && write.order !== undefined && before.source === write.order.source && write.order.offset <= before.offset
-    if (!isReplay) newest.set(write.key, write)
-  }
-  return newest
 }
 
 /** The first text after all that start with `prefix`, by code points; null when there is no such text. */

@@ -4,10 +4,10 @@
  * bytes stop coming is asked for again here, because the library's part ends with the headers.
  */
 import type { ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
-import { readFile } from 'node:fs/promises'
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { invalid, systemClock } from '../../../base/index.ts'
+import { systemClock } from '../../../base/index.ts'
+import { authorities } from '../../tls.ts'
 import { faultOf, isAbsent, isNoBucket, isPassing } from './faults.ts'
 import type { Location } from './layout.ts'
 
@@ -87,22 +87,10 @@ export async function connectS3(connection: S3Connection): Promise<S3> {
       connectionTimeout: CONNECT_MS,
       socketTimeout: silenceMs,
       httpAgent: new HttpAgent(agents),
-      httpsAgent: new HttpsAgent({ ...agents, ...(connection.ca === undefined ? {} : { ca: await authorities(connection.ca) }) }),
+      httpsAgent: new HttpsAgent({ ...agents, ...(connection.ca === undefined ? {} : { ca: await authorities(connection.ca, 'objects.ca') }) }),
     },
   })
   return new S3(library, client)
-}
-
-async function authorities(file: string): Promise<string[]> {
-  const { rootCertificates } = await import('node:tls')
-  const own = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw invalid('storage.ca_file', `objects.ca names ${file}, which cannot be read`, { hint: 'Check the path and that this user may read it.', cause })
-  })
-  if (!own.includes('-----BEGIN CERTIFICATE-----'))
-    throw invalid('storage.ca_file', `objects.ca names ${file}, which holds no certificate`, {
-      hint: 'It must be a PEM file with -----BEGIN CERTIFICATE-----.',
-    })
-  return [...rootCertificates, own]
 }
 
 export class S3 {
