@@ -3,7 +3,19 @@ import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts
 import { invalid, type Log } from '../base/index.ts'
 import type { Graph } from '../catalog/index.ts'
 import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
-import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
+import {
+  createStreamRuntime,
+  liveSink,
+  objectsSink,
+  planLives,
+  planObjects,
+  type ObjectsPlan,
+  type SimulationSettings,
+  type Sink,
+  type Source,
+  type Stream,
+  type StreamRuntime,
+} from '../streams/index.ts'
 import { readScript } from './scripts.ts'
 import { tableSink } from './bronze.ts'
 import { composeCatalog } from './catalog.ts'
@@ -77,7 +89,13 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     onIngested: committed,
   })
   let streams = new Map<string, StreamRuntime>()
-  const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
+  const plans = project.streams.map((stream) => ({
+    stream,
+    lives: planLives(stream),
+    kept: planObjects(stream),
+    tables: project.tables.filter((table) => isFedBy(table, stream)),
+  }))
+  for (const { stream, kept } of plans) if (kept) refuseBucket(stream, kept, project.tables)
 
   return {
     project,
@@ -99,11 +117,12 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       await alerts.load(rules)
       const alertSinks = alerts.sinks()
       streams = new Map(
-        plans.map(({ stream, live, tables }) => {
+        plans.map(({ stream, lives, kept, tables }) => {
           const alertSink = alertSinks.get(stream.name)
           const sinks: Sink[] = [
             ...(alertSink ? [alertSink] : []),
-            ...(live ? [liveSink(stream, live, keys)] : []),
+            ...lives.map((live) => liveSink(stream, live, keys)),
+            ...(kept ? [objectsSink(stream, kept, objects, logger)] : []),
             ...tables.map((table) => tableSink(table.name, lake.appender(table), committed)),
           ]
           return [stream.name, createStreamRuntime({ stream, log: eventLog, records, sinks, logger, source: sources.get(stream.name) })]
@@ -129,6 +148,15 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
   if (known.some((one) => one.name === from.name)) return
   throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, {
     hint: 'Export it there.',
+  })
+}
+
+/** A sender chooses the names of objects: none of them may come among the files of a table. */
+function refuseBucket({ name }: Stream, { bucket }: ObjectsPlan, tables: readonly Table[]): void {
+  const table = tables.find((one) => (one.options.location ?? one.name.replace('.', '/')).split('/')[0] === bucket)
+  if (!table) return
+  throw invalid('project.objects_bucket', `Stream ${name} keeps objects in the bucket ${bucket}, in which the table ${table.name} lies`, {
+    hint: `Give them a bucket of their own, such as objects: { bucket: '${name}', ... }.`,
   })
 }
 
