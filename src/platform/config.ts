@@ -110,6 +110,16 @@ const ConfigSchema = z.strictObject({
       sessionToken: text('a token').optional(),
     })
     .prefault({}),
+  api: z
+    .strictObject({
+      alerts: text('a queue').optional().describe("The queue that GET /api/alerts takes from; by default the only one of the project's rules"),
+      history: z
+        .string('must be a place')
+        .regex(/^[^/]+(\/[^/]+)*$/, 'must be a place such as air-quality/processed')
+        .optional()
+        .describe('Where GET /api/history looks for objects, as bucket/folder; by default where the only stream that keeps objects puts them'),
+    })
+    .prefault({}),
   lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
   query: z.strictObject({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
 })

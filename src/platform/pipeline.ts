@@ -6,7 +6,10 @@ import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type L
 import {
   createStreamRuntime,
   liveSink,
-  planLive,
+  objectsSink,
+  planLives,
+  planObjects,
+  type ObjectsPlan,
   type SimulationSettings,
   type Sink,
   type Stream,
@@ -88,7 +91,13 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
   })
   let streams = new Map<string, StreamRuntime>()
   const chores: Offer[] = []
-  const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
+  const plans = project.streams.map((stream) => ({
+    stream,
+    lives: planLives(stream),
+    kept: planObjects(stream),
+    tables: project.tables.filter((table) => isFedBy(table, stream)),
+  }))
+  for (const { stream, kept } of plans) if (kept) refuseBucket(stream, kept, project.tables)
 
   return {
     project,
@@ -110,11 +119,12 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       await alerts.load(rules)
       const alertSinks = alerts.sinks()
       streams = new Map(
-        plans.map(({ stream, live, tables }) => {
+        plans.map(({ stream, lives, kept, tables }) => {
           const alertSink = alertSinks.get(stream.name)
           const sinks: Sink[] = [
             ...(alertSink ? [alertSink] : []),
-            ...(live ? [liveSink(stream, live, keys)] : []),
+            ...lives.map((live) => liveSink(stream, live, keys)),
+            ...(kept ? [objectsSink(stream, kept, objects, logger)] : []),
             ...tables.map((table) => tableSink(table.name, lake.appender(table), committed)),
           ]
           return [stream.name, createStreamRuntime({ stream, log: eventLog, records, duties: engines.duties, sinks, logger, source: sources.get(stream.name) })]
@@ -143,6 +153,15 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
   if (known.some((one) => one.name === from.name)) return
   throw invalid(`project.unknown_${from.kind}`, `Table ${name} is from ${from.kind} ${from.name}, which no file under ${from.kind}s/ exports`, {
     hint: 'Export it there.',
+  })
+}
+
+/** A sender chooses the names of objects: none of them may come among the files of a table. */
+function refuseBucket({ name }: Stream, { bucket }: ObjectsPlan, tables: readonly Table[]): void {
+  const table = tables.find((one) => (one.options.location ?? one.name.replace('.', '/')).split('/')[0] === bucket)
+  if (!table) return
+  throw invalid('project.objects_bucket', `Stream ${name} keeps objects in the bucket ${bucket}, in which the table ${table.name} lies`, {
+    hint: `Give them a bucket of their own, such as objects: { bucket: '${name}', ... }.`,
   })
 }
 

@@ -40,7 +40,7 @@ export const System = z.object({
 
 const SinkShape = z.object({
   name: z.string(),
-  kind: z.enum(['alerts', 'live', 'table', 'dead_letters']),
+  kind: z.enum(['alerts', 'live', 'table', 'objects', 'dead_letters']),
   position: z.number().describe('The next offset it will take, summed over partitions'),
   lag: z.number().describe('Records in the log that it has not taken yet'),
   state: z.enum(['running', 'retrying', 'stopped']),
@@ -246,6 +246,11 @@ export const AlertList = page(AlertShape)
 
 export const KeyShape = z.object({ key: z.string(), fields: z.record(z.string(), z.string()), updatedAt: z.number(), expiresAt: z.number().nullable() })
 export const KeyList = page(KeyShape)
+
+/** What the integration routes answer: `/api/cache`, `/api/history` and `/api/alerts`. */
+export const CacheFields = z.record(z.string(), z.string()).describe('The fields of the hash')
+export const StoredObject = z.unknown().describe('The JSON of the object')
+export const AlertMessage = z.object({ alert: z.string().describe('The body of the message, or "No alerts in queue"') })
 
 export const Overview = z.object({
   eventsPerSecond: z.number(),

@@ -48,7 +48,7 @@ describe('nodes', () => {
     await first.drain()
     await second.drain()
     const carried = [one, two].map(({ offsets }) => [...offsets.keys()])
-    expect(carried.flat().sort()).toEqual([0, 1, 2, 3])
+    expect(carried.flat().sort((x, y) => x - y)).toEqual([0, 1, 2, 3])
     expect([...one.ids, ...two.ids].sort((x, y) => x - y)).toEqual(range(0, 200))
     for (const runtime of [first, second]) expect((await runtime.status()).sinks[0]).toMatchObject({ position: 200, lag: 0, state: 'running' })
     await Promise.all([first.stop(), second.stop()])

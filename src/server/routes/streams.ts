@@ -6,6 +6,7 @@ import {
   deadLetterTopic,
   groupOffset,
   listGroups,
+  livesOf,
   parseBody,
   planLive,
   produce,
@@ -180,6 +181,7 @@ const fieldShapes = (schema: Readonly<Record<string, Field>>): FieldShape[] =>
 async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<StreamShape> {
   const { stream } = runtime
   const { options } = stream
+  const [live] = livesOf(stream)
   const { partitions, source, sinks } = await runtime.status()
   const dead = await platform.engines.eventLog.ends(deadLetterTopic(stream.name))
   return {
@@ -187,7 +189,7 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.key === undefined ? {} : { key: options.key }),
     ...(options.eventTime === undefined ? {} : { eventTime: options.eventTime }),
-    ...(options.live ? { live: { by: options.live.by, ttlMs: options.live.ttl === undefined ? null : parseDuration(options.live.ttl) } } : {}),
+    ...(live ? { live: { by: live.by, ttlMs: live.ttl === undefined ? null : parseDuration(live.ttl) } } : {}),
     fields: fieldShapes(stream.schema),
     partitions: partitions.map((partition) => ({ ...partition })),
     records: partitions.reduce((sum, { next }) => sum + next, 0),
