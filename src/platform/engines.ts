@@ -13,6 +13,7 @@ import {
   openLeasedDuties,
   openPostgresKeys,
   openRecords,
+  openRedisKeys,
   openS3Objects,
   soleDuties,
   startEmbeddedPostgres,
@@ -94,7 +95,8 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
     if (claimed) opened.push(() => claimed.release())
     const eventLog = await openPostgresLog(records)
     opened.push(() => eventLog.close())
-    const keys = openPostgresKeys(records)
+    const keys =
+      config.redis.url === undefined ? openPostgresKeys(records) : await openRedisKeys({ url: config.redis.url, log: logger, ...caOf(config, config.redis) })
     opened.push(() => keys.close())
     const queue = openPostgresQueue(records)
     opened.push(() => queue.close())
@@ -127,6 +129,9 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
     return one
   }
 }
+
+const caOf = ({ project }: Config, { ca }: { readonly ca?: string | undefined }): { readonly ca?: string } =>
+  ca === undefined ? {} : { ca: resolve(project, ca) }
 
 function openObjects({ objects, project }: Config, folder: string): Promise<Objects> {
   const { store, cache, ca, accessKeyId, secretAccessKey, sessionToken, endpoint, region, bucket, prefix, pathStyle } = objects

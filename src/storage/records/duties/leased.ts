@@ -37,6 +37,8 @@ const LEASE_MS = 5_000
 const BEATS_PER_LEASE = 4
 /** The part of a lease after which a node that could not renew stops by itself. */
 const GIVEN_UP = 0.8
+/** In leases. */
+const LONGEST_KEPT = 64
 const CHANNEL = 'lagoa_duty'
 
 /** The database must have had `dutyMigrations`. Closing leaves the records open. */
@@ -46,7 +48,8 @@ export async function openLeasedDuties(records: Records, options: LeasedDutiesOp
   const offers = new Map<string, Offered>()
   const stop = new AbortController()
   let free = new Set<string>()
-  const given = new Set<string>()
+  /** What this node gave away and nobody was seen to take: it is kept for a while, longer each time. */
+  const given = new Map<string, { readonly times: number; readonly keptUntil: number }>()
   let nudge = new AbortController()
   /** When the beat began that last renewed the leases, on a clock that nobody sets. */
   let renewedAt = performance.now()
@@ -92,9 +95,10 @@ export async function openLeasedDuties(records: Records, options: LeasedDutiesOp
     const rows = await records.query<{ kind: 'node' | 'duty'; name: string; node: string }>(LOOK, [leaseMs], { name: 'duty_look' })
     const holders = new Map(rows.filter(({ kind }) => kind === 'duty').map(({ name, node }) => [name, node]))
     const nodes = rows.filter(({ kind }) => kind === 'node').map(({ node }) => node)
-    for (const name of given) if (holders.has(name) && holders.get(name) !== id) given.delete(name)
+    for (const name of given.keys()) if (holders.has(name) && holders.get(name) !== id) given.delete(name)
     const offered = [...offers.keys()]
-    const { take, give } = balance({ node: id, offered, holders, nodes: nodes.includes(id) ? nodes : [...nodes, id], leftOver: free, kept: given })
+    const kept = [...given].filter(([, { keptUntil }]) => keptUntil > began).map(([name]) => name)
+    const { take, give } = balance({ node: id, offered, holders, nodes: nodes.includes(id) ? nodes : [...nodes, id], leftOver: free, kept: new Set(kept) })
     free = new Set(offered.filter((name) => !holders.has(name)))
     for (const name of take) if (given.has(name)) free.add(name)
     if (take.length > 0) {
@@ -108,7 +112,10 @@ export async function openLeasedDuties(records: Records, options: LeasedDutiesOp
     // What was taken between our beats by no fault of this node (a lease of ours that outlived its run) begins again.
     for (const name of offered) if (holders.get(name) === id && offers.get(name)?.running === null) start(name)
     if (give.length > 0) {
-      for (const name of give) given.add(name)
+      for (const name of give) {
+        const times = (given.get(name)?.times ?? 0) + 1
+        given.set(name, { times, keptUntil: began + leaseMs * Math.min(2 ** times, LONGEST_KEPT) })
+      }
       await Promise.all(give.map(end))
       await giveBack(give)
       log.debug('duty.given', { duties: give })
