@@ -8,5 +8,6 @@ export { openPlatform, type OpenPlatformOptions, type Platform, type PlatformLis
 export type { Feed, Pipeline } from './pipeline.ts'
 export { localFolder, openOutside, openPlaced } from './places.ts'
 export { runOnce, type OnceSummary } from './once.ts'
+export { filterOf, noStream, readRecords, resendLetters, summarizeStreams, topicOf, type ReadRecord, type RecordsRequest, type Topic } from './records.ts'
 export { watchProject } from './watch.ts'
 export { aloneOrAsk } from './alone.ts'
