@@ -73,7 +73,15 @@ export const RecordShape = z.object({
   value: z.unknown().describe('The JSON value, or the text as it came when it is not JSON'),
   error: z.string().optional().describe('Why it is a dead letter'),
 })
-export const RecordList = page(RecordShape)
+export const RecordList = page(RecordShape).extend({ next: z.number().describe('The offset after the last record that was looked at: read on from there') })
+
+export const ResendAnswer = z.object({
+  resent: z.number(),
+  already: z.number().describe('Letters that had been sent again before'),
+  skipped: z.number().describe('Letters that cannot be sent'),
+  reasons: z.array(z.string()).describe('Why some were skipped, each reason once'),
+  left: z.number().describe('Letters that are left because of the limit'),
+})
 
 const GroupShape = z.object({
   group: z.string(),
@@ -209,6 +217,17 @@ export const QueryResult = z.object({
   elapsedMs: z.number(),
 })
 
+export const SilenceShape = z.object({
+  id: z.string(),
+  rule: z.string(),
+  reason: z.string(),
+  createdAt: z.number(),
+  until: z.number(),
+  endedAt: z.number().nullable().describe('When it was ended before its time'),
+  active: z.boolean(),
+})
+export const SilenceList = page(SilenceShape)
+
 export const RuleShape = z.object({
   name: z.string(),
   on: z.string(),
@@ -226,6 +245,7 @@ export const RuleShape = z.object({
   limits: z
     .array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() }))
     .describe('Plain comparisons in the condition, for charts'),
+  silence: SilenceShape.optional().describe('Nothing goes to its queues while it holds'),
 })
 export const RuleList = page(RuleShape)
 
@@ -423,6 +443,7 @@ export type ReplayAnswer = z.infer<typeof ReplayAnswer>
 export type ProfileShape = z.infer<typeof ProfileShape>
 export type QueryResult = z.infer<typeof QueryResult>
 export type RuleShape = z.infer<typeof RuleShape>
+export type SilenceShape = z.infer<typeof SilenceShape>
 export type AlertShape = z.infer<typeof AlertShape>
 export type KeyShape = z.infer<typeof KeyShape>
 export type Overview = z.infer<typeof Overview>

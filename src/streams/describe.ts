@@ -1,6 +1,7 @@
 /** Streams in the words of the catalogue, with what is kept of them: the live cache and the dead letters. */
 import { assetId, type Asset, type AssetColumn, type Described, type Edge, type UsePart } from '../catalog/index.ts'
-import { deadLetterTopic } from './dead-letters.ts'
+import type { Schema } from '../base/index.ts'
+import { deadLetterTopic, LETTER_SCHEMA } from './dead-letters.ts'
 import type { Live, Stream } from './declare.ts'
 import { livesOf } from './live.ts'
 
@@ -9,26 +10,10 @@ export function describeStreams(streams: readonly Stream[]): Described {
   return { assets: parts.flatMap(({ assets }) => assets), edges: parts.flatMap(({ edges }) => edges) }
 }
 
-const LETTER_COLUMNS: readonly AssetColumn[] = [
-  { name: 'error', type: 'string', description: 'The code of the fault' },
-  { name: 'reason', type: 'string', description: 'What is wrong with the record' },
-  { name: 'partition', type: 'int' },
-  { name: 'offset', type: 'long' },
-  { name: 'key', type: 'string' },
-  { name: 'text', type: 'string', description: 'The bytes of the record, where they are text' },
-  { name: 'base64', type: 'string', description: 'The bytes of the record, where they are none' },
-  { name: 'bytes', type: 'long', description: 'How many bytes there were, when only the first of them are kept' },
-]
-
 function describeStream({ name, schema, options }: Stream): Described {
   const { description, owner, tags = [], key, eventTime } = options
   const id = assetId('stream', name)
-  const columns = Object.entries(schema).map(([column, field]): AssetColumn => ({
-    name: column,
-    type: field.type,
-    ...(field.description === undefined ? {} : { description: field.description }),
-    ...(field.unitText === undefined ? {} : { unit: field.unitText }),
-  }))
+  const columns = columnsOf(schema)
   const owned = { ...(owner === undefined ? {} : { owner }), tags }
   const letters: Asset = {
     ...owned,
@@ -36,7 +21,7 @@ function describeStream({ name, schema, options }: Stream): Described {
     kind: 'dead_letters',
     name: deadLetterTopic(name),
     description: `Records of ${name} that could not be read, with the reason`,
-    columns: LETTER_COLUMNS,
+    columns: columnsOf(LETTER_SCHEMA),
     partOf: id,
   }
   // Called as its keys are, so that the stream's name means the stream.
@@ -66,6 +51,14 @@ function describeStream({ name, schema, options }: Stream): Described {
     ],
   }
 }
+
+const columnsOf = (schema: Schema): AssetColumn[] =>
+  Object.entries(schema).map(([column, field]) => ({
+    name: column,
+    type: field.type,
+    ...(field.description === undefined ? {} : { description: field.description }),
+    ...(field.unitText === undefined ? {} : { unit: field.unitText }),
+  }))
 
 /** The fields that make a key of the live cache. */
 function keyFields({ by, key = '', only = {} }: Live<Stream['schema']>, schema: Stream['schema']): string[] {

@@ -6,7 +6,7 @@ import { openPostgresLog, simulate, type Sink, type Stream } from '../../src/str
 import { testRecords } from '../helpers/postgres.ts'
 import { collector, idsOf, openRunning, range, until, type Running } from './running.ts'
 
-const LEASE = 500
+const LEASE = 1_500
 
 const { records, connection } = await testRecords()
 let at: Running
