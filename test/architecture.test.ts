@@ -24,6 +24,7 @@ const ADAPTERS: Readonly<Record<string, RegExp>> = {
   pg: /^src\/storage\/records\//,
   '@aws-sdk/client-s3': /^src\/storage\/objects\/s3\/client\.ts$/,
   '@duckdb/node-api': /^src\/(lake|query)\//,
+  '@platformatic/kafka': /^src\/streams\/log\/kafka\//,
   hono: /^src\/server\//,
   '@hono/node-server': /^src\/server\//,
   '@marcbachmann/cel-js': /^src\/alerts\/cel\//,
