@@ -44,3 +44,4 @@ export { type AlertFilter, type AlertPage, type AlertState, type AlertTotals, ty
 
 export type { Queue, QueueCapabilities, QueueMessage } from './queue/port.ts'
 export { openPostgresQueue, queueMigrations, type PostgresQueueOptions } from './queue/postgres.ts'
+export { openRabbitQueue, type RabbitQueueOptions } from './queue/rabbitmq.ts'

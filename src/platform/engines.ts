@@ -1,7 +1,7 @@
 /** Opens the places and engines that the configuration names. The only file that knows which adapter stands behind a port. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { alertMigrations, openPostgresQueue, type Queue } from '../alerts/index.ts'
+import { alertMigrations, openPostgresQueue, openRabbitQueue, type Queue } from '../alerts/index.ts'
 import { backoff, LagoaError, systemClock, toLagoaError, unavailable, type Log } from '../base/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
 import {
@@ -22,7 +22,7 @@ import {
   type Objects,
   type Records,
 } from '../storage/index.ts'
-import { eventLogMigrations, offsetMigrations, openPostgresLog, type EventLog } from '../streams/index.ts'
+import { eventLogMigrations, offsetMigrations, openKafkaLog, openPostgresLog, type EventLog } from '../streams/index.ts'
 import { bytesOf, type Config } from './config.ts'
 import { openScratch } from './scratch.ts'
 
@@ -93,12 +93,13 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
     await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
     const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())
-    const eventLog = await openPostgresLog(records)
+    const eventLog = await openEventLog(config, records, logger)
     opened.push(() => eventLog.close())
     const keys =
       config.redis.url === undefined ? openPostgresKeys(records) : await openRedisKeys({ url: config.redis.url, log: logger, ...caOf(config, config.redis) })
     opened.push(() => keys.close())
-    const queue = openPostgresQueue(records)
+    const { rabbitmq } = config
+    const queue = rabbitmq.url === undefined ? openPostgresQueue(records) : await openRabbitQueue({ url: rabbitmq.url, log: logger, ...caOf(config, rabbitmq) })
     opened.push(() => queue.close())
     const node = { log: logger, url: claim?.url ?? 'the command line' }
     const duties = claim && embedded === null ? await openLeasedDuties(records, node) : soleDuties(node)
@@ -132,6 +133,18 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
 
 const caOf = ({ project }: Config, { ca }: { readonly ca?: string | undefined }): { readonly ca?: string } =>
   ca === undefined ? {} : { ca: resolve(project, ca) }
+
+async function openEventLog({ kafka, project }: Config, records: Records, log: Log): Promise<EventLog> {
+  const { brokers, tls, ca, mechanism, username, password, replication } = kafka
+  if (brokers === undefined) return openPostgresLog(records)
+  return openKafkaLog({
+    brokers,
+    log,
+    replication,
+    tls: (tls ?? ca !== undefined) ? { ca: ca === undefined ? undefined : await readFile(resolve(project, ca), 'utf8') } : undefined,
+    sasl: username === undefined || password === undefined ? undefined : { mechanism, username, password },
+  })
+}
 
 function openObjects({ objects, project }: Config, folder: string): Promise<Objects> {
   const { store, cache, ca, accessKeyId, secretAccessKey, sessionToken, endpoint, region, bucket, prefix, pathStyle } = objects

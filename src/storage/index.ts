@@ -18,3 +18,6 @@ export { dutyMigrations, openLeasedDuties, type LeasedDutiesOptions } from './re
 export { soleDuties } from './records/duties/sole.ts'
 export { startEmbeddedPostgres, type EmbeddedConnection, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './records/embedded/start.ts'
 export { claimHome, homeHolder, type Holder, type HomeClaim } from './records/embedded/claim.ts'
+
+export { openLasting, type Lasting, type LastingOptions } from './lasting.ts'
+export { authorities, isNotTls, isUntrusted } from './tls.ts'

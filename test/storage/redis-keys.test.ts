@@ -8,7 +8,7 @@ import { makeCertificates, noOpenssl } from '../helpers/certificates.ts'
 import { noRedis, startRedis, type RedisServer } from '../helpers/redis.ts'
 import { freePort } from '../helpers/servers.ts'
 
-const away = { kind: 'unavailable', code: 'storage.redis_away', hint: expect.stringContaining('keys.url') }
+const away = { kind: 'unavailable', code: 'storage.redis_away', hint: expect.stringContaining('redis.url') }
 
 describe.skipIf(noRedis !== null)(`keys in Redis${noRedis === null ? '' : ` (skipped: ${noRedis})`}`, async () => {
   if (noRedis !== null) return
@@ -258,7 +258,7 @@ describe.skipIf(noRedis !== null)(`keys in Redis${noRedis === null ? '' : ` (ski
       const keys = await openRedisKeys({ url: `redis://:my%2Fsecret@127.0.0.1:${own.port}`, log })
       opened.push(keys)
       const refused = await keys.get('a').catch((error: unknown) => error)
-      expect(refused).toMatchObject({ kind: 'denied', code: 'storage.redis_login', hint: expect.stringContaining('LAGOA_KEYS__URL') })
+      expect(refused).toMatchObject({ kind: 'denied', code: 'storage.redis_login', hint: expect.stringContaining('LAGOA_REDIS__URL') })
       expect(String(refused)).not.toContain('secret')
       const none = await openRedisKeys({ url: `redis://127.0.0.1:${own.port}`, log })
       opened.push(none)
@@ -314,7 +314,7 @@ describe.skipIf(noRedis !== null)(`keys in Redis${noRedis === null ? '' : ` (ski
       const keys = await open(secure, { ca: tls.ca })
       await keys.put([{ key: 'a', fields: { v: '1' } }])
       expect((await keys.get('a'))?.fields).toEqual({ v: '1' })
-      const untrusted = { kind: 'denied', code: 'storage.redis_tls', hint: expect.stringContaining('keys.ca') }
+      const untrusted = { kind: 'denied', code: 'storage.redis_tls', hint: expect.stringContaining('redis.ca') }
       await expect((await open(secure)).ping()).rejects.toMatchObject(untrusted)
       await expect((await open(secure, { ca: others.ca })).ping()).rejects.toMatchObject(untrusted)
       const named = await startRedis({ tls: makeCertificates('DNS:redis.example.com') })

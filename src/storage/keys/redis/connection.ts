@@ -31,12 +31,12 @@ export async function redisPlace(url: string, ca: string | undefined): Promise<R
   const secure = parsed?.protocol === 'rediss:'
   const database = /^\/?(\d{0,4})$/.exec(parsed?.pathname ?? '')?.[1]
   if (parsed === null || !(secure || parsed.protocol === 'redis:') || parsed.hostname === '' || database === undefined || parsed.search !== '')
-    throw invalid('storage.redis_url', 'keys.url is no address of a Redis server', {
-      hint: 'Write it as redis://user:password@host:6379/0, or rediss:// for TLS (keys.url, LAGOA_KEYS__URL). In a password, write / as %2F, @ as %40 and # as %23.',
+    throw invalid('storage.redis_url', 'redis.url is no address of a Redis server', {
+      hint: 'Write it as redis://user:password@host:6379/0, or rediss:// for TLS (redis.url, LAGOA_REDIS__URL). In a password, write / as %2F, @ as %40 and # as %23.',
     })
   if (ca !== undefined && !secure)
-    throw invalid('storage.redis_url', 'keys.ca is set, but keys.url asks for no TLS', {
-      hint: 'Write rediss:// instead of redis:// in keys.url, or leave keys.ca out.',
+    throw invalid('storage.redis_url', 'redis.ca is set, but redis.url asks for no TLS', {
+      hint: 'Write rediss:// instead of redis:// in redis.url, or leave redis.ca out.',
     })
   const host = parsed.hostname.replace(/^\[|\]$/g, '')
   const port = Number(parsed.port || 6379)
@@ -47,7 +47,7 @@ export async function redisPlace(url: string, ca: string | undefined): Promise<R
     user: decoded(parsed.username),
     password: decoded(parsed.password),
     database: Number(database),
-    tls: secure ? (ca === undefined ? {} : { ca: await authorities(ca, 'keys.ca') }) : null,
+    tls: secure ? (ca === undefined ? {} : { ca: await authorities(ca, 'redis.ca') }) : null,
   }
 }
 
@@ -170,12 +170,12 @@ async function refuseOthers(client: Redis, address: string): Promise<void> {
   if (told('cluster_enabled') === '1' || told('redis_mode') === 'cluster') throw isCluster(address)
   if (told('redis_mode') === 'sentinel')
     throw unsupported('storage.redis_sentinel', `At ${address} there is a Redis Sentinel, which keeps no keys`, {
-      hint: 'Name the server itself in keys.url (LAGOA_KEYS__URL).',
+      hint: 'Name the server itself in redis.url (LAGOA_REDIS__URL).',
     })
   const version = told('redis_version')
   if (version !== '' && Number(version.split('.')[0]) < OLDEST)
     throw unsupported('storage.redis_old', `The server at ${address} is Redis ${version}; Lagoa needs ${OLDEST} or newer, or Valkey`, {
-      hint: 'Name a newer server in keys.url (LAGOA_KEYS__URL).',
+      hint: 'Name a newer server in redis.url (LAGOA_REDIS__URL).',
     })
 }
 

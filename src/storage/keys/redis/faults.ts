@@ -2,7 +2,7 @@
 import { bug, denied, errno, invalid, LagoaError, unavailable, unsupported } from '../../../base/index.ts'
 import { isNotTls, isUntrusted } from '../../tls.ts'
 
-const CHECK = 'Check that it runs, and that keys.url (LAGOA_KEYS__URL) names it: rediss:// if it speaks TLS, else redis://.'
+const CHECK = 'Check that it runs, and that redis.url (LAGOA_REDIS__URL) names it: rediss:// if it speaks TLS, else redis://.'
 
 /** `address` is `host:port`, never with a password. */
 export function redisFault(thrown: unknown, address: string): LagoaError {
@@ -11,12 +11,12 @@ export function redisFault(thrown: unknown, address: string): LagoaError {
   if (cause.name === 'ReplyError') return refused(cause, address)
   if (isUntrusted(cause))
     return denied('storage.redis_tls', `Redis at ${address} has a certificate that is not trusted: ${cause.message}`, {
-      hint: 'Name the authority that signed it in keys.ca (LAGOA_KEYS__CA, a PEM file), and the host as the certificate does.',
+      hint: 'Name the authority that signed it in redis.ca (LAGOA_REDIS__CA, a PEM file), and the host as the certificate does.',
       cause,
     })
   if (isNotTls(cause))
     return denied('storage.redis_tls', `Redis at ${address} does not speak TLS as it was asked to: ${cause.message}`, {
-      hint: 'Write redis:// instead of rediss:// in keys.url (LAGOA_KEYS__URL), or turn TLS on in the server.',
+      hint: 'Write redis:// instead of rediss:// in redis.url (LAGOA_REDIS__URL), or turn TLS on in the server.',
       cause,
     })
   return redisAway(address, reasonOf(cause), cause)
@@ -63,7 +63,7 @@ const REPLIES: readonly (readonly [RegExp, Translation])[] = [
     /\b(WRONGPASS|NOAUTH)\b|invalid password|Authentication required/,
     (_, address, cause) =>
       denied('storage.redis_login', `Redis at ${address} refused the login`, {
-        hint: 'Check user and password in keys.url (LAGOA_KEYS__URL, or LAGOA_KEYS__URL_FILE): redis://user:password@host:6379.',
+        hint: 'Check user and password in redis.url (LAGOA_REDIS__URL, or LAGOA_REDIS__URL_FILE): redis://user:password@host:6379.',
         cause,
       }),
   ],
@@ -78,7 +78,7 @@ const REPLIES: readonly (readonly [RegExp, Translation])[] = [
   [
     /\bREADONLY\b/,
     (_, address, cause) =>
-      unavailable('storage.redis_read_only', `Redis at ${address} is a replica that accepts no writes`, { hint: 'Name the primary in keys.url.', cause }),
+      unavailable('storage.redis_read_only', `Redis at ${address} is a replica that accepts no writes`, { hint: 'Name the primary in redis.url.', cause }),
   ],
   [
     /\bOOM\b/,
@@ -101,7 +101,7 @@ const REPLIES: readonly (readonly [RegExp, Translation])[] = [
     /DB index is out of range|invalid DB index|SELECT is not allowed/i,
     (said, address, cause) =>
       invalid('storage.redis_database', `Redis at ${address} has no such database: ${said}`, {
-        hint: 'Write another number at the end of keys.url, or none.',
+        hint: 'Write another number at the end of redis.url, or none.',
         cause,
       }),
   ],
@@ -110,7 +110,7 @@ const REPLIES: readonly (readonly [RegExp, Translation])[] = [
 
 export function isCluster(address: string, cause?: unknown): LagoaError {
   return unsupported('storage.redis_cluster', `Redis at ${address} is a node of a Redis Cluster, which Lagoa does not use`, {
-    hint: 'Name a single server in keys.url (LAGOA_KEYS__URL), with replicas if need be, or an endpoint with cluster mode disabled.',
+    hint: 'Name a single server in redis.url (LAGOA_REDIS__URL), with replicas if need be, or an endpoint with cluster mode disabled.',
     cause,
   })
 }
