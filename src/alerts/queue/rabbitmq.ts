@@ -12,11 +12,15 @@ export interface RabbitQueueOptions {
   readonly url: string
   /** A PEM file with the authority that signed the broker's certificate, beside the public ones. */
   readonly ca?: string
+  /** How long a durable queue that was just made waits before it is used, in ms: the broker writes down with a delay that it is there. Default 3000. */
+  readonly settleMs?: number
   readonly log: Log
 }
 
+const SETTLE_MS = 3_000
+
 /** A broker that is away, or that refuses us, is told by the calls: they reject until it is there, and it is tried for ever. */
-export async function openRabbitQueue({ url, ca, log }: RabbitQueueOptions): Promise<Queue> {
+export async function openRabbitQueue({ url, ca, settleMs = SETTLE_MS, log }: RabbitQueueOptions): Promise<Queue> {
   const place = await rabbitPlace(url, ca)
   const broker = await openLasting<RabbitConnection>({
     engine: 'rabbitmq',
@@ -56,7 +60,7 @@ export async function openRabbitQueue({ url, ca, log }: RabbitQueueOptions): Pro
 
   return {
     capabilities: { name: 'rabbitmq', remembersIds: 0, peeksSilently: false, changesDurability: false },
-    declare: (queue, { durable }) => call((connection) => connection.declare(queue, durable)),
+    declare: (queue, { durable }) => call((connection) => connection.declare(queue, durable, settleMs)),
     publish,
     take: (queue) => call((connection) => connection.take(queue)),
     peek: (queue, limit) => call((connection) => connection.peek(queue, limit)),

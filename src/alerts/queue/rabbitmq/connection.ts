@@ -114,11 +114,17 @@ export class RabbitConnection {
   /**
    * Makes a queue, or finds out whether the one that is there is as durable: the broker compares this first, so a refusal for another
    * reason means that it is. Neither attempt changes a queue.
+   *
+   * RabbitMQ answers before it has written down that there is a new queue, and when it is killed in the next two seconds the queue is gone with
+   * messages that were confirmed. So a new queue is given `settleMs`, and is ready if the same connection still finds it then.
    */
-  async declare(queue: string, durable: boolean): Promise<void> {
+  async declare(queue: string, durable: boolean, settleMs: number): Promise<void> {
     const isThere = (await this.count(queue)) !== null
     try {
       await this.#onChannel((channel) => channel.assertQueue(queue, { durable }))
+      if (isThere || !durable || settleMs === 0) return
+      await systemClock.sleep(settleMs)
+      await this.#onChannel((channel) => channel.checkQueue(queue))
     } catch (error) {
       const fault = rabbitFault(error, this.#address)
       if (!isThere || (fault.kind !== 'conflict' && fault.kind !== 'denied')) throw fault
