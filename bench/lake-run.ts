@@ -30,7 +30,7 @@ if (mode === 'lagoa') {
   ]
   const lake = await openLake({ objects, duck, tables, logger: createLog({ level: 'warn' }) })
   await timed('bronze', async () => {
-    const place = { duck, temporary: join(folder, 'temporary'), open: (name: string) => lake.open(name) }
+    const place = { duck, temporary: join(folder, 'temporary'), open: (name: string) => lake.open(name), hold: () => objects.hold() }
     const ingestion = openIngestion(place, { target: targetOf('bronze.readings', lake.plan.tables.get('bronze.readings'), {}) })
     for (const file of await findFiles([csv], { objects, base: folder, project: folder, anyName: false })) {
       const { outcome, rows, error } = await ingestion.take(file)

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { markdown, type Figure } from './figures.ts'
 import { lake } from './lake.ts'
 import { lakeScale } from './lake-scale.ts'
+import { rules } from './rules.ts'
 import { serving } from './serving.ts'
 import { streams } from './streams.ts'
 
-const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, lake, 'lake-scale': lakeScale, serving }
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, lake, 'lake-scale': lakeScale, serving, rules }
 
 const wanted = process.argv.slice(2)
 const page = join(import.meta.dirname, 'README.md')

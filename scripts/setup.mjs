@@ -4,7 +4,8 @@
  */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -28,6 +29,7 @@ step('console', hashOf(['package-lock.json', ...filesBelow('console', ['dist', '
   run(node, [join(bin, 'vite'), 'build', 'console', '--logLevel', 'warn'], 'The message above names the file.'),
 )
 if (purpose === 'test') s3Server()
+if (purpose === 'test') kafkaServer()
 if (purpose === 'test') engineServers()
 if (purpose === 'test') systemPackages([['chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']]])
 
@@ -51,6 +53,58 @@ function s3Server() {
   if (status !== 0) return say(`It could not be built; the tests on S3 will be skipped: ${stderr.trim().split('\n').at(-1)}`)
   writeFileSync(stamp, module)
   say(`Building the S3 server of the tests: done in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+}
+
+/**
+ * The real Apache Kafka of the tests, as Maven Central has it. Java and Maven are installed when we may; without them those tests are
+ * skipped, and say so.
+ */
+function kafkaServer() {
+  const folder = join(stamps, 'kafka')
+  const stamp = join(folder, 'stamp')
+  const pom = kafkaPom('4.3.1')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === pom) return
+  if (!javaTools()) {
+    const line = 'apt-get update && apt-get install -y --no-install-recommends openjdk-17-jre-headless maven'
+    if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+      return say(`There is no Java 17 with Maven: the tests on Kafka will be skipped. Install them with: sudo sh -c '${line}'`)
+    say('Installing Java and Maven for the tests on Kafka')
+    spawnSync('sh', ['-c', line], { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+    if (!javaTools()) return say(`They could not be installed; the tests on Kafka will be skipped. Try by hand: ${line}`)
+  }
+  say('Fetching the Kafka of the tests (50 MB the first time)')
+  const began = Date.now()
+  const project = mkdtempSync(join(tmpdir(), 'lagoa-kafka-'))
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(join(project, 'pom.xml'), pom)
+  const { status, stdout } = spawnSync(
+    'mvn',
+    ['--batch-mode', '--quiet', 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies', `-DoutputDirectory=${join(folder, 'libs')}`],
+    { cwd: project, stdio: ['ignore', 'pipe', 'ignore'], encoding: 'utf8', timeout: 600_000 },
+  )
+  rmSync(project, { recursive: true, force: true })
+  if (status !== 0) return say(`It could not be fetched; the tests on Kafka will be skipped: ${stdout.trim().split('\n')[0]}`)
+  writeFileSync(stamp, pom)
+  say(`Fetching the Kafka of the tests: done in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+}
+
+/** Kafka Connect comes with the tools and is half of what they weigh; no test needs it. */
+function kafkaPom(version) {
+  const connect = ['connect-api', 'connect-json', 'connect-runtime', 'connect-transforms']
+  const exclusions = connect.map((name) => `<exclusion><groupId>org.apache.kafka</groupId><artifactId>${name}</artifactId></exclusion>`).join('')
+  const dependencies = ['kafka_2.13', 'kafka-tools']
+    .map(
+      (name) =>
+        `<dependency><groupId>org.apache.kafka</groupId><artifactId>${name}</artifactId><version>${version}</version><exclusions>${exclusions}</exclusions></dependency>`,
+    )
+    .join('')
+  return `<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>lagoa</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>${dependencies}</dependencies></project>\n`
+}
+
+function javaTools() {
+  const { stderr, status } = spawnSync('java', ['-version'], { encoding: 'utf8' })
+  return status === 0 && Number(/version "(\d+)/.exec(stderr)?.[1] ?? 0) >= 17 && spawnSync('mvn', ['--version'], { stdio: 'ignore' }).status === 0
 }
 
 /**

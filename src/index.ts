@@ -10,6 +10,10 @@ export {
   type Source,
   type SourceBatch,
   type SourceContext,
+  type KeptForm,
+  type KeptObjects,
+  type KeptRecord,
+  type Live,
   type Stream,
   type StreamOptions,
 } from './streams/index.ts'

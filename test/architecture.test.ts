@@ -26,6 +26,7 @@ const ADAPTERS: Readonly<Record<string, RegExp>> = {
   ioredis: /^src\/storage\/keys\/redis\//,
   amqplib: /^src\/alerts\/queue\/rabbitmq\//,
   '@duckdb/node-api': /^src\/(lake|query)\//,
+  '@platformatic/kafka': /^src\/streams\/log\/kafka\//,
   hono: /^src\/server\//,
   '@hono/node-server': /^src\/server\//,
   '@marcbachmann/cel-js': /^src\/alerts\/cel\//,

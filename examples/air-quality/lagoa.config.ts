@@ -1,3 +1,3 @@
 import { defineConfig } from 'lagoa'
 
-export default defineConfig({ title: 'Air quality, São Paulo' })
+export default defineConfig({ title: 'Air quality, São Paulo', api: { alerts: 'sensor_alert' } })

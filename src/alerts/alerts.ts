@@ -18,6 +18,7 @@ import {
   type AlertView,
   type RuleView,
 } from './reads.ts'
+import { endSilence, listSilences, silenceRule, type Silence } from './silences.ts'
 import { createAlertSink, type AlertCommit } from './sink.ts'
 import { syncRules, trimAlerts } from './store.ts'
 
@@ -36,12 +37,17 @@ export interface Alerts {
   load(rules: readonly CompiledRule[]): Promise<void>
   /** The sinks of the loaded rules, one a stream. */
   sinks(): ReadonlyMap<string, Sink>
-  listRules(): Promise<RuleView[]>
+  /** The loaded rules, or the given ones where none are loaded to run. */
+  listRules(of?: readonly CompiledRule[]): Promise<RuleView[]>
   listAlerts(filter?: AlertFilter): Promise<AlertPage>
   findAlert(id: string): Promise<AlertView | null>
   totals(): Promise<AlertTotals>
   firingCounts(): Promise<Map<string, number>>
   firedSince(time: number): Promise<number>
+  /** Nothing that the rule has to say goes to its queues until then. */
+  silence(rule: string, options: { readonly until: number; readonly reason: string }): Promise<Silence>
+  endSilence(id: string): Promise<Silence>
+  listSilences(): Promise<Silence[]>
   /** Calls back after each commit of this process that fired or resolved alerts. Answers how to stop. */
   onAlert(listener: (commit: AlertCommit) => void): () => void
   /** Moves everything in the outbox to its queues now; answers how many messages left. */
@@ -83,7 +89,7 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
       if (resolved.length > 0) announce({ fired: [], resolved })
     },
     sinks: () => sinks,
-    listRules: () => listRules(records, rules),
+    listRules: (of = rules) => listRules(records, of),
     async listAlerts(filter) {
       const page = await listAlerts(records, filter)
       if (filter?.state !== 'pending') return page
@@ -95,6 +101,9 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
     totals: () => alertTotals(records),
     firingCounts: () => firingCounts(records),
     firedSince: (time) => firedSince(records, time),
+    silence: (rule, options) => silenceRule(records, rule, options),
+    endSilence: (id) => endSilence(records, id),
+    listSilences: () => listSilences(records),
     onAlert(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -38,6 +38,7 @@ export type { JsonScalar } from './values.ts'
 export { openAlerts, type Alerts, type AlertsOptions } from './alerts.ts'
 export { createAlertSink, type AlertCommit, type AlertSinkOptions } from './sink.ts'
 export { startRelay, type Relay, type RelayOptions } from './outbox.ts'
+export type { Silence } from './silences.ts'
 export { alertMigrations, syncRules, trimAlerts } from './store.ts'
 export { type AlertFilter, type AlertPage, type AlertState, type AlertTotals, type AlertView, type RuleView } from './reads.ts'
 

@@ -5,6 +5,7 @@ import type { Limit } from './cel/expression.ts'
 import type { CompiledRule } from './compile.ts'
 import type { AlertMode, Severity } from './declare.ts'
 import type { AlertRecord } from './step.ts'
+import { listSilences, type Silence } from './silences.ts'
 import { ALERT_COLUMNS } from './store.ts'
 
 export interface RuleView {
@@ -25,6 +26,8 @@ export interface RuleView {
   /** Keys that are firing now. */
   readonly firing: number
   readonly limits: readonly Limit[]
+  /** The silence that holds longest; absent while the rule may speak. */
+  readonly silence?: Silence
 }
 
 export type AlertState = 'pending' | 'firing' | 'resolved' | 'fired'
@@ -60,6 +63,8 @@ export async function listRules(records: Records, rules: readonly CompiledRule[]
   )
   const totals = new Map(rows.map((row) => [row.name, row]))
   const firing = await firingCounts(records)
+  const silences = (await listSilences(records)).filter(({ active }) => active).sort((a, b) => a.until - b.until)
+  const silent = new Map(silences.map((silence) => [silence.rule, silence]))
   return rules.map((rule) => ({
     name: rule.name,
     on: rule.stream.name,
@@ -75,6 +80,7 @@ export async function listRules(records: Records, rules: readonly CompiledRule[]
     queued: totals.get(rule.name)?.queued ?? 0,
     firing: firing.get(rule.name) ?? 0,
     limits: rule.limits,
+    ...((silence) => (silence ? { silence } : {}))(silent.get(rule.name)),
   }))
 }
 

@@ -6,6 +6,7 @@ import type { Migration, Queryable, Records } from '../storage/index.ts'
 import type { CompiledRule } from './compile.ts'
 import type { Episode } from './episodes.ts'
 import { queueMigrations } from './queue/postgres.ts'
+import { IS_SILENT, silenceMigrations } from './silences.ts'
 import { RuleStates, type AlertRecord, type EndReason, type Outcome } from './step.ts'
 
 export const alertMigrations: readonly Migration[] = [
@@ -67,6 +68,7 @@ export const alertMigrations: readonly Migration[] = [
     `,
   },
   ...queueMigrations,
+  ...silenceMigrations,
 ]
 
 /** The columns of `alerts` as an AlertRecord. */
@@ -137,6 +139,7 @@ export async function saveOutcome(tx: Queryable, partition: number, outcome: Out
       `insert into alert_outbox (alert, rule, queue, durable, body)
        select r.alert, r.rule, r.queue, r.durable, r.body
        from rows from (json_to_recordset($1::json) as (alert text, rule text, queue text, durable boolean, body text)) with ordinality as r(alert, rule, queue, durable, body, place)
+       where not ${IS_SILENT}
        order by r.place
        on conflict (alert, queue) do nothing`,
       [rows],

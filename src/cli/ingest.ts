@@ -54,7 +54,7 @@ async function run(
     files.reduce((sum, { size }) => sum + size, 0),
     json,
   )
-  const place = { duck: engines.duck, temporary: engines.temporaryFolder, open: (name: string) => lake.open(name) }
+  const place = { duck: engines.duck, temporary: engines.temporaryFolder, open: (name: string) => lake.open(name), hold: () => engines.objects.hold() }
   const ingestion = openIngestion(place, { target, dryRun, signal, onBytes: (bytes) => progress.read(bytes) })
   const outcomes: FileOutcome[] = []
   try {

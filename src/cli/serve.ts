@@ -1,7 +1,7 @@
 /** `lagoa dev` and `lagoa start`: the server with the console, or one pass over what there is with `--once`. */
 import { resolve } from 'node:path'
 import { toLagoaError, unavailable, type Log } from '../base/index.ts'
-import { openPlatform, runOnce, watchProject, type Feed, type OnceSummary, type Platform } from '../platform/index.ts'
+import { openPlatform, runOnce, watchProject, type Feed, type OnceSummary, type Patience, type Platform } from '../platform/index.ts'
 import { openDoor, startServer } from '../server/index.ts'
 import { numberFlag, rateFlag, type Arguments } from './args.ts'
 import { bold, dim, green, note, print, printError } from './output.ts'
@@ -23,8 +23,15 @@ export async function serve(command: 'dev' | 'start', args: Arguments): Promise<
   if (feed.once) return once(await openPlatform({ config, logger, feed, url: 'the command line (--once)' }), json, stopped)
 
   const door = await openDoor(config.http)
+  const patience: Patience = {
+    signal: stopped,
+    onAway(fault) {
+      door.waitFor(fault)
+      if (!json && process.stderr.isTTY) note(`  ${fault.message}. ${fault.hint ?? ''} Trying again ...`)
+    },
+  }
   try {
-    const platform = await openPlatform({ config, logger, feed, url: door.url, tolerant: command === 'dev' })
+    const platform = await openPlatform({ config, logger, feed, url: door.url, tolerant: command === 'dev', patience })
     try {
       const server = startServer({ platform, door, logger })
       const unwatch = command === 'dev' ? watch(platform, logger) : () => undefined

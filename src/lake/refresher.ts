@@ -11,7 +11,8 @@ import type { RefreshResult } from './refresh.ts'
 import type { ReplayResult } from './replay.ts'
 
 export interface Refresher {
-  start(): void
+  /** Works until the signal aborts or `stop`; what it has begun is ended first. */
+  run(signal?: AbortSignal): Promise<void>
   stop(): Promise<void>
   /** Tells that a table may have a new version. */
   changed(table: string): void
@@ -79,7 +80,7 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
   /** Tables that may have many small files, with the time before which they are left alone. */
   const packable = new Map<string, number>([...tables.keys()].map((name) => [name, 0]))
   const stopping = new AbortController()
-  let loop: Promise<void> = Promise.resolve()
+  const loops = new Set<Promise<void>>()
   let wakeUp: () => void = () => undefined
   // One piece of work at a time, whoever asks.
   let queue: Promise<unknown> = Promise.resolve()
@@ -179,9 +180,10 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
     return true
   }
 
-  const run = async (): Promise<void> => {
+  const work = async (signal: AbortSignal): Promise<void> => {
     let looked = clock.now()
-    while (!stopping.signal.aborted) {
+    signal.addEventListener('abort', () => wakeUp(), { once: true })
+    while (!signal.aborted) {
       if (clock.now() - looked >= LOOK_MS) {
         await look()
         looked = clock.now()
@@ -203,13 +205,15 @@ export function createRefresher({ lake, logger, clock = systemClock, onRefreshed
   }
 
   return {
-    start() {
-      loop = run()
+    async run(signal) {
+      const loop = work(signal ? AbortSignal.any([signal, stopping.signal]) : stopping.signal)
+      loops.add(loop)
+      await loop
+      loops.delete(loop)
     },
     async stop() {
       stopping.abort()
-      wakeUp()
-      await loop
+      await Promise.all(loops)
       await queue
     },
     changed(table) {

@@ -10,6 +10,19 @@ const Flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) =>
 const text = (what: string): z.ZodString => z.string(`must be ${what}`).min(1, 'must not be empty')
 const Folder = z.string('must be a folder').min(1, 'must not be empty')
 
+const address = (form: RegExp, example: string): z.ZodString => z.string('must be an address').regex(form, `must be an address such as ${example}`)
+/** `host:port`, or several with commas between, or a list of them. */
+const Brokers = z.union(
+  [
+    z.array(z.string().regex(/^[^\s,:/]+:\d+$|^\[[^\]]+\]:\d+$/)).min(1),
+    z
+      .string()
+      .regex(/^\s*([^\s,:/]+|\[[^\]]+\]):\d+\s*(,\s*([^\s,:/]+|\[[^\]]+\]):\d+\s*)*$/)
+      .transform((list) => list.split(',').map((one) => one.trim())),
+  ],
+  { error: 'must be a list such as kafka1:9092,kafka2:9092' },
+)
+
 /** A whole number, also as the text that flags and the environment carry. */
 function whole(least: number, most: number): z.ZodUnion<[z.ZodNumber, z.ZodPipe<z.ZodPipe<z.ZodString, z.ZodTransform<number, string>>, z.ZodNumber>]> {
   const number = z.number().int().min(least).max(most)
@@ -43,11 +56,39 @@ const ConfigSchema = z.strictObject({
     .prefault({}),
   database: z
     .strictObject({
-      url: z
-        .string('must be an address')
-        .regex(/^postgres(ql)?:\/\/./, 'must be an address such as postgresql://user:password@host:5432/database')
+      url: address(/^postgres(ql)?:\/\/./, 'postgresql://user:password@host:5432/database')
         .optional()
         .describe('A PostgreSQL server (15 or newer) instead of the embedded one'),
+    })
+    .prefault({}),
+  kafka: z
+    .strictObject({
+      brokers: Brokers.optional().describe('An Apache Kafka cluster for the event log, instead of the database: host:port, several with commas'),
+      tls: Flag.optional().describe('Encrypted connections; true when there is a ca'),
+      ca: text('a file').optional().describe("A PEM file with the authority that signed the brokers' certificates"),
+      mechanism: z
+        .enum(['plain', 'scram-sha-256', 'scram-sha-512'], 'must be plain, scram-sha-256 or scram-sha-512')
+        .default('scram-sha-512')
+        .describe('How the brokers check the password (SASL)'),
+      username: text('a name').optional(),
+      password: text('a password').optional(),
+      replication: whole(1, 15).optional().describe('Copies of each topic that Lagoa makes; what the cluster says by default'),
+    })
+    .prefault({}),
+  redis: z
+    .strictObject({
+      url: address(/^rediss?:\/\/./, 'redis://user:password@host:6379/0')
+        .optional()
+        .describe('A Redis or Valkey server for keys, instead of the database'),
+      ca: text('a file').optional().describe("A PEM file with the authority that signed the server's certificate"),
+    })
+    .prefault({}),
+  rabbitmq: z
+    .strictObject({
+      url: address(/^amqps?:\/\/./, 'amqp://user:password@host:5672/vhost')
+        .optional()
+        .describe('A RabbitMQ server for the queues of alerts, instead of the database'),
+      ca: text('a file').optional().describe("A PEM file with the authority that signed the server's certificate"),
     })
     .prefault({}),
   objects: z
@@ -67,6 +108,16 @@ const ConfigSchema = z.strictObject({
       accessKeyId: text('a key').optional().describe('Without it, the credentials that the AWS tools find'),
       secretAccessKey: text('a key').optional(),
       sessionToken: text('a token').optional(),
+    })
+    .prefault({}),
+  api: z
+    .strictObject({
+      alerts: text('a queue').optional().describe("The queue that GET /api/alerts takes from; by default the only one of the project's rules"),
+      history: z
+        .string('must be a place')
+        .regex(/^[^/]+(\/[^/]+)*$/, 'must be a place such as air-quality/processed')
+        .optional()
+        .describe('Where GET /api/history looks for objects, as bucket/folder; by default where the only stream that keeps objects puts them'),
     })
     .prefault({}),
   lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
@@ -98,6 +149,7 @@ export function resolveConfig(project: string, layers: readonly ConfigLayer[]): 
     })
   }
   refuseHalfObjects(parsed.data.objects, layers)
+  refuseHalfEngines(parsed.data, layers)
   const config = { ...parsed.data, project, home: resolve(project, parsed.data.home ?? '.lagoa') }
   if (!isLoopback(config.http.host)) {
     const origin = layers.findLast(({ values }) => valueAt(values, ['http', 'host']) !== undefined)
@@ -134,6 +186,20 @@ function refuseHalfObjects(objects: z.output<typeof ConfigSchema>['objects'], la
     })
   if (objects.prefix !== undefined && objects.bucket === undefined)
     throw invalid('config.invalid', `${at('prefix')} is set without ${at('bucket')}`, { hint: 'Name the bucket in which the prefix lies.' })
+}
+
+/** A password for brokers that are not named, or half a login, would be passed over in silence. */
+function refuseHalfEngines({ kafka, redis, rabbitmq }: z.output<typeof ConfigSchema>, layers: readonly ConfigLayer[]): void {
+  const at = (...path: readonly string[]): string => spelled(layers.findLast(({ values }) => valueAt(values, path) !== undefined) ?? layers[0], path)
+  const { brokers, mechanism: _, ...rest } = kafka
+  const given = Object.entries(rest).find(([, value]) => value !== undefined)?.[0]
+  if (brokers === undefined && given !== undefined)
+    throw invalid('config.invalid', `${at('kafka', given)} is set without ${at('kafka', 'brokers')}`, { hint: 'Name the brokers, or leave it out.' })
+  if ((kafka.username === undefined) !== (kafka.password === undefined))
+    throw invalid('config.invalid', `Of ${at('kafka', 'username')} and ${at('kafka', 'password')} only one is set`, { hint: 'Set both, or neither.' })
+  for (const [name, { url, ca }] of Object.entries({ redis, rabbitmq }))
+    if (url === undefined && ca !== undefined)
+      throw invalid('config.invalid', `${at(name, 'ca')} is set without ${at(name, 'url')}`, { hint: 'Give the address of the server, or leave it out.' })
 }
 
 /** A size as the settings write it, in bytes. */

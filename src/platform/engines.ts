@@ -1,23 +1,28 @@
 /** Opens the places and engines that the configuration names. The only file that knows which adapter stands behind a port. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { alertMigrations, openPostgresQueue, type Queue } from '../alerts/index.ts'
-import { LagoaError, toLagoaError, unavailable, type Log } from '../base/index.ts'
+import { alertMigrations, openPostgresQueue, openRabbitQueue, type Queue } from '../alerts/index.ts'
+import { backoff, LagoaError, systemClock, toLagoaError, unavailable, type Log } from '../base/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
 import {
   claimHome,
+  dutyMigrations,
   keysMigrations,
   migrate,
   openFolderObjects,
+  openLeasedDuties,
   openPostgresKeys,
   openRecords,
+  openRedisKeys,
   openS3Objects,
+  soleDuties,
   startEmbeddedPostgres,
+  type Duties,
   type Keys,
   type Objects,
   type Records,
 } from '../storage/index.ts'
-import { eventLogMigrations, offsetMigrations, openPostgresLog, type EventLog } from '../streams/index.ts'
+import { eventLogMigrations, offsetMigrations, openKafkaLog, openPostgresLog, type EventLog } from '../streams/index.ts'
 import { bytesOf, type Config } from './config.ts'
 import { openScratch } from './scratch.ts'
 
@@ -27,6 +32,8 @@ export interface Engines {
   readonly keys: Keys
   readonly eventLog: EventLog
   readonly queue: Queue
+  /** What the nodes of a project share out among them; one node alone does all. */
+  readonly duties: Duties
   readonly duck: Duck
   /** Folder below which all lake files lie that engines read: the objects themselves, or copies of remote ones. */
   readonly objectsFolder: string
@@ -44,9 +51,15 @@ export interface OpenEnginesOptions {
   readonly logger: Log
   /** Where the server that claims the home answers; null for a process that only looks. */
   readonly claim: { readonly url: string } | null
+  readonly patience?: Patience | undefined
 }
 
-export async function openEngines({ config, logger, claim }: OpenEnginesOptions): Promise<Engines> {
+export interface Patience {
+  readonly signal: AbortSignal
+  readonly onAway: (fault: LagoaError) => void
+}
+
+export async function openEngines({ config, logger, claim, patience }: OpenEnginesOptions): Promise<Engines> {
   const opened: (() => Promise<void>)[] = []
   const close = async (): Promise<void> => {
     for (const one of opened.splice(0).reverse()) await one().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
@@ -62,7 +75,7 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
 
     // The database and the lake's engine start side by side: together they are most of the start-up time.
     const opening = [
-      keep(openDatabase(config, logger), ({ stop }) => stop()),
+      keep(openDatabase(config, logger, patience), ({ stop }) => stop()),
       keep(
         openDuck({
           memoryLimit: config.lake.memory,
@@ -77,21 +90,27 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
     await Promise.allSettled(opening)
     const [database, duck, objects] = await Promise.all(opening)
     const { records, embedded } = database
-    await migrate(records, [...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
-    const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }) : null
+    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
+    const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())
-    const eventLog = await openPostgresLog(records)
+    const eventLog = await openEventLog(config, records, logger)
     opened.push(() => eventLog.close())
-    const keys = openPostgresKeys(records)
+    const keys =
+      config.redis.url === undefined ? openPostgresKeys(records) : await openRedisKeys({ url: config.redis.url, log: logger, ...caOf(config, config.redis) })
     opened.push(() => keys.close())
-    const queue = openPostgresQueue(records)
+    const { rabbitmq } = config
+    const queue = rabbitmq.url === undefined ? openPostgresQueue(records) : await openRabbitQueue({ url: rabbitmq.url, log: logger, ...caOf(config, rabbitmq) })
     opened.push(() => queue.close())
+    const node = { log: logger, url: claim?.url ?? 'the command line' }
+    const duties = claim && embedded === null ? await openLeasedDuties(records, node) : soleDuties(node)
+    opened.push(() => duties.close())
     return {
       records,
       objects,
       keys,
       eventLog,
       queue,
+      duties,
       duck,
       objectsFolder,
       temporaryFolder: scratch.folder,
@@ -112,6 +131,21 @@ export async function openEngines({ config, logger, claim }: OpenEnginesOptions)
   }
 }
 
+const caOf = ({ project }: Config, { ca }: { readonly ca?: string | undefined }): { readonly ca?: string } =>
+  ca === undefined ? {} : { ca: resolve(project, ca) }
+
+async function openEventLog({ kafka, project }: Config, records: Records, log: Log): Promise<EventLog> {
+  const { brokers, tls, ca, mechanism, username, password, replication } = kafka
+  if (brokers === undefined) return openPostgresLog(records)
+  return openKafkaLog({
+    brokers,
+    log,
+    replication,
+    tls: (tls ?? ca !== undefined) ? { ca: ca === undefined ? undefined : await readFile(resolve(project, ca), 'utf8') } : undefined,
+    sasl: username === undefined || password === undefined ? undefined : { mechanism, username, password },
+  })
+}
+
 function openObjects({ objects, project }: Config, folder: string): Promise<Objects> {
   const { store, cache, ca, accessKeyId, secretAccessKey, sessionToken, endpoint, region, bucket, prefix, pathStyle } = objects
   if (store === 'folder') return openFolderObjects(folder)
@@ -129,9 +163,14 @@ function openObjects({ objects, project }: Config, folder: string): Promise<Obje
   })
 }
 
-async function openDatabase(config: Config, logger: Log): Promise<{ records: Records; embedded: Engines['embedded']; stop: () => Promise<void> }> {
-  if (config.database.url !== undefined) {
-    const records = await openRecords({ connection: config.database.url, log: logger })
+async function openDatabase(
+  config: Config,
+  logger: Log,
+  patience: Patience | undefined,
+): Promise<{ records: Records; embedded: Engines['embedded']; stop: () => Promise<void> }> {
+  const { url } = config.database
+  if (url !== undefined) {
+    const records = await patiently(() => openRecords({ connection: url, log: logger }), logger, patience)
     return { records, embedded: null, stop: () => records.close() }
   }
   const server = await startEmbeddedPostgres({ home: config.home, log: logger })
@@ -148,6 +187,21 @@ async function openDatabase(config: Config, logger: Log): Promise<{ records: Rec
   } catch (error) {
     await server.stop()
     throw error
+  }
+}
+
+/** Everything else needs the database, so a start waits for it. */
+async function patiently<T>(work: () => Promise<T>, logger: Log, patience: Patience | undefined): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      const fault = toLagoaError(error)
+      if (!patience || fault.kind !== 'unavailable' || patience.signal.aborted) throw error
+      patience.onAway(fault)
+      logger.warn('platform.waits_for_database', { attempt, error: fault })
+      await systemClock.sleep(backoff(attempt, 250, 5_000), patience.signal)
+    }
   }
 }
 

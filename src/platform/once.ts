@@ -100,6 +100,7 @@ async function failingParts(pipeline: Pipeline): Promise<Map<string, LagoaError>
       failing.set(`${name}/log`, toLagoaError(error))
       continue
     }
+    if (status.problem) failing.set(`${name}/log`, status.problem)
     for (const sink of status.sinks) {
       if (sink.state !== 'retrying') continue
       failing.set(

@@ -3,7 +3,20 @@ import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts
 import { invalid, type Log } from '../base/index.ts'
 import type { Graph } from '../catalog/index.ts'
 import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
-import { createStreamRuntime, liveSink, planLive, type SimulationSettings, type Sink, type Source, type Stream, type StreamRuntime } from '../streams/index.ts'
+import {
+  createStreamRuntime,
+  liveSink,
+  objectsSink,
+  planLives,
+  planObjects,
+  type ObjectsPlan,
+  type SimulationSettings,
+  type Sink,
+  type Stream,
+  type StreamRuntime,
+  type StreamSource,
+} from '../streams/index.ts'
+import type { Offer } from '../storage/index.ts'
 import { readScript } from './scripts.ts'
 import { tableSink } from './bronze.ts'
 import { composeCatalog } from './catalog.ts'
@@ -69,7 +82,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
   }
   let catalog: Promise<Graph> | null = null
   const files = watchFiles({
-    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name) },
+    place: { duck, temporary: engines.temporaryFolder, open: (name) => lake.open(name), hold: () => objects.hold() },
     objects,
     tables: project.tables,
     folder: project.folder,
@@ -77,7 +90,14 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     onIngested: committed,
   })
   let streams = new Map<string, StreamRuntime>()
-  const plans = project.streams.map((stream) => ({ stream, live: planLive(stream), tables: project.tables.filter((table) => isFedBy(table, stream)) }))
+  const chores: Offer[] = []
+  const plans = project.streams.map((stream) => ({
+    stream,
+    lives: planLives(stream),
+    kept: planObjects(stream),
+    tables: project.tables.filter((table) => isFedBy(table, stream)),
+  }))
+  for (const { stream, kept } of plans) if (kept) refuseBucket(stream, kept, project.tables)
 
   return {
     project,
@@ -99,23 +119,27 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       await alerts.load(rules)
       const alertSinks = alerts.sinks()
       streams = new Map(
-        plans.map(({ stream, live, tables }) => {
+        plans.map(({ stream, lives, kept, tables }) => {
           const alertSink = alertSinks.get(stream.name)
           const sinks: Sink[] = [
             ...(alertSink ? [alertSink] : []),
-            ...(live ? [liveSink(stream, live, keys)] : []),
+            ...lives.map((live) => liveSink(stream, live, keys)),
+            ...(kept ? [objectsSink(stream, kept, objects, logger)] : []),
             ...tables.map((table) => tableSink(table.name, lake.appender(table), committed)),
           ]
-          return [stream.name, createStreamRuntime({ stream, log: eventLog, records, sinks, logger, source: sources.get(stream.name) })]
+          return [stream.name, createStreamRuntime({ stream, log: eventLog, records, duties: engines.duties, sinks, logger, source: sources.get(stream.name) })]
         }),
       )
       for (const runtime of streams.values()) await runtime.start()
       if (feed.once) return
-      files.start()
-      refresher.start()
+      chores.push(
+        engines.duties.offer('files', (signal) => files.run(signal)),
+        engines.duties.offer('tables', (signal) => refresher.run(signal)),
+      )
     },
     async stop() {
       await Promise.all([...streams.values()].map((runtime) => runtime.stop()))
+      await Promise.all(chores.splice(0).map((chore) => chore.withdraw()))
       await files.stop()
       await refresher.stop()
     },
@@ -132,10 +156,19 @@ function refuseStranger({ name, options: { from } }: Table, { streams, tables }:
   })
 }
 
+/** A sender chooses the names of objects: none of them may come among the files of a table. */
+function refuseBucket({ name }: Stream, { bucket }: ObjectsPlan, tables: readonly Table[]): void {
+  const table = tables.find((one) => (one.options.location ?? one.name.replace('.', '/')).split('/')[0] === bucket)
+  if (!table) return
+  throw invalid('project.objects_bucket', `Stream ${name} keeps objects in the bucket ${bucket}, in which the table ${table.name} lies`, {
+    hint: `Give them a bucket of their own, such as objects: { bucket: '${name}', ... }.`,
+  })
+}
+
 const isFedBy = ({ options }: Table, stream: Stream): boolean => !isMade(options) && options.from?.kind === 'stream' && options.from.name === stream.name
 
-function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, { source: Source; rate: number }> {
-  const chosen = new Map<string, { source: Source; rate: number }>()
+function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, StreamSource> {
+  const chosen = new Map<string, StreamSource>()
   if (data === undefined) {
     for (const stream of streams) {
       const { source } = stream.options
@@ -156,6 +189,6 @@ function chooseSources(streams: readonly Stream[], { data, rate, simulation, onc
     })
   }
   const source = stream.options.replay(named ? data.slice(named.name.length + 1) : data)
-  chosen.set(stream.name, { source, rate: rate ?? (once ? Number.POSITIVE_INFINITY : REPLAY_RATE) })
+  chosen.set(stream.name, { source, rate: rate ?? (once ? Number.POSITIVE_INFINITY : REPLAY_RATE), named: data })
   return chosen
 }

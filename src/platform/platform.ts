@@ -8,7 +8,7 @@ import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import type { Config } from './config.ts'
-import { openEngines, type Engines } from './engines.ts'
+import { openEngines, type Engines, type Patience } from './engines.ts'
 import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
 import { openPlaced } from './places.ts'
@@ -58,6 +58,8 @@ export interface OpenPlatformOptions {
   readonly url?: string | undefined
   /** Starts although the project is faulty, and waits for it to be mended. */
   readonly tolerant?: boolean
+  /** Waits for a database server that is away, until the signal aborts, and tells each time that it was not there. */
+  readonly patience?: Patience | undefined
 }
 
 /** Old batches of the log and old alerts are dropped this often. */
@@ -65,14 +67,14 @@ const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
 const ALERT_HISTORY_MS = 90 * 86_400_000
 
-export async function openPlatform({ config, logger, feed, url, tolerant = false }: OpenPlatformOptions): Promise<Platform> {
+export async function openPlatform({ config, logger, feed, url, tolerant = false, patience }: OpenPlatformOptions): Promise<Platform> {
   const startedAt = Date.now()
   // Before any engine: a folder that holds no project gets no database.
   const firstLoad = await loadProject(config.project).catch((error: unknown) => {
     if (!tolerant) throw error
     return toLagoaError(error)
   })
-  const engines = await openEngines({ config, logger, claim: feed ? { url: url ?? `http://${config.http.host}:${config.http.port}` } : null })
+  const engines = await openEngines({ config, logger, patience, claim: feed ? { url: url ?? `http://${config.http.host}:${config.http.port}` } : null })
   const closers: (() => Promise<void>)[] = [() => engines.close()]
   const listeners = new Set<PlatformListener>()
   const taps = new Map<string, () => void>()

@@ -2,7 +2,14 @@
 import type { Config } from './config.ts'
 
 /** Settings whose value is or holds a secret. */
-const SECRET_SETTINGS: ReadonlySet<string> = new Set(['database.url', 'objects.secretAccessKey', 'objects.sessionToken'])
+const SECRET_SETTINGS: ReadonlySet<string> = new Set([
+  'database.url',
+  'kafka.password',
+  'redis.url',
+  'rabbitmq.url',
+  'objects.secretAccessKey',
+  'objects.sessionToken',
+])
 
 /** The value of a setting as it may be shown. */
 export function shownValue(path: readonly string[], value: unknown): string {
@@ -19,14 +26,21 @@ export function hidePasswords(text: string): string {
 
 /** A configuration for people to read. */
 export function shownConfig(config: Config): Config {
-  const { database, objects } = config
+  const { database, kafka, redis, rabbitmq, objects } = config
   return {
     ...config,
-    database: database.url === undefined ? database : { ...database, url: hidePasswords(database.url) },
+    database: withoutPassword(database),
+    kafka: kafka.password === undefined ? kafka : { ...kafka, password: '***' },
+    redis: withoutPassword(redis),
+    rabbitmq: withoutPassword(rabbitmq),
     objects: {
       ...objects,
       ...(objects.secretAccessKey === undefined ? {} : { secretAccessKey: '***' }),
       ...(objects.sessionToken === undefined ? {} : { sessionToken: '***' }),
     },
   }
+}
+
+function withoutPassword<T extends { readonly url?: string | undefined }>(engine: T): T {
+  return engine.url === undefined ? engine : { ...engine, url: hidePasswords(engine.url) }
 }

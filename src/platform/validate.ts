@@ -13,12 +13,17 @@ const Reference = (kind: 'stream' | 'table'): z.ZodType =>
 /** What the catalogue tells of every asset. */
 const Owned = { owner: z.string().min(1).optional(), tags: z.array(z.string().min(1)).optional() }
 
+/** Which records are kept outside the log and the tables, and in which shape. */
+const Kept = { only: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(), as: z.function().optional() }
+const Live = z.strictObject({ by: z.string(), key: z.string().optional(), ttl: Duration.optional(), ...Kept })
+
 const StreamOptions = z.strictObject({
   schema: Fields,
   key: z.string().optional(),
   eventTime: z.string().optional(),
   upcast: z.function().optional(),
-  live: z.strictObject({ by: z.string(), key: z.string().optional(), ttl: Duration.optional() }).optional(),
+  live: z.union([Live, z.array(Live)], { error: "is no live cache: write { by: 'sensor', ttl: '1h' }, or a list of such" }).optional(),
+  objects: z.strictObject({ bucket: z.string(), key: z.string(), ...Kept }).optional(),
   source: z.union([z.function(), z.looseObject({ kind: z.string() })]).optional(),
   replay: z.function().optional(),
   partitions: z.number().int().min(1).optional(),

@@ -1,12 +1,14 @@
 /**
  * The address, taken before anything else is started: a port in use is told in milliseconds and leaves nothing behind, and others know
- * where this server will answer. Until the platform is up every request gets a 503.
+ * where this server will answer. Until the platform is up every request gets a 503 that says what is being waited for.
  */
 import { createServer, type RequestListener, type Server as HttpServer } from 'node:http'
 import { conflict, denied, errno, type LagoaError } from '../base/index.ts'
 
 export interface Door {
   readonly url: string
+  /** What is told until then, in place of "Lagoa is starting". */
+  waitFor(fault: LagoaError): void
   /** From now on requests are answered by this. */
   open(listener: RequestListener): void
   /** Takes no more connections, waits a little for answers under way, then ends what is left. Safe to call twice. */
@@ -16,12 +18,16 @@ export interface Door {
 const GRACE_MS = 1000
 const PROBE_MS = 500
 
-const STARTING = JSON.stringify({ error: { code: 'http.starting', kind: 'unavailable', message: 'Lagoa is starting', hint: 'Try again in a moment.' } })
+const STARTING = { code: 'http.starting', kind: 'unavailable', message: 'Lagoa is starting', hint: 'Try again in a moment.' }
 
 export async function openDoor({ host, port }: { readonly host: string; readonly port: number }): Promise<Door> {
+  let told: { readonly code: string; readonly kind: string; readonly message: string; readonly hint?: string | undefined } = STARTING
   let listener: RequestListener = (request, response) => {
     request.resume()
-    response.writeHead(503, { 'content-type': 'application/json', 'retry-after': '1' }).end(STARTING)
+    const isPage = request.headers.accept?.includes('text/html') === true
+    response
+      .writeHead(503, { 'content-type': isPage ? 'text/html; charset=utf-8' : 'application/json', 'retry-after': '1', 'cache-control': 'no-store' })
+      .end(isPage ? waitingPage(told.message, told.hint) : JSON.stringify({ error: told }))
   }
   const http = createServer({ keepAliveTimeout: 65_000, requestTimeout: 120_000 }, (request, response) => listener(request, response))
   await listen(http, host, port)
@@ -29,6 +35,9 @@ export async function openDoor({ host, port }: { readonly host: string; readonly
   const bound = typeof address === 'object' && address !== null ? address.port : port
   return {
     url: urlOf(host, bound),
+    waitFor({ code, kind, message, hint }) {
+      told = { code, kind, message: `Lagoa is waiting: ${message}`, hint }
+    },
     open(next) {
       listener = next
     },
@@ -39,6 +48,12 @@ export async function openDoor({ host, port }: { readonly host: string; readonly
         setTimeout(() => http.closeAllConnections(), GRACE_MS).unref()
       }),
   }
+}
+
+/** It looks again by itself. */
+function waitingPage(message: string, hint: string = ''): string {
+  const plain = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="2"><meta name="viewport" content="width=device-width"><title>Lagoa</title><style>:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:36rem;margin:20vh auto;padding:0 1.5rem}h1{font-size:1.25rem}</style></head><body><main><h1>${plain(message)}</h1><p>${plain(hint)}</p></main></body></html>`
 }
 
 const urlOf = (host: string, port: number): string => `http://${host.includes(':') ? `[${host}]` : host}:${port}`

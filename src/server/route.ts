@@ -15,6 +15,8 @@ export interface Route {
   readonly method: Method
   /** With `{name}` for parameters. */
   readonly path: string
+  /** The last parameter takes all that is left of the path, slashes included. */
+  readonly slashes?: true
   readonly access: { readonly action: Action; readonly resource: string }
   readonly summary: string
   readonly params?: z.ZodObject
@@ -61,6 +63,12 @@ export function jsonRoute<P extends z.ZodObject, Q extends z.ZodObject, B extend
       return context.json(await declared.handle(request), answerStatus)
     },
   }
+}
+
+/** The path as the router wants it. */
+export function routerPath({ path, slashes }: Pick<Route, 'path' | 'slashes'>): string {
+  const named = path.replaceAll(/\{(\w+)\}/g, ':$1')
+  return slashes ? `${named}{.+}` : named
 }
 
 /** Parses by the schema or says which part of the request is wrong. */

@@ -2,7 +2,7 @@
 import { invalid, isMissing } from '../base/index.ts'
 import { BRONZE_FIELDS, isMade, quoteName, quoteText } from '../lake/index.ts'
 import type { Pipeline, Platform } from '../platform/index.ts'
-import type { StreamRuntime } from '../streams/index.ts'
+import { livesOf, type StreamRuntime } from '../streams/index.ts'
 import type { SeriesShape } from './wire.ts'
 
 const SERIES_ROWS = 100_000
@@ -20,7 +20,7 @@ export interface SeriesQuery {
 export async function readSeries(platform: Platform, runtime: StreamRuntime, { fields, from, until = Date.now(), points }: SeriesQuery): Promise<SeriesShape> {
   const { stream } = runtime
   const { name } = stream
-  const by = stream.options.live?.by ?? stream.options.key
+  const by = livesOf(stream)[0]?.by ?? stream.options.key
   const time = stream.options.eventTime
   const names = fields.split(',')
   const numbers = Object.entries(stream.schema)

@@ -8,12 +8,13 @@ import { hidePasswords, type Platform } from '../platform/index.ts'
 import type { Door } from './door.ts'
 import { version } from './version.ts'
 import { openApi } from './openapi.ts'
-import type { HttpContext, Route } from './route.ts'
+import { routerPath, type HttpContext, type Route } from './route.ts'
 import { alertRoutes } from './routes/alerts.ts'
 import { assetRoutes } from './routes/assets.ts'
 import { branchRoutes } from './routes/branches.ts'
 import { createEventHub, eventRoutes } from './routes/events.ts'
 import { healthRoutes } from './routes/health.ts'
+import { integrationRoutes } from './routes/integration.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { createOverview, overviewRoutes } from './routes/overview.ts'
 import { queryRoutes } from './routes/query.ts'
@@ -48,6 +49,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     ...alertRoutes(platform),
     ...assetRoutes(platform),
     ...keyRoutes(platform),
+    ...integrationRoutes(platform),
     ...eventRoutes(hub),
     ...healthRoutes(platform),
   ]
@@ -66,7 +68,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
   // The event stream flushes each message by itself; compressing it would hold messages back.
   const zip = compress()
   app.use((context, next) => (context.req.path === '/api/v1/events' ? next() : zip(context, next)))
-  for (const route of routes) app.on(route.method.toUpperCase(), route.path.replaceAll(/\{(\w+)\}/g, ':$1'), (context) => route.handle(context))
+  for (const route of routes) app.on(route.method.toUpperCase(), routerPath(route), (context) => route.handle(context))
   const document = openApi(routes, version)
   app.get('/openapi.json', (context) => context.json(document))
   docsPages(app)

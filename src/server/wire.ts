@@ -40,7 +40,7 @@ export const System = z.object({
 
 const SinkShape = z.object({
   name: z.string(),
-  kind: z.enum(['alerts', 'live', 'table', 'dead_letters']),
+  kind: z.enum(['alerts', 'live', 'table', 'objects', 'dead_letters']),
   position: z.number().describe('The next offset it will take, summed over partitions'),
   lag: z.number().describe('Records in the log that it has not taken yet'),
   state: z.enum(['running', 'retrying', 'stopped']),
@@ -73,7 +73,15 @@ export const RecordShape = z.object({
   value: z.unknown().describe('The JSON value, or the text as it came when it is not JSON'),
   error: z.string().optional().describe('Why it is a dead letter'),
 })
-export const RecordList = page(RecordShape)
+export const RecordList = page(RecordShape).extend({ next: z.number().describe('The offset after the last record that was looked at: read on from there') })
+
+export const ResendAnswer = z.object({
+  resent: z.number(),
+  already: z.number().describe('Letters that had been sent again before'),
+  skipped: z.number().describe('Letters that cannot be sent'),
+  reasons: z.array(z.string()).describe('Why some were skipped, each reason once'),
+  left: z.number().describe('Letters that are left because of the limit'),
+})
 
 const GroupShape = z.object({
   group: z.string(),
@@ -209,6 +217,17 @@ export const QueryResult = z.object({
   elapsedMs: z.number(),
 })
 
+export const SilenceShape = z.object({
+  id: z.string(),
+  rule: z.string(),
+  reason: z.string(),
+  createdAt: z.number(),
+  until: z.number(),
+  endedAt: z.number().nullable().describe('When it was ended before its time'),
+  active: z.boolean(),
+})
+export const SilenceList = page(SilenceShape)
+
 export const RuleShape = z.object({
   name: z.string(),
   on: z.string(),
@@ -226,6 +245,7 @@ export const RuleShape = z.object({
   limits: z
     .array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() }))
     .describe('Plain comparisons in the condition, for charts'),
+  silence: SilenceShape.optional().describe('Nothing goes to its queues while it holds'),
 })
 export const RuleList = page(RuleShape)
 
@@ -246,6 +266,11 @@ export const AlertList = page(AlertShape)
 
 export const KeyShape = z.object({ key: z.string(), fields: z.record(z.string(), z.string()), updatedAt: z.number(), expiresAt: z.number().nullable() })
 export const KeyList = page(KeyShape)
+
+/** What the integration routes answer: `/api/cache`, `/api/history` and `/api/alerts`. */
+export const CacheFields = z.record(z.string(), z.string()).describe('The fields of the hash')
+export const StoredObject = z.unknown().describe('The JSON of the object')
+export const AlertMessage = z.object({ alert: z.string().describe('The body of the message, or "No alerts in queue"') })
 
 export const Overview = z.object({
   eventsPerSecond: z.number(),
@@ -418,6 +443,7 @@ export type ReplayAnswer = z.infer<typeof ReplayAnswer>
 export type ProfileShape = z.infer<typeof ProfileShape>
 export type QueryResult = z.infer<typeof QueryResult>
 export type RuleShape = z.infer<typeof RuleShape>
+export type SilenceShape = z.infer<typeof SilenceShape>
 export type AlertShape = z.infer<typeof AlertShape>
 export type KeyShape = z.infer<typeof KeyShape>
 export type Overview = z.infer<typeof Overview>

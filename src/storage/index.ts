@@ -13,6 +13,9 @@ export type { Migration, Queryable, Records, RecordsSession, SqlValue } from './
 export { openRecords, type PostgresConnection, type RecordsOptions } from './records/postgres.ts'
 export { constraintOf, sqlState } from './records/faults.ts'
 export { migrate } from './records/migrate.ts'
+export type { Duties, NodeView, Offer } from './records/duties/port.ts'
+export { dutyMigrations, openLeasedDuties, type LeasedDutiesOptions } from './records/duties/leased.ts'
+export { soleDuties } from './records/duties/sole.ts'
 export { startEmbeddedPostgres, type EmbeddedConnection, type EmbeddedPostgres, type EmbeddedPostgresOptions } from './records/embedded/start.ts'
 export { claimHome, homeHolder, type Holder, type HomeClaim } from './records/embedded/claim.ts'
 

@@ -2,6 +2,7 @@
  * Records that could not be decoded or validated go to `<topic>.dlq`: the raw bytes, the reason and where they came from.
  * Written with a producer mark made of the source offset, so a replay after a crash adds none twice.
  */
+import { t, type Schema } from '../base/index.ts'
 import { encodeJson, type RecordBatch } from './log/batch.ts'
 import type { EventLog } from './log/port.ts'
 import type { BadRecord, Sink } from './sink.ts'
@@ -20,6 +21,44 @@ export interface DeadLetter {
   readonly base64?: string
   /** How many bytes there were, when only the first of them are here. */
   readonly bytes?: number
+}
+
+/** A dead letter as a record of its own stream, for catalogues and filters. */
+export const LETTER_SCHEMA: Schema = {
+  error: t.string().describe('The code of the fault'),
+  reason: t.string().describe('What is wrong with the record'),
+  partition: t.int().nullable(),
+  offset: t.long().nullable(),
+  key: t.string().nullable(),
+  text: t.string().nullable().describe('The bytes of the record, where they are text'),
+  base64: t.string().nullable().describe('The bytes of the record, where they are none'),
+  bytes: t.long().nullable().describe('How many bytes there were, when only the first of them are kept'),
+}
+
+/** The dead letter that a record of the topic holds; null when it holds something else. */
+export function readLetter(value: Uint8Array): DeadLetter | null {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(Buffer.from(value).toString('utf8'))
+  } catch {
+    return null
+  }
+  if (typeof parsed !== 'object' || parsed === null) return null
+  const fields = new Map<string, unknown>(Object.entries(parsed))
+  const text = (name: string): string | null => ((field) => (typeof field === 'string' ? field : null))(fields.get(name))
+  const number = (name: string): number | null => ((field) => (typeof field === 'number' ? field : null))(fields.get(name))
+  const [error, reason, kept, base64, bytes] = [text('error'), text('reason'), text('text'), text('base64'), number('bytes')]
+  if (error === null || reason === null) return null
+  return {
+    error,
+    reason,
+    partition: number('partition'),
+    offset: number('offset'),
+    key: text('key'),
+    ...(kept === null ? {} : { text: kept }),
+    ...(base64 === null ? {} : { base64 }),
+    ...(bytes === null ? {} : { bytes }),
+  }
 }
 
 export function deadLetterSink(stream: string, log: EventLog): Sink {

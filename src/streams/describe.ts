@@ -1,33 +1,19 @@
 /** Streams in the words of the catalogue, with what is kept of them: the live cache and the dead letters. */
 import { assetId, type Asset, type AssetColumn, type Described, type Edge, type UsePart } from '../catalog/index.ts'
-import { deadLetterTopic } from './dead-letters.ts'
-import type { Stream } from './declare.ts'
+import type { Schema } from '../base/index.ts'
+import { deadLetterTopic, LETTER_SCHEMA } from './dead-letters.ts'
+import type { Live, Stream } from './declare.ts'
+import { livesOf } from './live.ts'
 
 export function describeStreams(streams: readonly Stream[]): Described {
   const parts = streams.map(describeStream)
   return { assets: parts.flatMap(({ assets }) => assets), edges: parts.flatMap(({ edges }) => edges) }
 }
 
-const LETTER_COLUMNS: readonly AssetColumn[] = [
-  { name: 'error', type: 'string', description: 'The code of the fault' },
-  { name: 'reason', type: 'string', description: 'What is wrong with the record' },
-  { name: 'partition', type: 'int' },
-  { name: 'offset', type: 'long' },
-  { name: 'key', type: 'string' },
-  { name: 'text', type: 'string', description: 'The bytes of the record, where they are text' },
-  { name: 'base64', type: 'string', description: 'The bytes of the record, where they are none' },
-  { name: 'bytes', type: 'long', description: 'How many bytes there were, when only the first of them are kept' },
-]
-
 function describeStream({ name, schema, options }: Stream): Described {
-  const { description, owner, tags = [], live, key, eventTime } = options
+  const { description, owner, tags = [], key, eventTime } = options
   const id = assetId('stream', name)
-  const columns = Object.entries(schema).map(([column, field]): AssetColumn => ({
-    name: column,
-    type: field.type,
-    ...(field.description === undefined ? {} : { description: field.description }),
-    ...(field.unitText === undefined ? {} : { unit: field.unitText }),
-  }))
+  const columns = columnsOf(schema)
   const owned = { ...(owner === undefined ? {} : { owner }), tags }
   const letters: Asset = {
     ...owned,
@@ -35,32 +21,47 @@ function describeStream({ name, schema, options }: Stream): Described {
     kind: 'dead_letters',
     name: deadLetterTopic(name),
     description: `Records of ${name} that could not be read, with the reason`,
-    columns: LETTER_COLUMNS,
+    columns: columnsOf(LETTER_SCHEMA),
     partOf: id,
   }
   // Called as its keys are, so that the stream's name means the stream.
-  const keys = live?.key ?? `${name}:{${live?.by}}`
-  const cache: Asset[] = live
-    ? [{ ...owned, id: assetId('live', keys), kind: 'live', name: keys, description: `The newest record of ${name} for each ${live.by}`, columns, partOf: id }]
-    : []
+  const caches = livesOf({ options }).map((live): { readonly live: Live<Stream['schema']>; readonly asset: Asset } => {
+    const keys = live.key ?? `${name}:{${live.by}}`
+    const about = `The newest record of ${name} for each ${live.by}`
+    // In a shape of its own its fields are known to its function alone.
+    const shape = live.as ? { columns: [], unknown: 'a function gives it its shape' } : { columns }
+    return { live, asset: { ...owned, id: assetId('live', keys), kind: 'live', name: keys, description: about, partOf: id, ...shape } }
+  })
   const used = (column: string, asset: string, part: UsePart): Edge => ({ from: { asset: id, column }, to: { asset }, how: 'used', use: { part } })
   return {
-    assets: [{ ...owned, id, kind: 'stream', name, ...(description === undefined ? {} : { description }), columns }, letters, ...cache],
+    assets: [
+      { ...owned, id, kind: 'stream', name, ...(description === undefined ? {} : { description }), columns },
+      letters,
+      ...caches.map(({ asset }) => asset),
+    ],
     edges: [
       ...(key === undefined ? [] : [used(key, id, 'key')]),
       ...(eventTime === undefined ? [] : [used(eventTime, id, 'event_time')]),
       { from: { asset: id }, to: { asset: letters.id }, how: 'read' },
-      ...cache.flatMap((kept): Edge[] => [
-        { from: { asset: id }, to: { asset: kept.id }, how: 'read' },
-        ...columns.map(({ name: column }): Edge => ({ from: { asset: id, column }, to: { asset: kept.id, column }, how: 'copied', passed: true })),
-        ...keyFields(live).map((column) => used(column, kept.id, 'live_key')),
+      ...caches.flatMap(({ live, asset: kept }): Edge[] => [
+        { from: { asset: id }, to: { asset: kept.id }, how: live.as ? 'unknown' : 'read' },
+        ...kept.columns.map(({ name: column }): Edge => ({ from: { asset: id, column }, to: { asset: kept.id, column }, how: 'copied', passed: true })),
+        ...keyFields(live, schema).map((column) => used(column, kept.id, 'live_key')),
       ]),
     ],
   }
 }
 
+const columnsOf = (schema: Schema): AssetColumn[] =>
+  Object.entries(schema).map(([column, field]) => ({
+    name: column,
+    type: field.type,
+    ...(field.description === undefined ? {} : { description: field.description }),
+    ...(field.unitText === undefined ? {} : { unit: field.unitText }),
+  }))
+
 /** The fields that make a key of the live cache. */
-function keyFields(live: Stream['options']['live']): string[] {
-  if (!live) return []
-  return [...new Set([live.by, ...[...(live.key ?? '').matchAll(/\{([^}]*)\}/g)].map((match) => match[1] ?? '')])]
+function keyFields({ by, key = '', only = {} }: Live<Stream['schema']>, schema: Stream['schema']): string[] {
+  const named = [...key.matchAll(/\{([^}]*)\}/g)].map((match) => match[1] ?? '')
+  return [...new Set([by, ...Object.keys(only), ...named])].filter((field) => Object.hasOwn(schema, field))
 }

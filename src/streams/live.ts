@@ -4,22 +4,48 @@
  */
 import { invalid, isMissing, jsonValue, parseDuration, type RowColumn, type Rows } from '../base/index.ts'
 import type { Keys, KeyWrite } from '../storage/index.ts'
-import type { Stream } from './declare.ts'
+import type { Live, Stream } from './declare.ts'
+import { checkForm, keptRecords, nameOf, parseTemplate, type Template } from './kept.ts'
 import type { DecodedBatch, Sink } from './sink.ts'
 
+type LiveOption = Live<Stream['schema']>
+
 export interface LivePlan {
+  /** Of the sink that writes it. */
+  readonly name: string
   readonly by: string
   readonly ttlMs: number | null
-  /** The key of a row. */
+  /** The key of a row that is kept as it is. */
   keyOf(rows: Rows, row: number): string
   /** What all keys of this stream begin with. */
   readonly prefix: string
+  readonly template: Template
+  readonly option: LiveOption
 }
 
-/** Checks the declaration and answers how rows become keys, or null when the stream keeps nothing live. */
-export function planLive(stream: Stream): LivePlan | null {
-  const live = stream.options.live
-  if (!live) return null
+/** The declarations of the live cache in their order. */
+export function livesOf({ options: { live } }: Pick<Stream, 'options'>): readonly LiveOption[] {
+  if (live === undefined) return []
+  return 'by' in live ? [live] : live
+}
+
+/** How the first live cache of the stream is kept, the one that screens show; null when the stream keeps nothing live. */
+export const planLive = (stream: Stream): LivePlan | null => planLives(stream)[0] ?? null
+
+/** Checks the declarations and answers how rows become keys. */
+export function planLives(stream: Stream): LivePlan[] {
+  const plans = livesOf(stream).map((live, index) => planOne(stream, live, index))
+  const twice = plans.find(({ option }, index) => plans.findIndex((other) => keyText(stream, other.option) === keyText(stream, option)) !== index)
+  if (twice)
+    throw invalid('streams.live_twice', `Stream ${stream.name} keeps ${keyText(stream, twice.option)} live twice`, {
+      hint: 'Give each a key of its own.',
+    })
+  return plans
+}
+
+const keyText = (stream: Stream, { by, key }: LiveOption): string => key ?? `${stream.name}:{${by}}`
+
+function planOne(stream: Stream, live: LiveOption, index: number): LivePlan {
   const where = `Stream ${stream.name}`
   if (!Object.hasOwn(stream.schema, live.by)) {
     throw invalid('streams.live_by', `${where}: live.by names the field ${live.by}, which the schema does not have`, {
@@ -29,37 +55,64 @@ export function planLive(stream: Stream): LivePlan | null {
   const ttlMs = live.ttl === undefined ? null : parseDuration(live.ttl)
   if (live.ttl !== undefined && ttlMs === null)
     throw invalid('streams.live_ttl', `${where}: "${live.ttl}" is no duration`, { hint: "Write ttl: '1h', for example." })
-  const parts = (live.key ?? `${stream.name}:{${live.by}}`).split(/\{([^}]*)\}/)
-  const unknown = parts.find((part, index) => index % 2 === 1 && !Object.hasOwn(stream.schema, part))
-  if (unknown !== undefined)
-    throw invalid('streams.live_key', `${where}: live.key names the field ${unknown}, which the schema does not have`, {
-      hint: `Its fields are: ${Object.keys(stream.schema).join(', ')}.`,
-    })
+  checkForm(stream, 'live', live)
+  const template = parseTemplate(stream, 'live', keyText(stream, live), live)
   if ((stream.options.partitions ?? 1) > 1 && stream.options.key !== live.by) {
     throw invalid('streams.live_order', `${where}: with several partitions only records of one key keep their order, so live.by must be the key`, {
       hint: `Set key: '${live.by}', or partitions: 1.`,
     })
   }
   return {
+    name: index === 0 ? 'live' : `live:${keyText(stream, live)}`,
     by: live.by,
     ttlMs,
-    prefix: parts[0] ?? '',
+    prefix: template[0] ?? '',
+    template,
+    option: live,
     keyOf(rows, row) {
-      return parts.map((part, index) => (index % 2 === 0 ? part : String(jsonValueOf(rows, part, row) ?? ''))).join('')
+      return template.map((part, place) => (place % 2 === 0 ? part : String(jsonValueOf(rows, part, row) ?? ''))).join('')
     },
   }
 }
 
 export function liveSink(stream: Stream, plan: LivePlan, keys: Keys): Sink {
+  const { only, as } = plan.option
+  const writesOf = only === undefined && as === undefined ? coalesce : coalesceForms
   return {
-    name: 'live',
+    name: plan.name,
     kind: 'live',
     pace: { records: 20_000, ms: 50 },
     async deliver({ batches, partition }) {
-      const writes = coalesce(stream, plan, batches, partition)
+      const writes = writesOf(stream, plan, batches, partition)
       if (writes.length > 0) await keys.put(writes)
     },
   }
+}
+
+/** The same for records that are kept in a shape of their own, or not all of them. */
+function coalesceForms(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch[], partition: number): KeyWrite[] {
+  const writes = new Map<string, KeyWrite>()
+  for (const batch of batches.toReversed()) {
+    const by = batch.rows.columns.find(({ name }) => name === plan.by)
+    for (const { row, fields } of keptRecords(stream, plan.option, batch, true)) {
+      const key = by && !isMissing(by, row) ? nameOf(plan.template, fields) : null
+      if (key === null || writes.has(key)) continue
+      writes.set(key, {
+        key,
+        fields: hashOf(fields),
+        ...(plan.ttlMs === null ? {} : { ttlMs: plan.ttlMs }),
+        order: { source: `${stream.name}/${partition}`, offset: batch.offsets[row] ?? 0 },
+      })
+    }
+  }
+  return [...writes.values()]
+}
+
+function hashOf(fields: Readonly<Record<string, unknown>>): Record<string, string> {
+  const hash: Record<string, string> = {}
+  for (const [name, value] of Object.entries(fields))
+    if (value !== null && value !== undefined) hash[name] = typeof value === 'object' ? JSON.stringify(value) : String(value)
+  return hash
 }
 
 /** From the newest record back: the first one seen of a key is the one to keep. A record without the field to live by has no key. */
@@ -67,7 +120,7 @@ function coalesce(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch
   const writes = new Map<string, KeyWrite>()
   // Keyed without the prefix, which would cost a new text for each of the records that are passed over.
   const source = `${stream.name}/${partition}`
-  const isPlain = stream.options.live?.key === undefined
+  const isPlain = plan.option.key === undefined
   for (const { rows, offsets } of batches.toReversed()) {
     const by = rows.columns.find(({ name }) => name === plan.by)
     if (!by) continue

@@ -1,11 +1,12 @@
 /** A declared stream at work: its topic, its source, and one lane for each sink and partition. */
-import { parseDuration, systemClock, toLagoaError, invalid, type Clock, type Log } from '../base/index.ts'
-import type { Records } from '../storage/index.ts'
+import { backoff, invalid, parseDuration, systemClock, toLagoaError, type Clock, type LagoaError, type Log } from '../base/index.ts'
+import type { Duties, Offer, Records } from '../storage/index.ts'
 import { createDecoder, type Decoder } from './decode.ts'
 import { deadLetterSink, deadLetterTopic } from './dead-letters.ts'
 import type { Stream } from './declare.ts'
 import { createLane, type Lane } from './lane.ts'
-import type { EventLog, PartitionOffsets } from './log/port.ts'
+import { loadOffsets } from './offsets.ts'
+import type { EventLog, PartitionOffsets, TopicOptions } from './log/port.ts'
 import type { RecordBatch } from './log/batch.ts'
 import { runSource, type SourceStatus } from './sources/run.ts'
 import type { Source } from './sources/source.ts'
@@ -16,10 +17,19 @@ export interface StreamRuntimeOptions {
   readonly stream: Stream
   readonly log: EventLog
   readonly records: Records
+  /** Partitions, and the source, are shared out among the nodes of a project. */
+  readonly duties: Duties
   readonly sinks: readonly Sink[]
   readonly logger: Log
   readonly clock?: Clock
-  readonly source?: { readonly source: Source; readonly rate: number } | undefined
+  readonly source?: StreamSource | undefined
+}
+
+export interface StreamSource {
+  readonly source: Source
+  readonly rate: number
+  /** A file that somebody named by hand: it is read by the node on which it was named. */
+  readonly named?: string | undefined
 }
 
 export interface StreamRuntime {
@@ -35,7 +45,10 @@ export interface StreamRuntime {
 }
 
 export interface StreamStatus {
+  /** Empty while the log is away. */
   readonly partitions: readonly PartitionOffsets[]
+  /** Why the log does not answer. */
+  readonly problem: LagoaError | undefined
   readonly source: SourceStatus | undefined
   readonly sinks: readonly {
     readonly name: string
@@ -63,14 +76,59 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
   const tap = createTap(stream.name, { log, clock, logger, decode: shared })
   const sinks = [...options.sinks, deadLetterSink(stream.name, log)]
   let lanes: Lane[] = []
+  /** By partition, whether this node carries it. */
+  let parts: Offer[] = []
   let stopping = new AbortController()
   let running: Promise<unknown> = Promise.resolve()
   let sourceStatus: SourceStatus | undefined
   let sourceRun: Promise<void> = Promise.resolve()
+  /** Why the topics could not be made yet. */
+  let problem: LagoaError | undefined
 
+  /** Where lanes stand: here, or by the database when another node carries them. */
+  const positions = async (): Promise<(lane: Lane) => number> => {
+    if (parts.length > 0 && parts.every((part) => part.isHeld())) return (lane) => lane.status().position
+    const stored = new Map((await loadOffsets(records, stream.name)).map((row) => [`${row.partition} ${row.sink}`, row.next_offset]))
+    return (lane) => (parts[lane.partition]?.isHeld() === true ? lane.status().position : (stored.get(`${lane.partition} ${lane.sink.name}`) ?? 0))
+  }
   const lagOf = async (): Promise<number> => {
-    const ends = await log.ends(stream.name)
-    return Math.max(0, ...lanes.map((lane) => (ends[lane.partition] ?? 0) - lane.status().position))
+    const [ends, positionOf] = await Promise.all([log.ends(stream.name), positions()])
+    return Math.max(0, ...lanes.map((lane) => (ends[lane.partition] ?? 0) - positionOf(lane)))
+  }
+
+  const ensureTopics = async (topic: TopicOptions): Promise<void> => {
+    await log.ensureTopic(stream.name, topic)
+    await log.ensureTopic(deadLetterTopic(stream.name), { ...topic, partitions: 1 })
+    problem = undefined
+  }
+  /** A log that is away is waited for, and holds up no other stream. */
+  const ensureLater = async (topic: TopicOptions, signal: AbortSignal): Promise<void> => {
+    for (let attempt = 0; ; attempt++) {
+      await clock.sleep(backoff(attempt), signal)
+      try {
+        return await ensureTopics(topic)
+      } catch (thrown) {
+        signal.throwIfAborted()
+        problem = toLagoaError(thrown)
+        logger.warn('stream.log_away', { stream: stream.name, attempt, error: problem })
+      }
+    }
+  }
+
+  const startSource = (duties: Duties, { source, rate, named }: StreamSource, ready: Promise<void>, signal: AbortSignal): (() => Promise<void>) => {
+    const ended = Promise.withResolvers<void>()
+    sourceRun = ended.promise
+    const run = async (mayRun: AbortSignal): Promise<void> => {
+      await ready.catch(() => undefined)
+      if (mayRun.aborted) return
+      const { status, done } = runSource({ stream, source, rate, log, clock, logger, signal: mayRun, hasRoom: async () => (await lagOf()) < MAX_LAG })
+      sourceStatus = status
+      await done
+      if (!mayRun.aborted || signal.aborted) ended.resolve()
+    }
+    if (named === undefined) return duties.offer(`source/${stream.name}`, run).withdraw
+    const own = run(signal).catch(() => undefined)
+    return () => own
   }
 
   return {
@@ -84,21 +142,29 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
           hint: "Write retention: { time: '7d' }, for example.",
         })
       const topic = { partitions, retainMs, retainBytes: stream.options.retention?.bytes ?? DEFAULT_RETENTION_BYTES }
-      await log.ensureTopic(stream.name, topic)
-      await log.ensureTopic(deadLetterTopic(stream.name), { ...topic, partitions: 1 })
       stopping = new AbortController()
       const { signal } = stopping
+      let opened = Promise.resolve()
+      try {
+        await ensureTopics(topic)
+      } catch (thrown) {
+        const error = toLagoaError(thrown)
+        if (error.kind !== 'unavailable') throw error
+        problem = error
+        logger.warn('stream.log_away', { stream: stream.name, attempt: 0, error })
+        opened = ensureLater(topic, signal)
+        opened.catch(() => undefined)
+      }
       const deps = { log, records, clock, logger, decode: shared }
       lanes = sinks.flatMap((sink) => Array.from({ length: partitions }, (_, partition) => createLane(stream.name, sink, partition, deps)))
-      const runs: Promise<unknown>[] = lanes.map((lane) => lane.run(signal))
-      if (options.source) {
-        const { source, rate } = options.source
-        const run = runSource({ stream, source, rate, log, clock, logger, signal, hasRoom: async () => (await lagOf()) < MAX_LAG })
-        sourceStatus = run.status
-        sourceRun = run.done
-        runs.push(run.done)
-      }
-      running = Promise.all(runs)
+      parts = Array.from({ length: partitions }, (_, partition) =>
+        options.duties.offer(`stream/${stream.name}/${partition}`, async (mayRun) => {
+          await opened.catch(() => undefined)
+          await Promise.all(lanes.filter((lane) => lane.partition === partition).map((lane) => lane.run(mayRun)))
+        }),
+      )
+      const endSource = options.source ? startSource(options.duties, options.source, opened, signal) : () => Promise.resolve()
+      running = once(signal).then(() => Promise.all([...parts.map((part) => part.withdraw()), endSource()]))
       tap.start()
     },
 
@@ -113,10 +179,12 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
       for (const lane of lanes) lane.hurry(true)
       try {
         const ends = await log.ends(stream.name)
-        while (lanes.some((lane) => lane.status().position < (ends[lane.partition] ?? 0))) {
+        for (;;) {
+          const positionOf = await positions()
+          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0))) return
           signal?.throwIfAborted()
           if (stopping.signal.aborted) return
-          await clock.sleep(5, signal)
+          await clock.sleep(parts.every((part) => part.isHeld()) ? 5 : 100, signal)
         }
       } finally {
         for (const lane of lanes) lane.hurry(false)
@@ -124,21 +192,31 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
     },
 
     async status() {
-      const ends = await log.offsets(stream.name)
+      const positionOf = await positions()
+      let ends: PartitionOffsets[] = []
+      let fault = problem
+      try {
+        ends = await log.offsets(stream.name)
+      } catch (thrown) {
+        const error = toLagoaError(thrown)
+        if (error.kind !== 'unavailable' || error.code === 'streams.log_closed') throw error
+        fault = error
+      }
       return {
         partitions: ends,
+        problem: fault,
         source: sourceStatus,
         sinks: sinks.map((sink) => {
           const own = lanes.filter((lane) => lane.sink === sink)
-          const statuses = own.map((lane) => lane.status())
-          const position = statuses.reduce((sum, status) => sum + status.position, 0)
+          const statuses = own.filter((lane) => parts[lane.partition]?.isHeld() === true).map((lane) => lane.status())
+          const position = own.reduce((sum, lane) => sum + positionOf(lane), 0)
           const worst = statuses.find(({ state }) => state === 'retrying') ?? statuses.find(({ state }) => state === 'stopped') ?? statuses[0]
           return {
             name: sink.name,
             kind: sink.kind,
             position,
             lag: Math.max(0, ends.reduce((sum, { next }) => sum + next, 0) - position),
-            state: worst?.state ?? 'stopped',
+            state: worst?.state ?? (stopping.signal.aborted || own.length === 0 ? 'stopped' : 'running'),
             error: worst?.error,
           }
         }),
@@ -148,6 +226,9 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
     tap: (listener) => tap.listen(listener),
   }
 }
+
+/** Resolves when the signal aborts. */
+const once = (signal: AbortSignal): Promise<void> => new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 
 /** Settles with the promise, or rejects with the signal's reason when it aborts first. */
 async function orAbort(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {

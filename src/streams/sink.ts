@@ -13,7 +13,7 @@ import type { Rows } from '../base/index.ts'
 export interface Sink {
   /** Unique among the stream's sinks and stable for ever: offsets are kept under it. */
   readonly name: string
-  readonly kind: 'alerts' | 'live' | 'table' | 'dead_letters'
+  readonly kind: 'alerts' | 'live' | 'table' | 'objects' | 'dead_letters'
   /** A delivery is due when this many records are pending or the oldest has waited this long. */
   readonly pace: { readonly records: number; readonly ms: number }
   /** The next offset by what the sink has durably stored itself; null when the lane's own offset decides. */

@@ -17,7 +17,7 @@ describe('the catalogue on the command line', () => {
     expect((await run('assets', 'carbon', '--kind', 'stream')).stdout).toMatch(/^sensor_raw +stream +7 +co$/m)
     const found: { id: string; matched: string[] }[] = good(await run('assets', 'carbon monoxide', '--json'))
     expect(found[0]).toMatchObject({ id: 'stream:sensor_raw', matched: ['co'] })
-    expect((await run('assets', '--limit', '2')).stderr).toContain('2 of 12 assets; raise --limit')
+    expect((await run('assets', '--limit', '2')).stderr).toContain('2 of 14 assets; raise --limit')
   })
   test('shows the lineage of a column as indented lines', async () => {
     const { stdout } = await run('lineage', 'silver.readings.co')

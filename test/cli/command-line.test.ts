@@ -22,7 +22,24 @@ describe('the help', () => {
     const { code, stdout, stderr } = await lagoa([])
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name)
-    expect(commands).toEqual(['dev', 'start', 'tables', 'table', 'replay', 'sql', 'assets', 'lineage', 'impact', 'ingest', 'branch', 'refresh', 'doctor'])
+    expect(commands).toEqual([
+      'dev',
+      'start',
+      'tables',
+      'table',
+      'replay',
+      'sql',
+      'assets',
+      'lineage',
+      'impact',
+      'ingest',
+      'branch',
+      'refresh',
+      'streams',
+      'keys',
+      'alerts',
+      'doctor',
+    ])
     for (const name of commands) {
       const one = await lagoa([name ?? '', '--help'])
       expect(one.code).toBe(0)

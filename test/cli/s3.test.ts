@@ -37,7 +37,7 @@ describe.skipIf(noS3Server !== null)(`a project on S3${noS3Server === null ? '' 
       readdirSync(server.folder)
         .filter((name) => !name.startsWith('.'))
         .sort(),
-    ).toEqual(['bronze', 'gold', 'silver'])
+    ).toEqual(['air-quality', 'bronze', 'gold', 'silver'])
     expect(readdirSync(home)).not.toContain('objects')
     const again = await once(args, { home, env })
     expect(again.tables).toEqual(onS3.tables)
@@ -52,7 +52,7 @@ describe.skipIf(noS3Server !== null)(`a project on S3${noS3Server === null ? '' 
     const below = { ...env, LAGOA_OBJECTS__BUCKET: 'company-lake', LAGOA_OBJECTS__PREFIX: 'lagoa' }
     const fresh = newHome()
     await once(args, { home: fresh, env: below })
-    expect(readdirSync(join(server.folder, 'company-lake/lagoa')).sort()).toEqual(['bronze', 'gold', 'silver'])
+    expect(readdirSync(join(server.folder, 'company-lake/lagoa')).sort()).toEqual(['air-quality', 'bronze', 'gold', 'silver'])
     const served = await serve('start', ['--project', EXAMPLE, ...args], { home: fresh, env: below })
     const health: unknown = await served.get('/health/ready')
     expect(health).toMatchObject({ services: expect.arrayContaining([expect.objectContaining({ name: 'objects', adapter: 's3', state: 'up' })]) })

@@ -28,7 +28,8 @@ function sql(ids: readonly number[], site: string, x: number): string {
   return `select i::bigint as id, '${site.replaceAll("'", "''")}' as site, ${x}::double as x, (i + 0.5)::decimal(18,6) as price, timestamptz '2024-01-01 00:00:00.000001+00' + to_days(i::integer) as ts, ['t', null] as tags from (select unnest([${ids.join(', ')}]) as i)`
 }
 
-export function changesOurTables(lake: Lake, engine: Engine): void {
+/** `checksums`: the tables lie in a folder of this machine, where Hadoop keeps a checksum file beside each of its files. */
+export function changesOurTables(lake: Lake, engine: Engine, { checksums = true }: { readonly checksums?: boolean } = {}): void {
   let made = 0
   const fresh = (): { root: string; path: string } => {
     const root = `silver/shared${made++}`
@@ -110,7 +111,7 @@ export function changesOurTables(lake: Lake, engine: Engine): void {
       expect(log.filter((name) => name.endsWith('.checkpoint.parquet')).length).toBeGreaterThanOrEqual(8)
     })
 
-    test('a checksum file that Hadoop left does not speak for a newer _last_checkpoint', async () => {
+    test.runIf(checksums)('a checksum file that Hadoop left does not speak for a newer _last_checkpoint', async () => {
       const { root, path } = fresh()
       const table = lake.table(root)
       await table.create({ fields: [field('id', 'long')], configuration: { 'delta.checkpointInterval': '3' } })

@@ -138,7 +138,7 @@ export const SPARK_FEATURES: readonly Feature[] = [
   }),
   bySql('clustering', 'equal', 'works', { define: 'cluster by (id)' }),
   bySql('rowTracking', 'equal', 'rowTracking', { define: properties({ 'delta.enableRowTracking': 'true' }) }),
-  bySql('inCommitTimestamp', 'equal', 'inCommitTimestamp', { define: properties({ 'delta.enableInCommitTimestamps': 'true' }) }),
+  bySql('inCommitTimestamp', 'equal', 'works', { define: properties({ 'delta.enableInCommitTimestamps': 'true' }) }),
   bySql('domainMetadata', 'equal', 'works', { define: properties({ 'delta.feature.domainMetadata': 'supported' }) }),
   bySql('v2Checkpoint', 'equal', 'v2Checkpoint', {
     define: properties({ 'delta.checkpointPolicy': 'v2', 'delta.checkpointInterval': '1' }),

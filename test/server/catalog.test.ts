@@ -34,7 +34,9 @@ describe('GET /api/v1/assets', () => {
       'alert:air_episode',
       'queue:air_episodes',
       'queue:sensor_alert',
+      'live:sensor:{date}:{time}',
       'live:sensor_raw:{sensor}',
+      'live:sensor_{date}_{time}',
       'dead_letters:sensor_raw.dlq',
     ])
   })
@@ -87,7 +89,9 @@ describe('GET /api/v1/lineage', () => {
       'alert:air_critical': 1,
       'alert:air_episode': 1,
       'dead_letters:sensor_raw.dlq': 1,
+      'live:sensor:{date}:{time}': 1,
       'live:sensor_raw:{sensor}': 1,
+      'live:sensor_{date}_{time}': 1,
       'stream:sensor_raw': 0,
       'table:bronze.sensor': 1,
     })

@@ -31,6 +31,7 @@ beforeAll(async () => {
   await server.post('/api/v1/streams/sensor_raw/groups/readers/offsets', { offset: 7 })
   const ofGroup = await server.get<{ items: { offset: number }[] }>('/api/v1/streams/sensor_raw/records?group=readers&limit=2')
   expect(ofGroup.items.map(({ offset }) => offset)).toEqual([7, 8])
+  await server.post('/api/v1/rules/air_episode/silences', { for: '1h', reason: 'a test' })
   await server.post('/api/v1/branches', { name: 'dev', tables: ['silver.readings'] })
   await eventually('the reading is live', async () => (await server.get<{ items: unknown[] }>('/api/v1/streams/sensor_raw/latest')).items.length > 0)
 }, 60_000)
@@ -51,6 +52,8 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/tables/{name}/profile': 'silver.readings',
   '/api/v1/tables/{name}/drift': 'silver.readings',
   '/api/v1/keys/{key}': 'sensor_raw:Monza',
+  '/api/cache/{key}': 'sensor:10/03/2004:18.00.00',
+  '/api/history/{filename}': '10/03/2004_18.00.00',
   '/api/v1/assets/{id}': 'table:silver.readings',
   '/api/v1/branches/{name}': 'dev',
   '/api/v1/branches/{name}/diff': 'dev',
@@ -81,9 +84,13 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/branches/{name}': wire.BranchShape,
   '/api/v1/branches/{name}/diff': wire.BranchDiff,
   '/api/v1/rules': wire.RuleList,
+  '/api/v1/silences': wire.SilenceList,
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
   '/api/v1/keys/{key}': wire.KeyShape,
+  '/api/cache/{key}': wire.CacheFields,
+  '/api/history/{filename}': wire.StoredObject,
+  '/api/alerts': wire.AlertMessage,
   '/api/v1/assets': wire.AssetList,
   '/api/v1/assets/{id}': wire.AssetShape,
   '/api/v1/lineage': wire.LineageShape,

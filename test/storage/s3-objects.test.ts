@@ -142,7 +142,8 @@ describe.skipIf(noS3Server !== null)(`objects on S3${noS3Server === null ? '' : 
       const wrong = { ...optionsFor(server), bucket: 'x-lake', credentials: { accessKeyId: server.accessKeyId, secretAccessKey: 'wrong' } }
       await expect(openS3Objects(wrong)).rejects.toMatchObject({ kind: 'denied', code: 'storage.wrong_credentials' })
       await expect(openS3Objects(wrong)).rejects.not.toMatchObject({ message: expect.stringContaining(secretAccessKey) })
-      await expect(openS3Objects({ ...optionsFor(server), endpoint: 'http://127.0.0.1:1', bucket: 'x-lake' })).rejects.toMatchObject({
+      const nowhere = await openObjects(server, { endpoint: 'http://127.0.0.1:1', bucket: 'x-lake' })
+      await expect(nowhere.get('a/b')).rejects.toMatchObject({
         kind: 'unavailable',
         code: 'storage.unreachable',
         hint: expect.stringContaining('objects.endpoint'),
@@ -151,6 +152,18 @@ describe.skipIf(noS3Server !== null)(`objects on S3${noS3Server === null ? '' : 
         kind: 'unavailable',
         code: 'storage.tls',
       })
+    })
+
+    test('a store that is away when it is opened is written to once it answers, and only if it is exclusive', async () => {
+      const proxy = await startProxy(server)
+      proxy.fate(() => 'cut')
+      const objects = await openObjects(proxy.server, { bucket: 'late-lake' })
+      await expect(objects.put('silver/x', bytes('x'))).rejects.toMatchObject({ kind: 'unavailable', code: 'storage.unreachable' })
+      proxy.fate(() => 'without-condition')
+      await expect(objects.put('silver/x', bytes('x'))).rejects.toMatchObject({ kind: 'unsupported' })
+      proxy.fate(() => 'pass')
+      await objects.put('silver/x', bytes('x'))
+      expect(text(await objects.get('silver/x'))).toBe('x')
     })
 
     test('a bucket that is missing and may not be made is told with the command that makes it', async () => {

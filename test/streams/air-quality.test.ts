@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { jsonValue, silentLog, t, type Schema } from '../../src/base/index.ts'
-import { migrate, type Records } from '../../src/storage/index.ts'
+import { migrate, type Records, soleDuties } from '../../src/storage/index.ts'
 import {
   createStreamRuntime,
   csv,
@@ -62,6 +62,7 @@ describe.skipIf(!existsSync(FILE))(`the Air Quality file${existsSync(FILE) ? '' 
       stream: declared,
       log,
       records,
+      duties: soleDuties({ log: silentLog, url: 'test' }),
       logger: silentLog,
       source: { source: source(path), rate: Number.POSITIVE_INFINITY },
       sinks: [{ name: 'collector', kind: 'table', pace: { records: 50_000, ms: 50 }, deliver: ({ batches }) => Promise.resolve(void taken.push(...batches)) }],

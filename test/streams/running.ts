@@ -1,6 +1,6 @@
 /** A stream at work on a real log, and sinks that remember what they got. */
 import { silentLog, systemClock, t, type Clock, type Log, type Schema } from '../../src/base/index.ts'
-import { keysMigrations, migrate, type Records } from '../../src/storage/index.ts'
+import { dutyMigrations, keysMigrations, migrate, soleDuties, type Duties, type Records } from '../../src/storage/index.ts'
 import {
   createStreamRuntime,
   encodeRecords,
@@ -26,12 +26,18 @@ export interface Running {
   start(
     of: Stream,
     sinks: readonly Sink[],
-    options?: { readonly source?: { source: Source; rate: number }; readonly through?: EventLog; readonly clock?: Clock; readonly logger?: Log },
+    options?: {
+      readonly source?: { source: Source; rate: number }
+      readonly through?: EventLog
+      readonly clock?: Clock
+      readonly logger?: Log
+      readonly duties?: Duties
+    },
   ): Promise<StreamRuntime>
 }
 
 export async function openRunning(records: Records): Promise<Running> {
-  await migrate(records, [...eventLogMigrations, ...offsetMigrations, ...keysMigrations])
+  await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations])
   const log = await openPostgresLog(records)
   let made = 0
   return {
@@ -45,8 +51,8 @@ export async function openRunning(records: Records): Promise<Running> {
         await log.append(to.name, turn % partitions, encodeRecords(values.map((value) => ({ key: null, value }))))
       }
     },
-    async start(of, sinks, { source, through = log, clock = systemClock, logger = silentLog } = {}) {
-      const runtime = createStreamRuntime({ stream: of, log: through, records, logger, clock, sinks, source })
+    async start(of, sinks, { source, through = log, clock = systemClock, logger = silentLog, duties = soleDuties({ log: silentLog, url: 'test' }) } = {}) {
+      const runtime = createStreamRuntime({ stream: of, log: through, records, duties, logger, clock, sinks, source })
       await runtime.start()
       return runtime
     },

@@ -1,20 +1,26 @@
 /** A stream at work: draining, dead letters, the live cache, taps. */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { t, unavailable } from '../../src/base/index.ts'
-import { openPostgresKeys, type KeyWrite, type Keys } from '../../src/storage/index.ts'
+import { createLog, silentLog, t, unavailable, type Schema } from '../../src/base/index.ts'
+import { openFolderObjects, openPostgresKeys, type KeyWrite, type Keys } from '../../src/storage/index.ts'
 import {
   deadLetterTopic,
   encodeJson,
   encodeRecords,
   liveSink,
+  objectsSink,
   planLive,
+  planLives,
+  planObjects,
   recordsOf,
+  stream,
   type DeadLetter,
   type DecodedBatch,
   type EventLog,
+  type Sink,
   type Source,
   type Stream,
 } from '../../src/streams/index.ts'
+import { tempFolder } from '../helpers/folder.ts'
 import { testRecords } from '../helpers/postgres.ts'
 import { collector, idsOf, openRunning, range, until, type Running } from './running.ts'
 
@@ -248,6 +254,117 @@ describe('the live cache', () => {
     expect(code({ live: { by: 'sensor' }, partitions: 2 })).toBe('streams.live_order')
     expect(code({ live: { by: 'sensor' }, key: 'sensor', partitions: 2 })).toMatchObject({ by: 'sensor' })
     expect(code({})).toBeNull()
+  })
+})
+
+describe('records in a shape of their own', () => {
+  const schema = { id: t.int(), sensor: t.string().nullable() }
+  const message = (id: number, sensor: string): string => JSON.stringify({ id, sensor })
+  async function through(of: Stream, sinks: Sink[], values: readonly string[]): Promise<void> {
+    await at.append(of, values)
+    const runtime = await at.start(of, sinks)
+    await runtime.drain()
+    await runtime.stop()
+  }
+  const shape = {
+    only: { sensor: 's1' },
+    as: ({ id, sensor }: { readonly id: number | null; readonly sensor: string | null }) => ({ ID: id, place: `<${sensor}>` }),
+  }
+
+  it('stand in the live cache under the names of that shape, beside the first one', async () => {
+    const of = stream<Schema>('shaped', {
+      schema,
+      key: 'sensor',
+      live: [
+        { by: 'sensor', ttl: '1h' },
+        { by: 'id', key: 'shaped/{ID}', ...shape },
+      ],
+    })
+    const keys = openPostgresKeys(records)
+    const sinks = planLives(of).map((plan) => liveSink(of, plan, keys))
+    expect(sinks.map(({ name }) => name)).toEqual(['live', 'live:shaped/{ID}'])
+    await through(of, sinks, [message(1, 's1'), message(2, 's2'), message(3, 's1'), '{"id":3,"sensor":"s1","more":true}'])
+    const { entries } = await keys.scan('shaped/', { limit: 10 })
+    expect(entries.map(({ key, fields }) => [key, fields])).toEqual([
+      ['shaped/1', { ID: '1', place: '<s1>' }],
+      ['shaped/3', { ID: '3', place: '<s1>' }],
+    ])
+    expect((await keys.scan('shaped:', { limit: 10 })).entries.map(({ key }) => key)).toEqual(['shaped:s1', 'shaped:s2'])
+  })
+
+  it('are objects, the same bytes after any replay; what makes no path is passed over', async () => {
+    const objects = await openFolderObjects(tempFolder())
+    const kept = { bucket: 'kept', key: 'all/{sensor}.json' }
+    const of = stream<Schema>('filed', { schema, objects: kept })
+    const plan = planObjects(of)
+    if (!plan) throw new Error('no plan')
+    expect(plan.place).toBe('kept/all')
+    const warned: string[] = []
+    const log = createLog({ write: (line) => warned.push(line) })
+    const all = async (): Promise<[string, string][]> => {
+      const found: [string, string][] = []
+      for await (const { path } of objects.list('kept/')) found.push([path, Buffer.from((await objects.get(path)) ?? []).toString()])
+      return found
+    }
+    const odd = ['../../outside', '..', '', 'a//b', 'x'.repeat(300), '.lagoa-1', 'nested/name']
+    await through(of, [objectsSink(of, plan, objects, log)], [message(1, 's1'), ...odd.map((sensor) => message(2, sensor)), '{"id":4}', message(3, 's1')])
+    const wanted = [
+      ['kept/all/.json', '{"id":2,"sensor":""}'],
+      ['kept/all/nested/name.json', '{"id":2,"sensor":"nested/name"}'],
+      ['kept/all/s1.json', '{"id":3,"sensor":"s1"}'],
+    ]
+    const before = await all()
+    expect(before).toEqual(expect.arrayContaining(wanted))
+    expect(before.every(([path]) => path.startsWith('kept/all/'))).toBe(true)
+    expect(warned.join()).toContain('stream.objects_unnamed')
+    await forget(of, 'objects')
+    await through(of, [objectsSink(of, plan, objects, silentLog)], [])
+    expect(await all()).toEqual(before)
+    await objects.close()
+  })
+
+  it('hold the lane with the reason when their function fails, and go on when it is mended', async () => {
+    let broken = true
+    const of = stream<Schema>('mended', {
+      schema,
+      live: {
+        by: 'id',
+        key: 'mended/{id}',
+        as: ({ id }) => {
+          if (broken) throw new Error('not yet')
+          return { id }
+        },
+      },
+    })
+    const keys = openPostgresKeys(records)
+    await at.append(of, [message(7, 's1')])
+    const runtime = await at.start(
+      of,
+      planLives(of).map((plan) => liveSink(of, plan, keys)),
+    )
+    await until(async () => (await runtime.status()).sinks.some(({ error }) => error?.includes('not yet')))
+    broken = false
+    await runtime.drain()
+    await runtime.stop()
+    expect((await keys.get('mended/7'))?.fields).toEqual({ id: '7' })
+  })
+
+  it('are refused where the declaration is wrong', () => {
+    const code = (plan: () => unknown): unknown => {
+      try {
+        return plan()
+      } catch (error) {
+        return error instanceof Error && 'code' in error ? error.code : error
+      }
+    }
+    const of = (options: Partial<Stream['options']>): Stream => at.declare(options)
+    expect(code(() => planLives(of({ live: [{ by: 'id' }, { by: 'id' }] })))).toBe('streams.live_twice')
+    expect(code(() => planLives(of({ live: { by: 'id', only: { nothing: 1 } } })))).toBe('streams.live_only')
+    expect(code(() => planObjects(of({ objects: { bucket: 'b', key: '{nothing}.json' } })))).toBe('streams.objects_key')
+    expect(code(() => planObjects(of({ objects: { bucket: 'b', key: 'all.json' } })))).toBe('streams.objects_key')
+    expect(code(() => planObjects(of({ objects: { bucket: 'b/c', key: '{id}.json' } })))).toBe('streams.objects_place')
+    expect(code(() => planObjects(of({ objects: { bucket: 'b', key: '{id}.json' }, partitions: 2, key: 'sensor' })))).toBe('streams.objects_order')
+    expect(code(() => planObjects(of({ objects: { bucket: 'b', key: '{sensor}/{id}.json' }, partitions: 2, key: 'sensor' })))).toMatchObject({ bucket: 'b' })
   })
 })
 

@@ -4,9 +4,9 @@ import { invalid, LagoaError, type ErrorKind } from '../../base/index.ts'
 
 export type { ASTNode } from '@marcbachmann/cel-js'
 
-/** Which condition of which rule is being read; every error names it. */
+/** Which condition of which rule is being read; every error names it. Without a rule it is a filter. */
 export interface Place {
-  readonly rule: string
+  readonly rule: string | null
   readonly part: 'when' | 'clear'
   readonly text: string
 }
@@ -21,12 +21,14 @@ const environment = new Environment({
 
 export function parseCondition(place: Place): ASTNode {
   if (place.text.length > LONGEST) {
-    throw invalid('alerts.cel_syntax', `Rule "${place.rule}": its \`${place.part}\` has ${place.text.length} characters, more than ${LONGEST}`, {
+    throw invalid('alerts.cel_syntax', `${subject(place)} has ${place.text.length} characters, more than ${LONGEST}`, {
       hint: 'Split it into several rules.',
     })
   }
   if (place.text.trim() === '') {
-    throw invalid('alerts.cel_syntax', `Rule "${place.rule}": its \`${place.part}\` is empty`, { hint: `Write a condition, such as ${place.part}: 'co > 10'.` })
+    throw invalid('alerts.cel_syntax', `${subject(place)} is empty`, {
+      hint: `Write a condition, such as ${place.rule === null ? '' : `${place.part}: `}'co > 10'.`,
+    })
   }
   try {
     return environment.parse(place.text).ast
@@ -38,6 +40,8 @@ export function parseCondition(place: Place): ASTNode {
   }
 }
 
+const subject = ({ rule, part }: Place): string => (rule === null ? 'The filter' : `Rule "${rule}", \`${part}\``)
+
 /** An error that shows the expression with a mark below the place in question. */
 export function celError(
   code: string,
@@ -47,7 +51,7 @@ export function celError(
   hint: string,
   kind: ErrorKind = 'invalid',
 ): LagoaError {
-  return new LagoaError(kind, code, `Rule "${place.rule}", \`${place.part}\`: ${what}\n${caret(place.text, span.start, span.end)}`, { hint })
+  return new LagoaError(kind, code, `${subject(place)}: ${what}\n${caret(place.text, span.start, span.end)}`, { hint })
 }
 
 /** The line that holds `start`, and a line with carets below it. */

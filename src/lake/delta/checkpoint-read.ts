@@ -31,6 +31,7 @@ const FILES_IN_MEMORY = 20_000
 export async function readCheckpoint(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<CheckpointContent> {
   const [first = ''] = checkpoint.paths
   const isJson = first.endsWith('.json')
+  const release = place.objects.hold()
   const connection = await place.duck.connect()
   try {
     const top = isJson ? await jsonContent(place, first) : await parquetContent(place, connection, checkpoint.paths)
@@ -48,6 +49,7 @@ export async function readCheckpoint(place: Place, root: string, checkpoint: Lis
     return { ...rest, adds: [...adds, ...files.adds], removes: [...removes, ...files.removes], base: null }
   } finally {
     connection.closeSync()
+    release()
   }
 }
 
@@ -55,11 +57,13 @@ export async function readCheckpoint(place: Place, root: string, checkpoint: Lis
 export async function sidecarsOf(place: Place, root: string, checkpoint: ListedCheckpoint): Promise<string[]> {
   const [first = ''] = checkpoint.paths
   if (first.endsWith('.json')) return (await jsonContent(place, first)).sidecars.map((path) => sidecarPath(root, path))
+  const release = place.objects.hold()
   const connection = await place.duck.connect()
   try {
     return (await parquetContent(place, connection, checkpoint.paths)).sidecars.map((path) => sidecarPath(root, path))
   } finally {
     connection.closeSync()
+    release()
   }
 }
 

@@ -41,7 +41,7 @@ export function openTable(place: Place, root: string): DeltaTable {
   return {
     root,
     snapshot: (at) => holding(() => snapshot(table, at)),
-    create: (options, commit = {}) => create(table, options, commit),
+    create: (options, commit = {}) => holding(() => create(table, options, commit)),
     append: (input, commit = {}) => holding(() => append(table, input, commit)),
     overwrite: (input, options = {}) => holding(() => overwrite(table, input, options)),
     delete: (where, commit = {}) => holding(() => deleteRows(table, where, commit)),
@@ -50,7 +50,7 @@ export function openTable(place: Place, root: string): DeltaTable {
     evolve: (fields, commit = {}) => holding(() => evolve(table, fields, commit)),
     alter: (change, commit = {}) => holding(() => alter(table, change, commit)),
     optimize: (options = {}) => holding(() => optimize(table, options)),
-    history: (limit = 100) => readHistory(table, limit),
+    history: (limit = 100) => holding(() => readHistory(table, limit)),
     restore: (to, commit = {}) => holding(() => restore(table, to, commit)),
     shallowClone: (target, options = {}) => holding(() => shallowClone(table, target, options)),
     convert: (options = {}) => convert(table, options),

@@ -118,28 +118,37 @@ export function openIngestion(place: IngestPlace, { target, dryRun = false, sign
     }
   }
 
-  return {
-    take,
-    async takeNext(files) {
-      signal?.throwIfAborted()
-      const [first] = files
-      if (!first) return []
-      let together = dryRun ? [] : alike(files.slice(0, reach), target.options)
-      while (together.length > 1) {
-        const taken = await ingestTogether(run, together, now())
-        if (taken !== null) {
-          reach = Math.min(2 * reach, MOST_TOGETHER)
-          for (const { bytes } of taken) onBytes(bytes)
-          return taken
-        }
-        reach = Math.floor(together.length / 2)
-        together = together.slice(0, reach)
-      }
-      const outcome = await take(first)
-      if (outcome.bad === 0 && outcome.outcome !== 'refused') reach = Math.min(2 * reach, MOST_TOGETHER)
-      return [outcome]
-    },
+  /** What was fetched stays until the file's outcome is known. */
+  const held = async <T>(work: () => Promise<T>): Promise<T> => {
+    const release = place.hold()
+    try {
+      return await work()
+    } finally {
+      release()
+    }
   }
+
+  const takeNext = async (files: readonly SourceFile[]): Promise<FileOutcome[]> => {
+    signal?.throwIfAborted()
+    const [first] = files
+    if (!first) return []
+    let together = dryRun ? [] : alike(files.slice(0, reach), target.options)
+    while (together.length > 1) {
+      const taken = await ingestTogether(run, together, now())
+      if (taken !== null) {
+        reach = Math.min(2 * reach, MOST_TOGETHER)
+        for (const { bytes } of taken) onBytes(bytes)
+        return taken
+      }
+      reach = Math.floor(together.length / 2)
+      together = together.slice(0, reach)
+    }
+    const outcome = await take(first)
+    if (outcome.bad === 0 && outcome.outcome !== 'refused') reach = Math.min(2 * reach, MOST_TOGETHER)
+    return [outcome]
+  }
+
+  return { take: (file) => held(() => take(file)), takeNext: (files) => held(() => takeNext(files)) }
 }
 
 const REFUSALS: ReadonlySet<string> = new Set(['lake.file_refused', 'lake.file_changed'])

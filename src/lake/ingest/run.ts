@@ -15,6 +15,8 @@ export interface IngestPlace {
   readonly temporary: string
   /** A table that need not be declared. */
   open(name: string): DeltaTable
+  /** Keeps local copies of remote files until the answer is called. */
+  hold(): () => void
 }
 
 /** What becomes of files that go into one table. */

@@ -13,7 +13,8 @@ import { findFiles, type SourceFile } from './paths.ts'
 import type { FileOutcome, IngestPlace } from './run.ts'
 
 export interface FileWatcher {
-  start(): void
+  /** Takes files until the signal aborts or `stop`. */
+  run(signal?: AbortSignal): Promise<void>
   stop(): Promise<void>
   /** Takes all files that are there. A refused one does not keep the others from it; the first failure is thrown at the end. */
   drain(signal?: AbortSignal): Promise<void>
@@ -89,7 +90,7 @@ export function watchFiles({ place, objects, tables, folder: base, logger, clock
     })
   }
   const stopping = new AbortController()
-  let loop: Promise<void> = Promise.resolve()
+  const loops = new Set<Promise<void>>()
   let wakeUp: () => void = () => undefined
 
   /** Takes what rests; answers whether some files were still being written to. */
@@ -172,10 +173,11 @@ export function watchFiles({ place, objects, tables, folder: base, logger, clock
     return run
   }
 
-  const run = async (): Promise<void> => {
-    while (!stopping.signal.aborted) {
-      for (const one of folders.values()) if (clock.now() >= one.nextAt) await look(one, stopping.signal).catch(() => undefined)
-      if (stopping.signal.aborted) return
+  const work = async (signal: AbortSignal): Promise<void> => {
+    signal.addEventListener('abort', () => wakeUp(), { once: true })
+    while (!signal.aborted) {
+      for (const one of folders.values()) if (clock.now() >= one.nextAt) await look(one, signal).catch(() => undefined)
+      if (signal.aborted) return
       const next = Math.min(...[...folders.values()].map(({ nextAt }) => nextAt))
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.max(20, Math.min(next - clock.now(), 60_000)))
@@ -188,13 +190,16 @@ export function watchFiles({ place, objects, tables, folder: base, logger, clock
   }
 
   return {
-    start() {
-      if (folders.size > 0) loop = run()
+    async run(signal) {
+      if (folders.size === 0) return
+      const loop = work(signal ? AbortSignal.any([signal, stopping.signal]) : stopping.signal)
+      loops.add(loop)
+      await loop
+      loops.delete(loop)
     },
     async stop() {
       stopping.abort()
-      wakeUp()
-      await loop
+      await Promise.all(loops)
       await turn
     },
     async drain(signal) {

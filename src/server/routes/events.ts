@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { jsonValue, overLimit } from '../../base/index.ts'
 import type { AlertCommit } from '../../alerts/index.ts'
 import type { Platform } from '../../platform/index.ts'
-import type { DecodedBatch, Stream } from '../../streams/index.ts'
+import { livesOf, type DecodedBatch, type Stream } from '../../streams/index.ts'
 import { lookAt } from '../look.ts'
 import { check, type Route } from '../route.ts'
 import type { AlertShape, LiveMessage } from '../wire.ts'
@@ -123,7 +123,7 @@ interface Readings {
 
 /** Readings of one stream between two messages, by column. */
 function createReadings(stream: Stream): Readings {
-  const by = stream.options.live?.by ?? stream.options.key
+  const by = livesOf(stream)[0]?.by ?? stream.options.key
   const time = stream.options.eventTime
   const names = Object.keys(stream.schema).filter((name) => name !== by && name !== time)
   let keys: string[] = []

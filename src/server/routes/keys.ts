@@ -34,5 +34,16 @@ export function keyRoutes({ engines }: Platform): Route[] {
         return { ...entry, fields: { ...entry.fields } }
       },
     }),
+    jsonRoute({
+      method: 'delete',
+      path: '/api/v1/keys/{key}',
+      access: { action: 'write', resource: 'keys' },
+      summary: 'Delete one entry of the live cache; the next record of its key makes it anew',
+      params: z.object({ key: z.string() }),
+      answer: z.object({ deleted: z.number() }),
+      async handle({ params: { key } }) {
+        return { deleted: await engines.keys.delete([key]) }
+      },
+    }),
   ]
 }

@@ -1,7 +1,7 @@
 /** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
 import type { Platform, Pipeline } from '../../platform/index.ts'
 import { isMade, tierOf } from '../../lake/index.ts'
-import { planLive } from '../../streams/index.ts'
+import { livesOf, planLive } from '../../streams/index.ts'
 import { lookAt } from '../look.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { Overview } from '../wire.ts'
@@ -70,6 +70,18 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       records: status.partitions.reduce((sum, { next }) => sum + next, 0),
       perSecond: rates.perSecond(name),
     })
+    if (status.problem)
+      attention.push({
+        id: `stream:${name}`,
+        severity: 'error',
+        kind: 'sink',
+        title: `The event log of ${name} does not answer`,
+        detail: [status.problem.message, status.problem.hint].filter((text) => text !== undefined).join('. '),
+        subject: name,
+        count: null,
+        since: null,
+        link: '/live',
+      })
     if (status.source?.state === 'failed')
       attention.push({
         id: `source:${name}`,
@@ -193,7 +205,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         link: '/',
       })
 
-  const liveStreams = [...(pipeline?.streams.values() ?? [])].filter(({ stream }) => stream.options.live).length
+  const liveStreams = [...(pipeline?.streams.values() ?? [])].filter(({ stream }) => livesOf(stream).length > 0).length
   const midnight = new Date().setHours(0, 0, 0, 0)
   const totals = await alerts.totals()
   const [bronze, silver] = [tiers.get('bronze'), tiers.get('silver')]

@@ -1,27 +1,40 @@
 import { z } from 'zod'
-import { closest, invalid, missing, overLimit, parseDuration, type Field } from '../../base/index.ts'
-import type { Platform } from '../../platform/index.ts'
+import { invalid, missing, overLimit, parseDuration, type Field } from '../../base/index.ts'
+import { filterOf, noStream, readRecords, resendLetters, topicOf, type Platform, type Topic } from '../../platform/index.ts'
 import {
   commitGroup,
   deadLetterTopic,
   groupOffset,
   listGroups,
+  livesOf,
   parseBody,
   planLive,
   produce,
-  recordsOf,
-  type DeadLetter,
+  readLetter,
   type StreamRuntime,
 } from '../../streams/index.ts'
 import { check, jsonRoute, limitParam, type Route } from '../route.ts'
 import { readSeries } from '../series.ts'
-import { GroupList, LatestList, ProduceAnswer, RecordList, SeriesShape, StreamList, StreamShape, type FieldShape, type RecordShape } from '../wire.ts'
+import {
+  GroupList,
+  LatestList,
+  ProduceAnswer,
+  RecordList,
+  ResendAnswer,
+  SeriesShape,
+  StreamList,
+  StreamShape,
+  type FieldShape,
+  type RecordShape,
+} from '../wire.ts'
 
 const Name = z.object({ name: z.string() })
 /** Epoch milliseconds of a time that every engine can hold: the years 1 to 9999. */
 const Instant = z.coerce.number().min(-62_135_596_800_000).max(253_402_300_799_999)
 /** Records of one request. */
 const MOST_RECORDS = 100_000
+/** Dead letters of one request. */
+const MOST_LETTERS = 10_000
 
 export function streamRoutes(platform: Platform): Route[] {
   const shape = async (runtime: StreamRuntime): Promise<StreamShape> => streamShape(platform, runtime)
@@ -86,9 +99,10 @@ export function streamRoutes(platform: Platform): Route[] {
         group: z.string().optional(),
         limit: limitParam(1000, 100),
         cursor: z.coerce.number().int().min(0).optional(),
+        filter: z.string().max(10_000).optional().describe('Only records for which this is true: a CEL condition such as co > 10, or field=value'),
       }),
       answer: RecordList,
-      handle: ({ params, query }) => readRecords(platform, params.name, query),
+      handle: ({ params, query }) => recordsPage(platform, params.name, query),
     }),
     jsonRoute({
       method: 'get',
@@ -98,7 +112,7 @@ export function streamRoutes(platform: Platform): Route[] {
       params: Name,
       answer: GroupList,
       async handle({ params }) {
-        const groups = await listGroups(platform.engines.records, platform.engines.eventLog, topicOf(platform, params.name))
+        const groups = await listGroups(platform.engines.records, platform.engines.eventLog, topicCalled(platform, params.name).name)
         return { items: groups.map(({ group, partitions }) => ({ group, partitions: partitions.map((offset) => ({ ...offset })) })) }
       },
     }),
@@ -111,8 +125,27 @@ export function streamRoutes(platform: Platform): Route[] {
       body: z.object({ partition: z.number().int().min(0).default(0), offset: z.number().int().min(0), from: z.number().int().min(0).optional() }),
       answer: z.object({ partition: z.number(), offset: z.number() }),
       async handle({ params, body }) {
-        await commitGroup(platform.engines.records, platform.engines.eventLog, topicOf(platform, params.name), params.group, body)
+        await commitGroup(platform.engines.records, platform.engines.eventLog, topicCalled(platform, params.name).name, params.group, body)
         return { partition: body.partition, offset: body.offset }
+      },
+    }),
+    jsonRoute({
+      method: 'post',
+      path: '/api/v1/streams/{name}/dead-letters/resend',
+      access: { action: 'write', resource: 'streams' },
+      summary: 'Append dead letters to their stream again, as they first came, each at most once: those at `offsets`, or `all` since the last time',
+      params: Name,
+      body: z
+        .strictObject({
+          offsets: z.array(z.number().int().min(0)).min(1).max(MOST_LETTERS).optional(),
+          all: z.literal(true).optional(),
+          limit: z.number().int().min(1).max(MOST_LETTERS).default(1000),
+        })
+        .refine(({ offsets, all }) => (offsets === undefined) !== (all === undefined), { error: 'give either offsets or all' }),
+      answer: ResendAnswer,
+      async handle({ params, body: { offsets, limit }, context }) {
+        const result = await resendLetters(platform, params.name, { letters: offsets ?? 'all', limit, signal: context.req.raw.signal })
+        return { ...result, reasons: [...result.reasons] }
       },
     }),
     jsonRoute({
@@ -156,16 +189,7 @@ function streamOf(platform: Platform, name: string): StreamRuntime {
   const streams = platform.pipeline?.streams
   const found = streams?.get(name)
   if (found) return found
-  const names = [...(streams?.keys() ?? [])]
-  const near = closest(name, names)
-  throw missing('streams.no_stream', `There is no stream ${name}`, {
-    hint:
-      near.length > 0
-        ? `Did you mean ${near.join(' or ')}?`
-        : names.length > 0
-          ? `There are: ${names.join(', ')}.`
-          : 'Declare one with stream(...) in streams/.',
-  })
+  throw noStream(name, platform.pipeline?.project.streams ?? [])
 }
 
 const fieldShapes = (schema: Readonly<Record<string, Field>>): FieldShape[] =>
@@ -180,6 +204,7 @@ const fieldShapes = (schema: Readonly<Record<string, Field>>): FieldShape[] =>
 async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<StreamShape> {
   const { stream } = runtime
   const { options } = stream
+  const [live] = livesOf(stream)
   const { partitions, source, sinks } = await runtime.status()
   const dead = await platform.engines.eventLog.ends(deadLetterTopic(stream.name))
   return {
@@ -187,7 +212,7 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.key === undefined ? {} : { key: options.key }),
     ...(options.eventTime === undefined ? {} : { eventTime: options.eventTime }),
-    ...(options.live ? { live: { by: options.live.by, ttlMs: options.live.ttl === undefined ? null : parseDuration(options.live.ttl) } } : {}),
+    ...(live ? { live: { by: live.by, ttlMs: live.ttl === undefined ? null : parseDuration(live.ttl) } } : {}),
     fields: fieldShapes(stream.schema),
     partitions: partitions.map((partition) => ({ ...partition })),
     records: partitions.reduce((sum, { next }) => sum + next, 0),
@@ -208,11 +233,8 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
   }
 }
 
-/** The name of a stream, or of its dead letters. */
-function topicOf(platform: Platform, name: string): string {
-  streamOf(platform, name.endsWith('.dlq') ? name.slice(0, -'.dlq'.length) : name)
-  return name
-}
+/** A stream, or the dead letters of one. */
+const topicCalled = (platform: Platform, name: string): Topic => topicOf(platform.pipeline?.project.streams ?? [], name)
 
 interface RecordsQuery {
   readonly partition: number
@@ -221,45 +243,33 @@ interface RecordsQuery {
   readonly group?: string | undefined
   readonly limit: number
   readonly cursor?: number | undefined
+  readonly filter?: string | undefined
 }
 
-async function readRecords(
+async function recordsPage(
   platform: Platform,
   name: string,
-  { partition, offset, time, group, limit, cursor }: RecordsQuery,
-): Promise<{ items: RecordShape[]; cursor?: string }> {
-  const dead = topicOf(platform, name).endsWith('.dlq')
-  const log = platform.engines.eventLog
-  const end = (await log.ends(name))[partition]
-  if (end === undefined) throw missing('streams.no_partition', `Stream ${name} has no partition ${partition}`, { hint: 'Partitions count from 0.' })
-  const start = async (): Promise<number> => {
+  { partition, offset, time, group, limit, cursor, filter }: RecordsQuery,
+): Promise<{ items: RecordShape[]; cursor?: string; next: number }> {
+  const topic = topicCalled(platform, name)
+  const { eventLog: log, records: database } = platform.engines
+  const start = async (): Promise<number | undefined> => {
     // A group that never committed begins at the beginning.
-    if (group !== undefined) return (await groupOffset(platform.engines.records, name, group, partition)) ?? 0
-    return time === undefined ? Math.max(0, end - limit) : log.offsetAt(name, partition, time)
+    if (group !== undefined) return (await groupOffset(database, name, group, partition)) ?? 0
+    return time === undefined ? undefined : log.offsetAt(name, partition, time)
   }
-  let from = cursor ?? offset ?? (await start())
-  const items: RecordShape[] = []
-  while (items.length < limit && from < end) {
-    const batches = await log.read(name, partition, from, { maxRecords: limit })
-    if (batches.length === 0) break
-    for (const batch of batches) {
-      for (const record of recordsOf(batch)) {
-        if (record.offset < from || items.length >= limit) continue
-        const value = jsonOrText(record.value)
-        items.push({
-          partition,
-          offset: record.offset,
-          time: batch.appendedAt,
-          key: record.key,
-          value,
-          ...(dead ? { error: (value as DeadLetter).reason } : {}),
-        })
-        from = record.offset + 1
-      }
-      from = Math.max(from, items.length >= limit ? from : batch.baseOffset + batch.count)
-    }
-  }
-  return { items, ...(from < end ? { cursor: String(from) } : {}) }
+  const from = cursor ?? offset ?? (await start())
+  const { records, next, end } = await readRecords(log, topic, {
+    partition,
+    from,
+    limit,
+    ...(filter === undefined || filter.trim() === '' ? {} : { filter: filterOf(topic, filter) }),
+  })
+  const items = records.map(({ value, ...record }) => {
+    const letter = topic.isDeadLetters ? readLetter(value) : null
+    return { ...record, value: jsonOrText(value), ...(letter ? { error: letter.reason } : {}) }
+  })
+  return { items, next, ...(next < end ? { cursor: String(next) } : {}) }
 }
 
 function jsonOrText(bytes: Buffer): unknown {

@@ -154,6 +154,44 @@ export function jsonArrayText(batch: RecordBatch): string {
   return `[${batch.bytes.toString('utf8', valuesStart(batch))}]`
 }
 
+/** Where everything is in a batch: the lengths of all keys (-1: none), then of all values, and where both blocks begin. */
+export interface BatchLayout {
+  readonly lengths: Int32Array
+  readonly keysAt: number
+  readonly valuesAt: number
+}
+
+export function layoutOf({ bytes, count }: RecordBatch): BatchLayout {
+  const lengths = new Int32Array(2 * count)
+  bytes.copy(new Uint8Array(lengths.buffer), 0, HEADER, HEADER + 8 * count)
+  return { lengths, ...blocksOf(lengths) }
+}
+
+/** Room for records of these lengths. The caller copies every key and value to its place; the commas are there. */
+export function emptyBatch(lengths: Int32Array): BatchLayout & { readonly bytes: Buffer } {
+  const count = lengths.length / 2
+  const { keysAt, valuesAt } = blocksOf(lengths)
+  let size = valuesAt + Math.max(0, count - 1)
+  for (let i = count; i < lengths.length; i++) size += lengths[i] ?? 0
+  const bytes = Buffer.allocUnsafe(size)
+  writeHeader(bytes, count, 0)
+  bytes.set(new Uint8Array(lengths.buffer, lengths.byteOffset, lengths.byteLength), HEADER)
+  let at = valuesAt
+  for (let i = count; i < lengths.length - 1; i++) {
+    at += lengths[i] ?? 0
+    bytes[at++] = COMMA
+  }
+  return { bytes, lengths, keysAt, valuesAt }
+}
+
+function blocksOf(lengths: Int32Array): { keysAt: number; valuesAt: number } {
+  const count = lengths.length / 2
+  const keysAt = HEADER + 8 * count
+  let valuesAt = keysAt
+  for (let i = 0; i < count; i++) valuesAt += Math.max(0, lengths[i] ?? 0)
+  return { keysAt, valuesAt }
+}
+
 function valuesStart({ bytes, count }: RecordBatch): number {
   let start = HEADER + 8 * count
   for (let i = 0; i < count; i++) start += Math.max(0, bytes.readInt32LE(HEADER + 4 * i))

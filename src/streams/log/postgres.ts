@@ -2,13 +2,14 @@
  * The event log on Postgres: a producer's batch is one row, and its offset is taken under the partition's row lock in the
  * statement that stores it; so offsets become visible in their order.
  */
-import { conflict, invalid, missing, unavailable } from '../../base/index.ts'
+import { invalid, missing, unavailable } from '../../base/index.ts'
 import type { Records } from '../../storage/index.ts'
 import { createAppendQueue, type Store } from './append-queue.ts'
 import { storedBatch } from './batch.ts'
-import type { EventLog, TopicOptions } from './port.ts'
+import type { EventLog } from './port.ts'
 import { APPEND, APPEND_MARKED, READ, TRIM } from './postgres-statements.ts'
 import { createTails } from './tail.ts'
+import { checkTopic, fewerPartitions } from './topic.ts'
 
 /** How many bytes of recent batches stay in memory, all partitions together. */
 const TAIL_BYTES = 24 * 1024 * 1024
@@ -78,15 +79,7 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
           whole(options.retainBytes),
         ])
         const [known] = await tx.query<{ partitions: number }>('select partitions from event_topic where topic = $1 for update', [topic])
-        if (known && known.partitions > options.partitions) {
-          throw conflict(
-            'streams.fewer_partitions',
-            `Topic ${topic} has ${known.partitions} partitions; ${options.partitions} would lose the order of its keys`,
-            {
-              hint: `Set partitions: ${known.partitions} or more on stream('${topic}').`,
-            },
-          )
-        }
+        if (known && known.partitions > options.partitions) throw fewerPartitions(topic, known.partitions, options.partitions)
         await tx.query('update event_topic set partitions = $2, retain_ms = $3, retain_bytes = $4 where topic = $1', [
           topic,
           options.partitions,
@@ -209,21 +202,6 @@ interface Stored {
 interface StoredBatch extends Stored {
   readonly count: number
   readonly bytes: Buffer
-}
-
-/** Apache Kafka's rule for topic names, so that a topic can move there unchanged. */
-function checkTopic(topic: string, { partitions, retainMs, retainBytes }: TopicOptions): void {
-  if (!/^[A-Za-z0-9._-]{1,249}$/.test(topic) || topic === '.' || topic === '..') {
-    throw invalid('streams.topic_name', `"${topic}" cannot be a topic name`, { hint: 'Use letters, digits, dot, underscore and hyphen, at most 249.' })
-  }
-  if (!Number.isInteger(partitions) || partitions < 1 || partitions > 1024) {
-    throw invalid('streams.partitions', `Topic ${topic} cannot have ${partitions} partitions`, { hint: 'Choose a whole number from 1 to 1024.' })
-  }
-  if (!(retainMs >= 0 && retainBytes >= 0)) {
-    throw invalid('streams.retention', `Topic ${topic} cannot keep ${retainBytes} bytes for ${retainMs} ms`, {
-      hint: "Write retention: { time: '7d', bytes: 1e9 }, for example.",
-    })
-  }
 }
 
 /** A bound as the whole number that a column holds; Infinity keeps everything. */

@@ -262,7 +262,7 @@ const CHILD = (folder: string): string => `
   const objects = await openFolderObjects(folder + '/objects')
   const duck = await openDuck({ tempDirectory: folder + '/spill' + process.pid, threads: 1 })
   const lake = await openLake({ objects, duck, tables: [], logger: silentLog })
-  const ingestion = openIngestion({ duck, temporary: folder + '/work', open: (name) => lake.open(name) }, { target: targetOf('bronze.x', undefined, {}) })
+  const ingestion = openIngestion({ duck, temporary: folder + '/work', open: (name) => lake.open(name), hold: () => () => undefined }, { target: targetOf('bronze.x', undefined, {}) })
   const left = []
   for (const file of await findFiles(['in'], { objects, base: folder, project: folder, anyName: false })) {
     left.push(file)

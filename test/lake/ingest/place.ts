@@ -52,7 +52,7 @@ export async function openInbox(tables: readonly Table[] = [], folder: string = 
     await objects.close()
   })
   const lake = await openLake({ objects, duck, tables, logger: silentLog })
-  const place = { duck, temporary: join(folder, 'work'), open: (name: string) => lake.open(name) }
+  const place = { duck, temporary: join(folder, 'work'), open: (name: string) => lake.open(name), hold: () => objects.hold() }
   const write = (name: string, content: string | Uint8Array): string => {
     const path = join(folder, name)
     mkdirSync(dirname(path), { recursive: true })

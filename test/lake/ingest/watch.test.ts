@@ -17,7 +17,7 @@ describe('a watched folder', () => {
     const watcher = inbox.watch(companies, (outcome) => told.push(outcome))
     expect(watcher.status('bronze.companies')).toMatchObject({ state: 'waiting' })
     expect(watcher.status('silver.other')).toBeNull()
-    watcher.start()
+    void watcher.run()
     try {
       await expect.poll(() => told.length, { timeout: 5000 }).toBe(1)
       renameSync(inbox.write('inbox/.part', 'id,name\n2,Bia\n'), join(inbox.folder, 'inbox/b.csv'))
@@ -38,7 +38,7 @@ describe('a watched folder', () => {
     const path = inbox.write('inbox/a.csv', 'id,name\n')
     const told: FileOutcome[] = []
     const watcher = inbox.watch(companies, (outcome) => told.push(outcome))
-    watcher.start()
+    void watcher.run()
     try {
       for (let i = 0; i < 8; i++) {
         await sleep(200)

@@ -100,7 +100,7 @@ function ingest(name: string, before: readonly (readonly [string, string])[], [f
     writeFileSync(join(site.work, 'in', name), text)
     const lake = await open(site, [])
     const ingestion = openIngestion(
-      { duck: site.duck, temporary: join(site.work, 'work'), open: (table) => lake.open(table) },
+      { duck: site.duck, temporary: join(site.work, 'work'), open: (table) => lake.open(table), hold: () => () => undefined },
       { target: targetOf('bronze.x', undefined, { changed: 'replace' }) },
     )
     const found = await findFiles([`in/${name}`], { objects: site.objects, base: site.work, project: site.work, anyName: false })

@@ -36,7 +36,7 @@ function started(project: Project, options: { clock?: Clock; before?: (name: str
     },
   }
   const refresher = createRefresher({ lake, logger: silentLog, ...(options.clock ? { clock: options.clock } : {}), onRefreshed: () => undefined })
-  if (options.start !== false) refresher.start()
+  if (options.start !== false) void refresher.run()
   return { refresher, begun, most: () => most }
 }
 

@@ -26,7 +26,7 @@ export interface S3Options extends S3Connection {
 }
 
 /**
- * Connects, and refuses a store without exclusive put-if-absent. With one bucket that is tried at once; otherwise on a bucket that is
+ * Connects, and refuses a store without exclusive put-if-absent; one that is away is not waited for. With one bucket that is tried at once; otherwise on a bucket that is
  * there, and on each bucket before this process first writes to it.
  */
 export async function openS3Objects(options: S3Options): Promise<Objects> {
@@ -66,12 +66,14 @@ class S3Objects implements Objects {
   }
 
   async connect(): Promise<void> {
-    const bucket = this.#layout.bucket ?? (await this.#someBucket())
-    if (bucket === null) return
-    // Who may only read cannot be a second writer; the first write tells that it is denied.
-    await this.#ready(bucket).catch((error: unknown) => {
-      if (!(error instanceof LagoaError) || error.code !== 'storage.denied') throw error
-    })
+    try {
+      const bucket = this.#layout.bucket ?? (await this.#someBucket())
+      if (bucket !== null) await this.#ready(bucket)
+    } catch (error) {
+      // Who may only read cannot be a second writer, and the first write tells that it is denied; a store that is away is asked again by
+      // each call, and by the first write to a bucket whether it is exclusive.
+      if (!(error instanceof LagoaError) || (error.code !== 'storage.denied' && error.code !== 'storage.unreachable')) throw error
+    }
   }
 
   get(path: string): Promise<Uint8Array | null> {

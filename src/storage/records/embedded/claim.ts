@@ -1,4 +1,7 @@
-/** One Lagoa server per home: a lock that lives exactly as long as the database session that holds it. */
+/**
+ * Who may work on a home: one Lagoa server, or on a database server any number that share it, but never a server and a command that
+ * needs it alone. A lock that lives exactly as long as the database session that holds it.
+ */
 import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { backoff, conflict, LagoaError } from '../../../base/index.ts'
@@ -24,14 +27,14 @@ const HOME_LOCK = 0x68_6f_6d_65
 /** How long the session of a killed server may take to end. */
 const DYING_MS = 3_000
 
-/** Rejects with kind `conflict` and code `storage.home_taken` while another server holds the home. */
-export async function claimHome(records: Records, holder: Holder): Promise<HomeClaim> {
+/** Rejects with kind `conflict` and code `storage.home_taken` while another holds the home; those who share it do not mind each other. */
+export async function claimHome(records: Records, holder: Holder, { shared = false }: { readonly shared?: boolean } = {}): Promise<HomeClaim> {
   const lost = new AbortController()
   let released = false
   let session: RecordsSession
 
   const take = async (): Promise<void> => {
-    session = await claimedSession(records, holder)
+    session = await claimedSession(records, holder, shared)
     session.onLost(() => void takeAgain())
   }
   const takeAgain = async (): Promise<void> => {
@@ -71,11 +74,11 @@ export async function homeHolder(records: Records): Promise<Holder | null> {
   }
 }
 
-async function claimedSession(records: Records, holder: Holder): Promise<RecordsSession> {
+async function claimedSession(records: Records, holder: Holder, shared: boolean): Promise<RecordsSession> {
   const session = await records.session()
   try {
     const deadline = Date.now() + DYING_MS
-    while (!(await tryLock(session))) {
+    while (!(await tryLock(session, shared))) {
       const other = await currentHolder(session)
       // The lock of a server that just died is about to go; the one of a living server is not.
       const livesHere = other !== null && other.host === hostname() && isAlive(other.pid)
@@ -97,8 +100,8 @@ async function claimedSession(records: Records, holder: Holder): Promise<Records
   }
 }
 
-async function tryLock(session: RecordsSession): Promise<boolean> {
-  const [row] = await session.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [HOME_LOCK])
+async function tryLock(session: RecordsSession, shared: boolean): Promise<boolean> {
+  const [row] = await session.query<{ locked: boolean }>(`select pg_try_advisory_lock${shared ? '_shared' : ''}($1) as locked`, [HOME_LOCK])
   return row?.locked === true
 }
 
