@@ -144,7 +144,9 @@ function absentEngines() {
   const isThere = {
     'redis-server': ['/usr/bin/redis-server', '/usr/bin/valkey-server'].some((path) => existsSync(path)),
     'rabbitmq-server': existsSync('/usr/lib/rabbitmq/bin/rabbitmq-server'),
-    postgresql: existsSync('/usr/lib/postgresql') && readdirSync('/usr/lib/postgresql').some((version) => Number(version) >= 15),
+    postgresql:
+      existsSync('/usr/lib/postgresql') &&
+      readdirSync('/usr/lib/postgresql').some((version) => Number(version) >= 15 && existsSync(`/usr/lib/postgresql/${version}/bin/postgres`)),
   }
   return Object.keys(isThere).filter((name) => !isThere[name])
 }

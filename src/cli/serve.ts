@@ -31,7 +31,11 @@ export async function serve(command: 'dev' | 'start', args: Arguments): Promise<
     },
   }
   try {
-    const platform = await openPlatform({ config, logger, feed, url: door.url, tolerant: command === 'dev', patience })
+    const platform = await openPlatform({ config, logger, feed, url: door.url, tolerant: command === 'dev', patience }).catch((error: unknown) => {
+      if (stopped.aborted) return null
+      throw error
+    })
+    if (platform === null) return 0
     try {
       const server = startServer({ platform, door, logger })
       const unwatch = command === 'dev' ? watch(platform, logger) : () => undefined
