@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { alertMigrations, openPostgresQueue, openRabbitQueue, type Queue } from '../alerts/index.ts'
 import { backoff, LagoaError, systemClock, toLagoaError, unavailable, type Log } from '../base/index.ts'
+import { runMigrations } from '../flows/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
 import {
   claimHome,
@@ -90,7 +91,7 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
     await Promise.allSettled(opening)
     const [database, duck, objects] = await Promise.all(opening)
     const { records, embedded } = database
-    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
+    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations, ...runMigrations])
     const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())
     const eventLog = await openEventLog(config, records, logger)

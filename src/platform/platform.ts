@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
+import { openFlows, type Flows } from '../flows/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import type { Config } from './config.ts'
@@ -14,12 +15,15 @@ import { memoryOf } from './memory.ts'
 import { openPlaced } from './places.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
 import { createRates, type Rates } from './rates.ts'
+import { secretOf } from './secrets.ts'
+import { toolsOf } from './tools.ts'
 
 export interface Platform {
   readonly config: Config
   readonly engines: Engines
   readonly alerts: Alerts
   readonly query: Query
+  readonly flows: Flows
   readonly rates: Rates
   readonly startedAt: number
   /** The project as last loaded well; null while none was. */
@@ -39,6 +43,7 @@ export interface PlatformListener {
   onAlerts?(commit: AlertCommit): void
   onTable?(table: string): void
   onReload?(): void
+  onRuns?(ids: readonly string[]): void
 }
 
 export interface Service {
@@ -62,6 +67,8 @@ export interface OpenPlatformOptions {
   readonly patience?: Patience | undefined
 }
 
+/** How long a node that stops waits for the tasks that it runs; what is left goes to another, or to the next start. */
+const DRAIN_MS = 5_000
 /** Old batches of the log and old alerts are dropped this often. */
 const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
@@ -114,6 +121,19 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       tempFolder: join(engines.temporaryFolder, 'query'),
     })
     closers.push(() => query.close())
+    const flows = openFlows({
+      records: engines.records,
+      objects: engines.objects,
+      log: logger,
+      tools: toolsOf(engines, query, alerts, () => pipeline),
+      secret: (name) => secretOf(config, name),
+      folder: config.project,
+      concurrency: config.flows.concurrency,
+      pools: config.flows.pools,
+      shared: engines.embedded === null,
+      onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
+    })
+    closers.push(() => flows.stop(DRAIN_MS))
 
     const build = (project: Project): Promise<Pipeline> =>
       buildPipeline({
@@ -135,12 +155,16 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const load = async (project: Project): Promise<void> => {
       const before = pipeline
       const next = await build(project)
+      await flows.load(project.flows, { lookOnly: feed === null })
       if (feed) await before?.stop()
       try {
         await start(next)
         problem = null
       } catch (error) {
-        if (before) await start(await build(before.project))
+        if (before) {
+          await flows.load(before.project.flows)
+          await start(await build(before.project))
+        }
         throw error
       } finally {
         retap()
@@ -174,12 +198,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       if (!tolerant) throw error
       problem = toLagoaError(error)
     }
+    if (feed && !feed.once) await flows.start()
 
     return {
       config,
       engines,
       alerts,
       query,
+      flows,
       rates,
       startedAt,
       get pipeline() {

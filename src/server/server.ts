@@ -13,6 +13,7 @@ import { alertRoutes } from './routes/alerts.ts'
 import { assetRoutes } from './routes/assets.ts'
 import { branchRoutes } from './routes/branches.ts'
 import { createEventHub, eventRoutes } from './routes/events.ts'
+import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
 import { integrationRoutes } from './routes/integration.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -47,6 +48,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     ...branchRoutes(platform),
     ...queryRoutes(platform),
     ...alertRoutes(platform),
+    ...flowRoutes(platform),
     ...assetRoutes(platform),
     ...keyRoutes(platform),
     ...integrationRoutes(platform),

@@ -495,3 +495,121 @@ export const BranchMerge = z.object({
 export type BranchShape = z.infer<typeof BranchShape>
 export type BranchDiff = z.infer<typeof BranchDiff>
 export type BranchMerge = z.infer<typeof BranchMerge>
+
+const RunStateShape = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled'])
+const TaskErrorShape = z.object({ code: z.string(), kind: z.string(), message: z.string(), hint: z.string().optional() })
+
+const ScheduleShape = z.object({
+  cron: z.string().optional(),
+  every: z.union([z.string(), z.number()]).optional(),
+  timeZone: z.string(),
+  nextAt: z.number().nullable(),
+  paused: z.boolean(),
+})
+
+export const FlowShape = z.object({
+  name: z.string(),
+  description: z.string().optional(),
+  owner: z.string().optional(),
+  tags: z.array(z.string()),
+  tasks: z.number(),
+  schedule: ScheduleShape.nullable(),
+  last: z
+    .array(z.object({ id: z.string(), state: RunStateShape, createdAt: z.number(), startedAt: z.number().nullable(), endedAt: z.number().nullable() }))
+    .describe('The newest runs first, at most 32'),
+})
+export const FlowList = page(FlowShape)
+
+export const FlowDetailShape = FlowShape.extend({
+  params: z.unknown().describe('JSON Schema of the params of a run'),
+  nodes: z
+    .array(
+      z.object({
+        name: z.string(),
+        kind: z.string(),
+        description: z.string().optional(),
+        retries: z.number(),
+        timeoutMs: z.number().nullable(),
+        pool: z.string(),
+      }),
+    )
+    .describe('The tasks; those before come first'),
+  edges: z.array(z.tuple([z.number(), z.number()])).describe('From and to, as places in nodes'),
+})
+
+export const RunShape = z.object({
+  id: z.string(),
+  kind: z.string(),
+  flow: z.string(),
+  state: RunStateShape,
+  paused: z.boolean(),
+  params: z.unknown(),
+  trigger: z.unknown().describe('Who or what asked for it'),
+  partition: z.string().nullable(),
+  backfill: z.string().nullable(),
+  parent: z.string().nullable().describe('The run one of whose tasks it is'),
+  tasks: z.number(),
+  open: z.number().describe('Tasks that have not ended'),
+  failed: z.number(),
+  createdAt: z.number(),
+  startedAt: z.number().nullable(),
+  endedAt: z.number().nullable(),
+  error: TaskErrorShape.extend({ task: z.string() }).nullable().describe('Of the first task that failed'),
+})
+export const RunList = page(RunShape)
+
+export const RunDetailShape = RunShape.extend({
+  graph: z
+    .object({
+      nodes: z.array(
+        z.object({
+          name: z.string(),
+          about: z.record(z.string(), z.unknown()),
+          pool: z.string(),
+          priority: z.number(),
+          rule: z.string(),
+          optional: z.boolean(),
+        }),
+      ),
+      edges: z.array(z.tuple([z.number(), z.number()])),
+    })
+    .describe('As it was when the run began'),
+})
+
+const RunTaskShape = z.object({
+  n: z.number(),
+  name: z.string(),
+  node: z.number(),
+  index: z.number().nullable().describe('Of the element, when its node maps over a list'),
+  state: z.enum(['waiting', 'delayed', 'ready', 'held', 'running', 'deferred', 'expanded', 'succeeded', 'failed', 'skipped', 'cancelled']),
+  reason: z.string().nullable(),
+  attempt: z.number(),
+  pool: z.string(),
+  worker: z.string().nullable(),
+  startedAt: z.number().nullable(),
+  endedAt: z.number().nullable(),
+  output: z.unknown(),
+  error: TaskErrorShape.nullable(),
+  child: z.string().nullable().describe('The run that it waits for'),
+})
+export const RunTaskList = page(RunTaskShape)
+
+export const AttemptList = z.object({
+  items: z.array(
+    z.object({
+      n: z.number(),
+      fence: z.number(),
+      attempt: z.number(),
+      worker: z.string(),
+      state: z.string(),
+      startedAt: z.number(),
+      endedAt: z.number(),
+      error: TaskErrorShape.nullable(),
+    }),
+  ),
+})
+
+export const LogList = z.object({
+  items: z.array(z.object({ n: z.number(), fence: z.number(), at: z.number(), level: z.enum(['debug', 'info', 'warn', 'error']), text: z.string() })),
+  cursor: z.string().describe('Pass it to read on; the same again when nothing came'),
+})
