@@ -66,6 +66,8 @@ const QUERIES: Readonly<Record<string, string>> = {
 }
 const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/system': wire.System,
+  '/api/v1/services': wire.ServiceList,
+  '/api/v1/nodes': wire.NodeList,
   '/api/v1/overview': wire.Overview,
   '/api/v1/streams': wire.StreamList,
   '/api/v1/streams/{name}': wire.StreamShape,

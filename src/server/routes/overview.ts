@@ -198,11 +198,11 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         severity: 'error',
         kind: 'service',
         title: `${service.name} does not answer`,
-        detail: service.hint ?? '',
+        detail: [service.detail, service.hint].filter((text) => text !== undefined).join('. '),
         subject: service.name,
         count: null,
-        since: null,
-        link: '/',
+        since: service.since,
+        link: '/health',
       })
 
   const liveStreams = [...(pipeline?.streams.values() ?? [])].filter(({ stream }) => livesOf(stream).length > 0).length

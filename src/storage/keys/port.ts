@@ -9,6 +9,8 @@
  * - `put` answers after the write is durable in the engine's own sense (Postgres: committed; Redis: acknowledged).
  * - An entry whose time to live is over is never returned, whether or not it was removed yet.
  * - An entry has at least one field; a write without any is refused with `storage.empty_entry`.
+ * - A key of more than 1,024 bytes, or with what is no text in it (NUL, half of a surrogate pair), is kept under its beginning and a digest of
+ *   the whole: `get` and `delete` find it by either, entries carry the kept name. Longer keys that others wrote are not answered.
  * - In an engine that others write to as well, what they wrote is answered as far as it is text; keys that the adapter needs for itself
  *   are refused with `storage.reserved_key` when written, and never answered.
  * - `scan` pages in ascending key order where `capabilities.orderedScan`, else in any order; an entry present for the whole scan is
@@ -27,6 +29,8 @@ export interface Keys {
   delete(keys: readonly string[]): Promise<number>
   /** One round trip to the engine, in milliseconds; rejects when it is down. */
   ping(): Promise<number>
+  /** When an engine that is away is tried next; absent where each call tries by itself. */
+  retryAt?(): number | null
   close(): Promise<void>
 }
 

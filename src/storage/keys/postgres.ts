@@ -1,6 +1,7 @@
 /** Keys in one Postgres table. A call is one statement, so a batch of writes costs one commit. */
 import { unavailable } from '../../base/index.ts'
 import type { Migration, Records } from '../records/port.ts'
+import { keptName } from './names.ts'
 import type { KeyEntry, Keys, KeysCapabilities, KeyWrite } from './port.ts'
 import { newestPerKey } from './writes.ts'
 
@@ -67,9 +68,10 @@ class TableKeys implements PostgresKeys {
   async getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]> {
     this.#refuseWhenClosed()
     if (keys.length === 0) return []
-    const rows = await this.#records.query<KeyEntry>(GET, [keys], { name: 'keys_get' })
+    const names = keys.map(keptName)
+    const rows = await this.#records.query<KeyEntry>(GET, [names], { name: 'keys_get' })
     const found = new Map(rows.map((row) => [row.key, row]))
-    return keys.map((key) => found.get(key) ?? null)
+    return names.map((name) => found.get(name) ?? null)
   }
 
   async scan(
@@ -86,7 +88,7 @@ class TableKeys implements PostgresKeys {
   async delete(keys: readonly string[]): Promise<number> {
     this.#refuseWhenClosed()
     if (keys.length === 0) return 0
-    const [row] = await this.#records.query<{ gone: number }>(DELETE, [keys], { name: 'keys_delete' })
+    const [row] = await this.#records.query<{ gone: number }>(DELETE, [keys.map(keptName)], { name: 'keys_delete' })
     return row?.gone ?? 0
   }
 

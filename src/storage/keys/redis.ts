@@ -4,6 +4,7 @@
  */
 import { invalid, type Log, unavailable } from '../../base/index.ts'
 import { openLasting, type Lasting } from '../lasting.ts'
+import { keptName } from './names.ts'
 import type { KeyEntry, Keys, KeysCapabilities, KeyWrite } from './port.ts'
 import { connectRedis, redisPlace, type RedisConnection } from './redis/connection.ts'
 import { DELETE, ORDER_PREFIX, READ, WRITE } from './redis/scripts.ts'
@@ -65,7 +66,7 @@ class HashKeys implements Keys {
   }
 
   async getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]> {
-    return read(await this.#server.use(), keys)
+    return read(await this.#server.use(), keys.map(keptName))
   }
 
   async scan(
@@ -84,7 +85,7 @@ class HashKeys implements Keys {
   async delete(keys: readonly string[]): Promise<number> {
     const server = await this.#server.use()
     let gone = 0
-    for (const lot of keyLots(keys.filter((key) => !key.startsWith(ORDER_PREFIX)))) gone += Number(await server.run(DELETE, lot.flatMap(withOrder), []))
+    for (const lot of keyLots(keys.map(keptName).filter((name) => !name.startsWith(ORDER_PREFIX)))) gone += Number(await server.run(DELETE, lot.flatMap(withOrder), []))
     return gone
   }
 
@@ -93,6 +94,10 @@ class HashKeys implements Keys {
     const start = performance.now()
     await server.ping()
     return performance.now() - start
+  }
+
+  retryAt(): number | null {
+    return this.#server.retryAt()
   }
 
   close(): Promise<void> {
@@ -123,7 +128,7 @@ async function scanNames(
   for (let looked = 0; looked < SCAN_KEYS;) {
     const wanted = limit - names.size
     const [next, found] = await server.scan(cursor, pattern, count)
-    const own = found.filter((name) => !name.startsWith(ORDER_PREFIX))
+    const own = found.filter((name) => !name.startsWith(ORDER_PREFIX) && keptName(name) === name)
     if (own.length > wanted && count > wanted) {
       count = wanted
       continue
