@@ -186,7 +186,7 @@ async function countOutbox(db: Records): Promise<{ queue: string; messages: numb
   if (names.length === 0) return []
   return db.query(
     `select name as queue, counted.messages from unnest($1::text[]) as name,
-     lateral (select count(*) as messages from (select 1 from alert_outbox where queue = name limit 10000) as some) as counted`,
+     lateral (select count(*) as messages from (select 1 from alert_outbox where queue = name limit 10000) as seen) as counted`,
     [names],
   )
 }

@@ -298,7 +298,19 @@ export const AlertShape = z.object({
 })
 export const AlertList = page(AlertShape)
 
-export const KeyShape = z.object({ key: z.string(), fields: z.record(z.string(), z.string()), updatedAt: z.number(), expiresAt: z.number().nullable() })
+export const KeyType = z.enum(['hash', 'json', 'number', 'text']).describe('hash: it has fields of its own; the others are what the one field `value` holds')
+export const KeyShape = z.object({
+  key: z.string(),
+  type: KeyType,
+  bytes: z.number().describe('Of the names and texts of its fields'),
+  fields: z.record(z.string(), z.string()),
+  updatedAt: z.number().describe('0 when it is not known, because another program wrote the key'),
+  expiresAt: z.number().nullable(),
+})
+export const KeyPrefixes = z.object({
+  items: z.array(z.object({ prefix: z.string(), keys: z.number().describe('Counted to a thousand') })),
+  complete: z.boolean().describe('There are no others'),
+})
 export const KeyList = page(KeyShape)
 
 /** What the integration routes answer: `/api/cache`, `/api/history` and `/api/alerts`. */
@@ -482,6 +494,7 @@ export type RuleShape = z.infer<typeof RuleShape>
 export type SilenceShape = z.infer<typeof SilenceShape>
 export type AlertShape = z.infer<typeof AlertShape>
 export type KeyShape = z.infer<typeof KeyShape>
+export type KeyPrefixes = z.infer<typeof KeyPrefixes>
 export type Overview = z.infer<typeof Overview>
 export type LiveMessage = z.infer<typeof LiveMessage>
 export type AssetSummary = z.infer<typeof AssetSummary>

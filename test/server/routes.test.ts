@@ -90,6 +90,7 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
   '/api/v1/keys/{key}': wire.KeyShape,
+  '/api/v1/key-prefixes': wire.KeyPrefixes,
   '/api/cache/{key}': wire.CacheFields,
   '/api/history/{filename}': wire.StoredObject,
   '/api/alerts': wire.AlertMessage,

@@ -22,7 +22,9 @@ export function healthRoutes(platform: Platform): Route[] {
         const services = await platform.services()
         const ready = platform.pipeline !== null && services.every(({ state }) => state !== 'down')
         const problems = [
-          ...services.filter(({ state }) => state === 'down').map(({ name, adapter, detail, hint }) => `${name} (${adapter}): ${[detail, hint].filter((text) => text !== undefined).join('. ')}`),
+          ...services
+            .filter(({ state }) => state === 'down')
+            .map(({ name, adapter, detail, hint }) => `${name} (${adapter}): ${[detail, hint].filter((text) => text !== undefined).join('. ')}`),
           ...(platform.pipeline ? [] : [platform.problem?.message ?? 'the project is not loaded']),
         ]
         return context.json({ status: ready ? 'ok' : 'unavailable', problems, services: services.map(serviceHealth) }, ready ? 200 : 503)

@@ -25,6 +25,11 @@ export interface Keys {
   getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]>
   /** Entries whose key starts with `prefix`. Pass the answered cursor to go on; no cursor means the end. */
   scan(prefix: string, options: { readonly limit: number; readonly cursor?: string }): Promise<{ readonly entries: KeyEntry[]; readonly cursor?: string }>
+  /**
+   * What stands in keys between `prefix` and the next colon, with that colon, and how many keys go on from there, counted to a thousand.
+   * Looks at a bounded number of keys; not `complete` when there may be more prefixes.
+   */
+  prefixes(prefix: string, options: { readonly limit: number }): Promise<{ readonly prefixes: KeyPrefix[]; readonly complete: boolean }>
   /** Answers how many were there. */
   delete(keys: readonly string[]): Promise<number>
   /** One round trip to the engine, in milliseconds; rejects when it is down. */
@@ -49,6 +54,14 @@ export interface KeyEntry {
   /** Epoch milliseconds after which the entry is gone, or null when it stays. */
   readonly expiresAt: number | null
 }
+
+export interface KeyPrefix {
+  readonly prefix: string
+  readonly keys: number
+}
+
+/** To which keys that begin alike are counted. */
+export const MOST_COUNTED = 1_000
 
 export interface KeysCapabilities {
   readonly name: 'postgres' | 'redis'
