@@ -19,7 +19,7 @@ export function healthRoutes(platform: Platform): Route[] {
       access: { action: 'read', resource: 'health' },
       summary: 'Every engine answers and the project is loaded; 503 with the reasons otherwise',
       async handle(context) {
-        const services = await platform.services()
+        const services = (await platform.services()).map(serviceHealth)
         const ready = platform.pipeline !== null && services.every(({ state }) => state !== 'down')
         const problems = [
           ...services
@@ -27,7 +27,7 @@ export function healthRoutes(platform: Platform): Route[] {
             .map(({ name, adapter, detail, hint }) => `${name} (${adapter}): ${[detail, hint].filter((text) => text !== undefined).join('. ')}`),
           ...(platform.pipeline ? [] : [platform.problem?.message ?? 'the project is not loaded']),
         ]
-        return context.json({ status: ready ? 'ok' : 'unavailable', problems, services: services.map(serviceHealth) }, ready ? 200 : 503)
+        return context.json({ status: ready ? 'ok' : 'unavailable', problems, services }, ready ? 200 : 503)
       },
     },
     {

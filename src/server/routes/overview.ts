@@ -5,6 +5,7 @@ import { livesOf, planLive } from '../../streams/index.ts'
 import { lookAt } from '../look.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { Overview } from '../wire.ts'
+import { serviceHealth } from './services.ts'
 import { checksOf } from './tables.ts'
 
 export interface OverviewSource {
@@ -191,19 +192,21 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       since: alert.startedAt,
       link: `/alerts?state=firing`,
     })
-  for (const service of await platform.services())
+  for (const service of await platform.services()) {
+    const { detail, hint } = serviceHealth(service)
     if (service.state === 'down')
       attention.push({
         id: `service:${service.name}`,
         severity: 'error',
         kind: 'service',
         title: `${service.name} does not answer`,
-        detail: [service.detail, service.hint].filter((text) => text !== undefined).join('. '),
+        detail: [detail, hint].filter((text) => text !== undefined).join('. '),
         subject: service.name,
         count: null,
         since: service.since,
         link: '/health',
       })
+  }
 
   const liveStreams = [...(pipeline?.streams.values() ?? [])].filter(({ stream }) => livesOf(stream).length > 0).length
   const midnight = new Date().setHours(0, 0, 0, 0)

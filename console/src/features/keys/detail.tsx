@@ -32,7 +32,10 @@ export function KeyDetail({
   const isGone = entry.error instanceof ApiError && entry.error.status === 404
   const shown = isGone ? undefined : entry.data
   // On a narrow screen it stands above the list that was just pressed.
-  useEffect(() => panel.current?.scrollIntoView({ block: 'nearest' }), [])
+  useEffect(() => {
+    // Its answer is a promise in some browsers, and no way to undo.
+    void panel.current?.scrollIntoView({ block: 'nearest' })
+  }, [])
 
   return (
     <div ref={panel} className="key-detail">
@@ -145,7 +148,7 @@ function Text({ text }: { text: string }) {
   const { text: part, cut } = shownPart(text)
   return (
     <>
-      <pre className="key-text mono" tabIndex={0} aria-label={say('keys.value')} role="region">
+      <pre className="key-text mono" tabIndex={0} aria-label={say('keys.content')} role="region">
         {part}
       </pre>
       {cut && <p className="quiet small key-cut">{say('keys.cut')}</p>}

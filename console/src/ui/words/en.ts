@@ -564,6 +564,7 @@ export const en = {
   'keys.expired': 'over',
   'keys.value': 'Value',
   'keys.fields': 'Fields',
+  'keys.content': 'Content',
   'keys.view': 'View',
   'keys.view.pretty': 'Pretty',
   'keys.view.raw': 'Raw',

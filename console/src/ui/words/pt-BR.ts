@@ -565,6 +565,7 @@ export const ptBR: Readonly<Record<keyof typeof en, Message>> = {
   'keys.expired': 'expirou',
   'keys.value': 'Valor',
   'keys.fields': 'Campos',
+  'keys.content': 'Conteúdo',
   'keys.view': 'Exibição',
   'keys.view.pretty': 'Formatado',
   'keys.view.raw': 'Bruto',
