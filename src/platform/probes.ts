@@ -41,7 +41,7 @@ export function probesOf(config: Config, { records, objects, keys, eventLog, que
 }
 
 /** `host:port/database` of an address: neither who logs in nor how. */
-export function shownAddress(url: string): string {
+function shownAddress(url: string): string {
   const hidden = hidePasswords(url)
   const place = hidden.slice(hidden.indexOf('://') + 3)
   const [server = ''] = place.slice(place.lastIndexOf('@') + 1).split('?')

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 
 /** In bytes of UTF-8. */
-export const LONGEST_NAME = 1_024
+const LONGEST_NAME = 1_024
 const LARGEST_CHARACTER = 3
 const BEGINNING = 200
 

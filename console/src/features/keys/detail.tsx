@@ -34,7 +34,7 @@ export function KeyDetail({
   // On a narrow screen it stands above the list that was just pressed.
   useEffect(() => {
     // Its answer is a promise in some browsers, and no way to undo.
-    void panel.current?.scrollIntoView({ block: 'nearest' })
+    panel.current?.scrollIntoView({ block: 'nearest' })
   }, [])
 
   return (

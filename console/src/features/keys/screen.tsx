@@ -31,7 +31,7 @@ export function KeysScreen() {
   const set = (change: Partial<typeof search>): void => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
   const count = format.number(entries.length)
   const title =
-    pages.data === undefined
+    pages.data === undefined || (entries.length === 0 && pages.hasNextPage)
       ? say('page.keys')
       : entries.length === 0
         ? say(filtered ? 'keys.title.noMatch' : 'keys.title.none')
