@@ -234,6 +234,11 @@ describe.skipIf(missing !== '')(`keys and health${missing === '' ? '' : ` (skipp
       const ready = await fetch(`${node().url}/health/ready`)
       expect(ready.status).toBe(503)
       expect(await ready.json()).toMatchObject({ problems: [expect.stringMatching(/^keys \(redis\): /), expect.stringMatching(/^queue \(rabbitmq\): /)] })
+      const { attention } = await node().get<{ attention: { kind: string; subject: string; link: string }[] }>('/api/v1/overview')
+      expect(attention.filter(({ kind }) => kind === 'service')).toMatchObject([
+        { subject: 'keys', link: '/health' },
+        { subject: 'queue', link: '/health' },
+      ])
       const sent = await records()
       await node().post('/api/v1/streams/sensor_raw/records', [{ sensor: 'Rooftop', at: new Date().toISOString(), co: 12.5, no2: 300 }])
       const waits = await eventually(

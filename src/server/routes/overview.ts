@@ -1,4 +1,5 @@
 /** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
+import { toLagoaError } from '../../base/index.ts'
 import type { Platform, Pipeline } from '../../platform/index.ts'
 import { isMade, tierOf } from '../../lake/index.ts'
 import { livesOf, planLive } from '../../streams/index.ts'
@@ -259,13 +260,23 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
   return ages.length === 0 ? null : (ages[Math.min(ages.length - 1, Math.floor(ages.length * 0.95))] ?? null)
 }
 
+/** None while the engine is away: that is told as itself, and the rest of the overview stands. */
+async function entriesOf({ engines }: Platform, prefix: string): Promise<Awaited<ReturnType<Platform['engines']['keys']['scan']>>['entries']> {
+  try {
+    return (await engines.keys.scan(prefix, { limit: 1000 })).entries
+  } catch (error) {
+    if (toLagoaError(error).kind === 'unavailable') return []
+    throw error
+  }
+}
+
 /** Devices that reported lately but have fallen silent, while others go on. */
 async function staleKeys(platform: Platform, stream: string): Promise<Overview['attention']> {
   const declared = platform.pipeline?.streams.get(stream)?.stream
   const live = declared ? planLive(declared) : null
   if (!live || platform.rates.perSecond(stream) === 0) return []
   const { by } = live
-  const { entries } = await platform.engines.keys.scan(live.prefix, { limit: 1000 })
+  const entries = await entriesOf(platform, live.prefix)
   const now = Date.now()
   return entries
     .filter(({ updatedAt }) => updatedAt > 0 && now - updatedAt > STALE_KEY_MS)

@@ -59,7 +59,7 @@ export function Engine({ service, now }: { service: ServiceShape; now: number })
               <Mark tone="warn" label={say('health.waits.one')} />
               <span>
                 <Use use={use} />
-                {use.error !== undefined && <span className="quiet small engine-why">{use.error}</span>}
+                {state !== 'down' && use.error !== undefined && <span className="quiet small engine-why">{use.error}</span>}
               </span>
               {use.retryAt !== null && <span className="quiet small">{say('health.next', { n: Math.max(0, Math.ceil((use.retryAt - now) / 1000)) })}</span>}
             </li>

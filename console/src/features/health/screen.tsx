@@ -2,7 +2,7 @@
 import './health.css'
 import { Button } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
-import { servicesQuery, systemQuery } from '../../api/index.ts'
+import { type ServiceShape, servicesQuery, systemQuery } from '../../api/index.ts'
 import { useNow } from '../../ui/now.ts'
 import { PageHead } from '../../ui/parts.tsx'
 import { FailedScreen, InlineProblem, LoadingScreen } from '../../ui/states.tsx'
@@ -59,11 +59,17 @@ export function HealthScreen() {
         />
       ))}
       <ul className="engines" aria-label={say('health.engines')}>
-        {items.map((service) => (
+        {byTrouble(items).map((service) => (
           <Engine key={service.name} service={service} now={now} />
         ))}
       </ul>
       <Nodes now={now} />
     </>
   )
+}
+
+/** What needs somebody comes first; the others keep their places. */
+function byTrouble(services: readonly ServiceShape[]): ServiceShape[] {
+  const rank: Readonly<Record<ServiceShape['state'], number>> = { down: 0, degraded: 1, up: 2, off: 2 }
+  return services.toSorted((a, b) => rank[a.state] - rank[b.state])
 }

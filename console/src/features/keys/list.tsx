@@ -60,7 +60,7 @@ export function KeyList({ entries, search, now, more }: { entries: readonly KeyS
           <tbody>
             {above > 0 && (
               <tr className="gap" aria-hidden>
-                <td colSpan={5} style={{ height: above }} />
+                <td style={{ height: above }} />
               </tr>
             )}
             {items.map((item) => {
@@ -101,7 +101,7 @@ export function KeyList({ entries, search, now, more }: { entries: readonly KeyS
             })}
             {below > 0 && (
               <tr className="gap" aria-hidden>
-                <td colSpan={5} style={{ height: below }} />
+                <td style={{ height: below }} />
               </tr>
             )}
           </tbody>
