@@ -50,6 +50,9 @@ export function overviewRoutes(source: OverviewSource): Route[] {
 async function readOverview(platform: Platform, freshness: readonly number[]): Promise<Overview> {
   const { pipeline, alerts, rates } = platform
   const attention: Overview['attention'] = []
+  const services = await platform.services()
+  // An engine that hangs would hold up the whole.
+  const hasKeys = services.some(({ name, state }) => name === 'keys' && state !== 'down')
   if (platform.problem)
     attention.push({
       id: 'project',
@@ -109,7 +112,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
           since: null,
           link: '/live',
         })
-    attention.push(...(await staleKeys(platform, name)))
+    if (hasKeys) attention.push(...(await staleKeys(platform, name)))
   }
 
   const tiers = new Map((['bronze', 'silver', 'gold'] as const).map((tier) => [tier, { tier, tables: 0, rows: 0, bytes: 0 }]))
@@ -193,7 +196,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       since: alert.startedAt,
       link: `/alerts?state=firing`,
     })
-  for (const service of await platform.services()) {
+  for (const service of services) {
     const { detail, hint } = serviceHealth(service)
     if (service.state === 'down')
       attention.push({
