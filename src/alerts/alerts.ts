@@ -3,7 +3,7 @@ import { systemClock, toLagoaError, type Clock, type Log } from '../base/index.t
 import type { Records } from '../storage/index.ts'
 import type { Sink } from '../streams/index.ts'
 import type { CompiledRule } from './compile.ts'
-import { startRelay } from './outbox.ts'
+import { startRelay, type QueueWait } from './outbox.ts'
 import type { Queue } from './queue/port.ts'
 import {
   alertTotals,
@@ -52,6 +52,8 @@ export interface Alerts {
   onAlert(listener: (commit: AlertCommit) => void): () => void
   /** Moves everything in the outbox to its queues now; answers how many messages left. */
   drain(): Promise<number>
+  /** Messages that have not left for their queues yet, and why. */
+  waiting(): Promise<QueueWait[]>
   /** Forgets alerts that were recorded before this time and are over; answers how many. */
   trim(before: number): Promise<number>
   /** Stops the relay. The sinks' lanes are stopped before, the queue and the records closed after. */
@@ -109,6 +111,7 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
       return () => listeners.delete(listener)
     },
     drain: () => relay.drain(),
+    waiting: () => relay.waiting(),
     trim: (before) => trimAlerts(records, before),
     close: () => relay.close(),
   }

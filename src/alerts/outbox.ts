@@ -6,7 +6,7 @@
  * A queue that fails is tried again with back-off and holds up no other. Any number of nodes may run a relay: the lock makes
  * them take turns at each queue.
  */
-import { backoff, systemClock, toLagoaError, type Clock, type Log } from '../base/index.ts'
+import { backoff, systemClock, toLagoaError, type Clock, type LagoaError, type Log } from '../base/index.ts'
 import type { Queryable, Records } from '../storage/index.ts'
 import type { Queue } from './queue/port.ts'
 
@@ -15,8 +15,19 @@ export interface Relay {
   wake(): void
   /** Moves everything that is there now; rejects with the first failure. Answers how many messages left. */
   drain(): Promise<number>
+  /** What has not left yet, by queue. */
+  waiting(): Promise<QueueWait[]>
   /** Stops after the batch under way. */
   close(): Promise<void>
+}
+
+export interface QueueWait {
+  readonly queue: string
+  /** Counted to ten thousand. */
+  readonly messages: number
+  /** Why the last attempt of this process failed; absent when none did. */
+  readonly error?: string
+  readonly retryAt: number | null
 }
 
 export interface RelayOptions {
@@ -32,7 +43,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
   const batch = options.batch ?? 1_000
   const stop = new AbortController()
   const declared = new Map<string, boolean>()
-  const failures = new Map<string, { readonly attempts: number; readonly retryAt: number }>()
+  const failures = new Map<string, { readonly attempts: number; readonly retryAt: number; readonly error: LagoaError }>()
   let woken = false
   let interrupt: AbortController | null = null
   /** `drain` and the loop share the queues one at a time. */
@@ -88,8 +99,9 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         declared.delete(name)
         const attempts = (failed?.attempts ?? 0) + 1
         const wait = backoff(attempts - 1)
-        failures.set(name, { attempts, retryAt: clock.now() + wait })
-        options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: toLagoaError(error) })
+        const fault = toLagoaError(error)
+        failures.set(name, { attempts, retryAt: clock.now() + wait, error: fault })
+        options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: fault })
       }
     }
   }
@@ -133,6 +145,13 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         for (const name of await queuesInOutbox(records)) moved += await moveAll(name)
         return moved
       }),
+    async waiting() {
+      const counts = await countOutbox(records)
+      return counts.map(({ queue: name, messages }) => {
+        const failed = failures.get(name)
+        return { queue: name, messages, retryAt: failed?.retryAt ?? null, ...(failed ? { error: failed.error.message } : {}) }
+      })
+    },
     async close() {
       stop.abort()
       await running
@@ -160,6 +179,16 @@ async function queuesInOutbox(db: Queryable): Promise<string[]> {
     { name: 'alerts_outbox_queues' },
   )
   return rows.map(({ queue }) => queue)
+}
+
+async function countOutbox(db: Records): Promise<{ queue: string; messages: number }[]> {
+  const names = await queuesInOutbox(db)
+  if (names.length === 0) return []
+  return db.query(
+    `select name as queue, counted.messages from unnest($1::text[]) as name,
+     lateral (select count(*) as messages from (select 1 from alert_outbox where queue = name limit 10000) as seen) as counted`,
+    [names],
+  )
 }
 
 async function peekOutbox(db: Queryable, queue: string): Promise<{ durable: boolean }[]> {

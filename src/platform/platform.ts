@@ -14,9 +14,12 @@ import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
 import { openPlaced } from './places.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
+import { probesOf } from './probes.ts'
 import { createRates, type Rates } from './rates.ts'
 import { secretOf } from './secrets.ts'
+import { watchServices, type Service } from './services.ts'
 import { toolsOf } from './tools.ts'
+import { usesOf } from './uses.ts'
 
 export interface Platform {
   readonly config: Config
@@ -46,14 +49,6 @@ export interface PlatformListener {
   onRuns?(ids: readonly string[]): void
 }
 
-export interface Service {
-  readonly name: 'records' | 'objects' | 'keys' | 'eventLog' | 'queue' | 'query'
-  readonly adapter: string
-  readonly state: 'up' | 'down'
-  readonly latencyMs: number | null
-  readonly hint?: string
-}
-
 export interface OpenPlatformOptions {
   readonly config: Config
   readonly logger: Log
@@ -69,7 +64,7 @@ export interface OpenPlatformOptions {
 
 /** How long a node that stops waits for the tasks that it runs; what is left goes to another, or to the next start. */
 const DRAIN_MS = 5_000
-/** Old batches of the log and old alerts are dropped this often. */
+/** Old batches of the log, keys whose time is over and old alerts are dropped this often. */
 const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
 const ALERT_HISTORY_MS = 90 * 86_400_000
@@ -172,10 +167,13 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     }
 
     const rates = createRates(() => pipeline, engines.eventLog)
+    const services = watchServices({ probes: probesOf(config, engines, query), uses: () => usesOf(engines, pipeline, alerts) })
     if (feed) {
       rates.start()
+      services.start()
       const trim = async (): Promise<void> => {
         await engines.eventLog.trim()
+        await engines.sweepKeys()
         await alerts.trim(Date.now() - ALERT_HISTORY_MS)
       }
       const trimming = setInterval(
@@ -185,6 +183,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       closers.push(async () => {
         clearInterval(trimming)
         rates.stop()
+        services.stop()
       })
     }
     closers.push(async () => {
@@ -237,7 +236,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
           retap()
         }
       },
-      services: () => checkServices(engines, query),
+      services: () => services.read(),
       memoryBytes: () => memoryOf([process.pid, ...(engines.embedded ? [engines.embedded.pid] : [])]),
       close: () => closeAll(closers, logger),
     }
@@ -249,33 +248,4 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
 
 async function closeAll(closers: (() => Promise<void>)[], logger: Log): Promise<void> {
   for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
-}
-
-const PING_TIMEOUT_MS = 2000
-
-async function checkServices({ records, objects, keys, eventLog, queue }: Engines, query: Query): Promise<Service[]> {
-  const check = async (name: Service['name'], adapter: string, ping: () => Promise<unknown>): Promise<Service> => {
-    const began = performance.now()
-    let timer: NodeJS.Timeout | undefined
-    try {
-      const timeout = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${PING_TIMEOUT_MS} ms`)), PING_TIMEOUT_MS)
-      })
-      await Promise.race([ping(), timeout])
-      return { name, adapter, state: 'up', latencyMs: performance.now() - began }
-    } catch (error) {
-      const fault = toLagoaError(error)
-      return { name, adapter, state: 'down', latencyMs: null, hint: fault.hint ?? fault.message }
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-  return Promise.all([
-    check('records', 'postgres', () => records.query('select 1')),
-    check('objects', objects.capabilities.name, () => objects.head('lagoa/health')),
-    check('keys', keys.capabilities.name, () => keys.ping()),
-    check('eventLog', eventLog.capabilities.name, () => eventLog.ends('lagoa-health')),
-    check('queue', queue.capabilities.name, () => queue.ping()),
-    check('query', 'duckdb', () => query.ping()),
-  ])
 }

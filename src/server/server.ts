@@ -19,6 +19,7 @@ import { integrationRoutes } from './routes/integration.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { createOverview, overviewRoutes } from './routes/overview.ts'
 import { queryRoutes } from './routes/query.ts'
+import { serviceRoutes } from './routes/services.ts'
 import { streamRoutes } from './routes/streams.ts'
 import { systemRoutes } from './routes/system.ts'
 import { tableRoutes } from './routes/tables.ts'
@@ -42,6 +43,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
   const overview = createOverview(platform)
   const routes: readonly Route[] = [
     ...systemRoutes(platform),
+    ...serviceRoutes(platform),
     ...overviewRoutes(overview),
     ...streamRoutes(platform),
     ...tableRoutes(platform),

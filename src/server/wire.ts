@@ -18,11 +18,44 @@ export const FieldShape = z.object({
 export const ServiceHealth = z.object({
   name: z.enum(['records', 'objects', 'keys', 'eventLog', 'queue', 'query', 'sandbox']),
   adapter: z.string().describe('Which engine serves it, such as postgres or kafka'),
-  state: z.enum(['up', 'down', 'off']),
+  state: z.enum(['up', 'degraded', 'down', 'off']).describe('degraded: it answers, but slowly, or it refuses what is written to it'),
   latencyMs: z.number().nullable(),
-  detail: z.string().optional(),
+  detail: z.string().optional().describe('What is wrong'),
   hint: z.string().optional().describe('What to do when it is down'),
 })
+
+export const ServiceShape = ServiceHealth.extend({
+  address: z.string().nullable().describe('Where it is, without secrets; null inside this process'),
+  since: z.number().describe('Since when it is in this state, as far as this process saw'),
+  history: z.array(z.number().nullable()).describe('Latencies, one each five seconds, the oldest first, at most 60; null where it did not answer'),
+  lastError: z
+    .object({ at: z.number(), code: z.string(), message: z.string(), hint: z.string().optional() })
+    .nullable()
+    .describe('Why it is down, or was when it last was'),
+  retryAt: z.number().nullable().describe('When a connection is tried next, where it is down and tried by itself'),
+  usedBy: z.array(
+    z.object({
+      kind: z.enum(['stream', 'lane', 'queue', 'tables', 'engine']),
+      name: z.string().describe('Of the stream, of the stream and its sink, of the queue, of the engine; how many tables'),
+      state: z.enum(['running', 'waiting']),
+      pending: z.number().describe('Records or messages that are not there yet'),
+      error: z.string().optional(),
+      retryAt: z.number().nullable().describe('When it is tried again'),
+    }),
+  ),
+})
+export const ServiceList = z.object({ items: z.array(ServiceShape) })
+
+export const NodeShape = z.object({
+  id: z.string(),
+  url: z.string().describe('Where it answers'),
+  host: z.string(),
+  pid: z.number(),
+  seenAt: z.number(),
+  duties: z.array(z.string()).describe('What this node does for all: sources, partitions of streams, the upkeep of tables'),
+  self: z.boolean().describe('It is the one that answers'),
+})
+export const NodeList = z.object({ items: z.array(NodeShape) })
 
 export const System = z.object({
   version: z.string(),
@@ -45,6 +78,7 @@ const SinkShape = z.object({
   lag: z.number().describe('Records in the log that it has not taken yet'),
   state: z.enum(['running', 'retrying', 'stopped']),
   error: z.string().optional(),
+  retryAt: z.number().optional().describe('When a failing one is tried again'),
 })
 
 export const StreamShape = z.object({
@@ -264,7 +298,19 @@ export const AlertShape = z.object({
 })
 export const AlertList = page(AlertShape)
 
-export const KeyShape = z.object({ key: z.string(), fields: z.record(z.string(), z.string()), updatedAt: z.number(), expiresAt: z.number().nullable() })
+export const KeyType = z.enum(['hash', 'json', 'number', 'text']).describe('hash: it has fields of its own; the others are what the one field `value` holds')
+export const KeyShape = z.object({
+  key: z.string(),
+  type: KeyType,
+  bytes: z.number().describe('Of the names and texts of its fields'),
+  fields: z.record(z.string(), z.string()),
+  updatedAt: z.number().describe('0 when it is not known, because another program wrote the key'),
+  expiresAt: z.number().nullable(),
+})
+export const KeyPrefixes = z.object({
+  items: z.array(z.object({ prefix: z.string(), keys: z.number().describe('Counted to a thousand') })),
+  complete: z.boolean().describe('There are no others'),
+})
 export const KeyList = page(KeyShape)
 
 /** What the integration routes answer: `/api/cache`, `/api/history` and `/api/alerts`. */
@@ -429,6 +475,8 @@ export const ErrorShape = z.object({
 
 export type System = z.infer<typeof System>
 export type ServiceHealth = z.infer<typeof ServiceHealth>
+export type ServiceShape = z.infer<typeof ServiceShape>
+export type NodeShape = z.infer<typeof NodeShape>
 export type StreamShape = z.infer<typeof StreamShape>
 export type SinkShape = z.infer<typeof SinkShape>
 export type RecordShape = z.infer<typeof RecordShape>
@@ -446,6 +494,7 @@ export type RuleShape = z.infer<typeof RuleShape>
 export type SilenceShape = z.infer<typeof SilenceShape>
 export type AlertShape = z.infer<typeof AlertShape>
 export type KeyShape = z.infer<typeof KeyShape>
+export type KeyPrefixes = z.infer<typeof KeyPrefixes>
 export type Overview = z.infer<typeof Overview>
 export type LiveMessage = z.infer<typeof LiveMessage>
 export type AssetSummary = z.infer<typeof AssetSummary>

@@ -32,6 +32,8 @@ export interface LaneStatus {
   readonly position: number
   readonly state: 'running' | 'retrying' | 'stopped'
   readonly error: string | undefined
+  /** When a delivery that failed is tried again. */
+  readonly retryAt: number | null
 }
 
 /** A delivery is also due with about this much memory in its batches; a batch has its price however few records are in it. */
@@ -45,6 +47,7 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
   let stored: number | null = null
   let state: LaneStatus['state'] = 'stopped'
   let error: string | undefined
+  let retryAt: number | null = null
   let hurried = false
   let nudge = new AbortController()
 
@@ -132,7 +135,7 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
   return {
     sink,
     partition,
-    status: () => ({ position, state, error }),
+    status: () => ({ position, state, error, retryAt }),
     hurry(on) {
       hurried = on
       nudge.abort()
@@ -151,7 +154,10 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
           state = 'retrying'
           error = failure.hint ? `${failure.message} ${failure.hint}` : failure.message
           logger.warn('stream.sink_failed', { stream, sink: sink.name, partition, offset: position, attempt, error: failure })
-          await clock.sleep(backoff(attempt), signal).catch(() => undefined)
+          const wait = backoff(attempt)
+          retryAt = clock.now() + wait
+          await clock.sleep(wait, signal).catch(() => undefined)
+          retryAt = null
         }
       }
       state = 'stopped'

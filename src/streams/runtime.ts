@@ -57,6 +57,8 @@ export interface StreamStatus {
     readonly lag: number
     readonly state: 'running' | 'retrying' | 'stopped'
     readonly error: string | undefined
+    /** When a failing one is tried again. */
+    readonly retryAt: number | null
   }[]
 }
 
@@ -218,6 +220,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
             lag: Math.max(0, ends.reduce((sum, { next }) => sum + next, 0) - position),
             state: worst?.state ?? (stopping.signal.aborted || own.length === 0 ? 'stopped' : 'running'),
             error: worst?.error,
+            retryAt: worst?.retryAt ?? null,
           }
         }),
       }

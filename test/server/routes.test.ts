@@ -71,6 +71,8 @@ const QUERIES: Readonly<Record<string, string>> = {
 }
 const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/system': wire.System,
+  '/api/v1/services': wire.ServiceList,
+  '/api/v1/nodes': wire.NodeList,
   '/api/v1/overview': wire.Overview,
   '/api/v1/streams': wire.StreamList,
   '/api/v1/streams/{name}': wire.StreamShape,
@@ -93,6 +95,7 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
   '/api/v1/keys/{key}': wire.KeyShape,
+  '/api/v1/key-prefixes': wire.KeyPrefixes,
   '/api/cache/{key}': wire.CacheFields,
   '/api/history/{filename}': wire.StoredObject,
   '/api/alerts': wire.AlertMessage,

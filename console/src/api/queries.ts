@@ -9,14 +9,18 @@ import type {
   BranchShape,
   CheckShape,
   ImpactShape,
+  KeyPrefixes,
+  KeyShape,
   LatestShape,
   LineageShape,
+  NodeShape,
   Overview,
   Page,
   ProfileShape,
   QueryResult,
   RuleShape,
   SeriesShape,
+  ServiceShape,
   StreamShape,
   System,
   TableShape,
@@ -175,3 +179,43 @@ export const branchDiffQuery = (name: string, table: string) =>
     queryKey: ['branches', name, 'diff', table],
     queryFn: ({ signal }) => get<BranchDiff>(`${branchPath(name)}/diff`, { table, [list]: 200 }, signal),
   })
+
+export const servicesQuery = queryOptions({
+  queryKey: ['services'],
+  queryFn: ({ signal }) => get<{ items: ServiceShape[] }>('services', {}, signal),
+  refetchInterval: 2_000,
+})
+
+export const nodesQuery = queryOptions({
+  queryKey: ['nodes'],
+  queryFn: ({ signal }) => get<{ items: NodeShape[] }>('nodes', {}, signal),
+  refetchInterval: 5_000,
+})
+
+export type KeyFilter = { prefix?: string | undefined; pattern?: string | undefined; type?: KeyShape['type'] | undefined }
+
+/** So many pages are read again to stay current; who has gone further down looks at what was. */
+const renewedPages = 3
+
+export const keyPagesQuery = (filter: KeyFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['keys', 'pages', filter],
+    queryFn: ({ signal, pageParam }) => get<Page<KeyShape>>('keys', { ...filter, limit: 200, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 0) <= renewedPages ? 5_000 : false),
+  })
+
+export const keyPrefixesQuery = (prefix: string) =>
+  queryOptions({
+    queryKey: ['keys', 'prefixes', prefix],
+    queryFn: ({ signal }) => get<KeyPrefixes>('key-prefixes', { prefix, [list]: 40 }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: 15_000,
+  })
+
+export const keyPath = (key: string): string => `keys/${encodeURIComponent(key)}`
+
+export const keyQuery = (key: string) =>
+  queryOptions({ queryKey: ['keys', 'one', key], queryFn: ({ signal }) => get<KeyShape>(keyPath(key), {}, signal), refetchInterval: 2_000 })

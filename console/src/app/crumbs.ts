@@ -2,8 +2,8 @@
 
 export type Crumb = {
   readonly label: string
-  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql' | 'page.lineage' | 'page.branches'
-  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/lake/branches'
+  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql' | 'page.lineage' | 'page.branches' | 'page.keys' | 'page.health'
+  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/lake/branches' | '/keys' | '/health'
   readonly tier?: 'bronze' | 'silver' | 'gold'
 }
 
@@ -14,6 +14,8 @@ const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
   lake: { page: 'page.lake', to: '/lake' },
   sql: { page: 'page.sql', to: '/sql' },
   lineage: { page: 'page.lineage', to: '/lineage' },
+  keys: { page: 'page.keys', to: '/keys' },
+  health: { page: 'page.health', to: '/health' },
 }
 
 export function crumbs(pathname: string): Crumb[] {

@@ -1,7 +1,7 @@
 /** Addresses of the console: one lazy chunk a feature. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { FailedScreen, LoadingScreen } from '../ui/states.tsx'
-import { alertsSearch, branchSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
+import { alertsSearch, branchSearch, keysSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
 import { NotFound, Shell } from './shell.tsx'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
@@ -60,8 +60,20 @@ const alerts = createRoute({
   component: lazyRouteComponent(() => import('../features/alerts/screen.tsx'), 'AlertsScreen'),
 })
 
+const keys = createRoute({
+  getParentRoute: () => root,
+  path: '/keys',
+  validateSearch: keysSearch,
+  component: lazyRouteComponent(() => import('../features/keys/screen.tsx'), 'KeysScreen'),
+})
+const health = createRoute({
+  getParentRoute: () => root,
+  path: '/health',
+  component: lazyRouteComponent(() => import('../features/health/screen.tsx'), 'HealthScreen'),
+})
+
 export const router = createRouter({
-  routeTree: root.addChildren([overview, live, lake, table, branches, branch, sql, lineage, alerts]),
+  routeTree: root.addChildren([overview, live, lake, table, branches, branch, sql, lineage, alerts, keys, health]),
   defaultPreload: 'intent',
   defaultPendingComponent: LoadingScreen,
   defaultPendingMs: 150,

@@ -90,3 +90,20 @@ export const lineageSearch = (raw: Raw): LineageSearch => {
 
 export type BranchSearch = { table?: string | undefined }
 export const branchSearch = (raw: Raw): BranchSearch => ({ table: text(raw['table']) })
+
+export const keyTypes = ['hash', 'json', 'number', 'text'] as const
+/** `prefix` is where the reader stands among the keys, `q` filters there, `key` is the one that is read; `view` is how. */
+export type KeysSearch = {
+  prefix?: string | undefined
+  q?: string | undefined
+  type?: (typeof keyTypes)[number] | undefined
+  key?: string | undefined
+  view?: 'raw' | undefined
+}
+export const keysSearch = (raw: Raw): KeysSearch => ({
+  prefix: text(raw['prefix']),
+  q: text(raw['q']),
+  type: oneOf(raw['type'], keyTypes),
+  key: text(raw['key']),
+  view: oneOf(raw['view'], ['raw']),
+})

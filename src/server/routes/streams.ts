@@ -229,7 +229,7 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
           },
         }
       : {}),
-    sinks: sinks.map(({ error, ...sink }) => ({ ...sink, ...(error === undefined ? {} : { error }) })),
+    sinks: sinks.map(({ error, retryAt, ...sink }) => ({ ...sink, ...(error === undefined ? {} : { error }), ...(retryAt === null ? {} : { retryAt }) })),
   }
 }
 

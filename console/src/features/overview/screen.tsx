@@ -216,7 +216,14 @@ function Services({ services }: { services: ServiceHealth[] }) {
   return (
     <Panel
       title={say('services.title')}
-      right={down.length === 0 ? say('services.all') : <span className="c-bad">{say('services.down', { n: down.length })}</span>}
+      right={
+        <>
+          {down.length === 0 ? say('services.all') : <span className="c-bad">{say('services.down', { n: down.length })}</span>}
+          <Link to="/health" className="link">
+            {say('page.health')}
+          </Link>
+        </>
+      }
     >
       {down.map((service) => (
         <div className="row" key={service.name}>
@@ -231,7 +238,7 @@ function Services({ services }: { services: ServiceHealth[] }) {
       <ul className="services">
         {services.map((service) => (
           <li key={service.name} title={service.detail}>
-            <Mark tone={service.state === 'up' ? 'ok' : service.state === 'down' ? 'bad' : 'off'} />
+            <Mark tone={service.state === 'up' ? 'ok' : service.state === 'degraded' ? 'warn' : service.state === 'down' ? 'bad' : 'off'} />
             <span>
               {say(`service.${service.name}`)} <span className="quiet small">{service.adapter}</span>
             </span>
