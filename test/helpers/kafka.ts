@@ -83,6 +83,9 @@ export async function startKafka({ tls = false, sasl = false, acls = false, prop
       'transaction.state.log.min.isr': 1,
       'transaction.state.log.num.partitions': 1,
       'auto.create.topics.enable': false,
+      // A broker that was killed is let in again when its old session is over.
+      'broker.session.timeout.ms': 3000,
+      'broker.heartbeat.interval.ms': 500,
       ...(tls ? { 'ssl.keystore.type': 'PEM', 'ssl.keystore.location': join(folder, 'server.pem') } : {}),
       ...(sasl
         ? {

@@ -8,7 +8,7 @@
 import { isIP } from 'node:net'
 import type { Connection, ConnectionOptions } from '@platformatic/kafka'
 import { backoff, systemClock, type LagoaError, type Log } from '../../../base/index.ts'
-import { BrokerError, isNetwork, isPassing, kafkaFault, logClosed, noTopic } from './faults.ts'
+import { BrokerError, isNetwork, isPassing, kafkaFault, logClosed, NotConnected, noTopic } from './faults.ts'
 import { requestMetadata, type ClusterMetadata, type Library, type TopicMetadata } from './wire.ts'
 
 export interface ClusterOptions {
@@ -104,13 +104,16 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
   const askAddress = async <T>(lane: string, address: string, request: (connection: Connection) => Promise<T>): Promise<T> => {
     if (closing.signal.aborted) throw logClosed()
     const connecting = connectionTo(lane, address)
+    const connection = await connecting.catch((error: unknown) => {
+      throw new NotConnected(error)
+    })
     try {
-      return await request(await connecting)
+      return await request(connection)
     } catch (error) {
       // After a timeout the answer may still come, and would be taken for another one's.
       if (isNetwork(error) && connections.get(`${lane}@${address}`) === connecting) {
         connections.delete(`${lane}@${address}`)
-        void connecting.then((connection) => connection.close()).catch(() => undefined)
+        void connection.close().catch(() => undefined)
       }
       throw error
     }
@@ -137,7 +140,8 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
     const fault = kafkaFault(failure, 'Connecting to Kafka')
     if (closing.signal.aborted) throw fault
     if (!away) log.warn('kafka.away', { brokers, error: fault })
-    away = { fault, until: Date.now() + backoff(failures++, 100, LONGEST_BACKOFF_MS) }
+    // Many who find out at the same time have tried once, not many times.
+    if (!away || Date.now() >= away.until) away = { fault, until: Date.now() + backoff(failures++, 100, LONGEST_BACKOFF_MS) }
     throw fault
   }
 

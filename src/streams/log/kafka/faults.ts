@@ -12,6 +12,15 @@ export class BrokerError extends Error {
   }
 }
 
+/** No connection came about, so nothing was sent. */
+export class NotConnected extends Error {
+  override readonly name = 'NotConnected'
+
+  constructor(cause: unknown) {
+    super('No connection to the broker', { cause })
+  }
+}
+
 /** The error itself, what caused it and what it gathers. */
 function* within(error: unknown, depth: number = 0): Generator<Error> {
   if (!(error instanceof Error) || depth > 8) return
@@ -59,7 +68,12 @@ export function isPassing(error: unknown): boolean {
   return codes.length > 0 ? codes.every((code) => PASSING.has(code)) : isNetwork(error)
 }
 
-/** The connection failed or broke; whether the request arrived is not known. */
+/** The request may have been carried out, but its answer did not come. */
+export function isUndecided(error: unknown): boolean {
+  return hasCode(error, 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND') || (isNetwork(error) && !(error instanceof NotConnected))
+}
+
+/** The connection failed or broke. */
 export function isNetwork(error: unknown): boolean {
   return [...within(error)].some((one) => 'code' in one && (one.code === 'PLT_KFK_NETWORK' || one.code === 'PLT_KFK_TIMEOUT'))
 }

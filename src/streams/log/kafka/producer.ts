@@ -5,7 +5,7 @@
  */
 import { layoutOf, type RecordBatch } from '../batch.ts'
 import { brokerError, type Cluster } from './cluster.ts'
-import { BrokerError, hasCode, isNetwork, tooLarge } from './faults.ts'
+import { BrokerError, hasCode, isUndecided, tooLarge } from './faults.ts'
 import { BATCH_OVERHEAD, encodeBatch, recordSize, type Writer } from './record-batch.ts'
 import { requestProduce } from './wire.ts'
 import type { Topics } from './topics.ts'
@@ -51,7 +51,7 @@ export function createProducer(cluster: Cluster, topics: Topics): Producer {
         numbering.sequence = nextSequence(numbering.sequence, to - from)
         return offset
       } catch (error) {
-        if (isNetwork(error) || hasCode(error, 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND')) fate.isOpen = true
+        if (isUndecided(error)) fate.isOpen = true
         if (!hasCode(error, ...NUMBERS_LOST)) throw error
         // The broker does not know these numbers, so it did not store the batch under them.
         numberings.delete(place)

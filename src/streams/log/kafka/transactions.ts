@@ -1,7 +1,7 @@
 /**
  * Appends with a mark. The records and the mark are one Kafka transaction, whose name belongs to the topic and the producer: to begin
  * one is to end what another process left open under that name, and to shut that process out. Only then is the last mark read, so what
- * is decided from it cannot be overtaken. Whatever fails, the next try begins there again; a transaction is never mended half-way.
+ * is decided from it cannot be overtaken. Where a piece cannot be stored or the end cannot be told, the next try begins there again.
  */
 import { backoff, LagoaError, systemClock } from '../../../base/index.ts'
 import type { Appended } from '../append-queue.ts'
@@ -19,10 +19,12 @@ export interface Transactions {
   state(topic: string, id: string): Promise<ProducerMark | null>
 }
 
-/** How long a transaction that nobody ends holds up readers. */
-const TIMEOUT_MS = 30_000
+/** How long a transaction that nobody ends may hold up readers; the largest append takes a fraction of it. */
+const TIMEOUT_MS = 15_000
 const PATIENCE_MS = 20_000
 const VISIBLE_MS = 2000
+/** How often a piece is sent before its transaction is given up. */
+const MOST_WRITES = 8
 /** Producers of which it is remembered where they stand; of others it is read again. */
 const MOST_REMEMBERED = 1000
 
@@ -76,13 +78,21 @@ export function createTransactions(cluster: Cluster, topics: Topics, reader: Rea
       library.endTxnV1.api.async(connection, session.name, session.producer, session.epoch, isCommit),
     )
 
+  /** Sent again, a piece has the same number and is stored once; a new topic needs that, whose leader does not know of it yet. */
   const write = async (session: Session, topic: string, partition: number, batch: RecordBatch, from: number, to: number): Promise<number> => {
     const place = `${topic}/${partition}`
     const sequence = session.sequences.get(place) ?? 0
     const writer = { producer: session.producer, epoch: session.epoch, sequence, transactional: true }
-    const offset = await produce(cluster, topic, partition, batch, from, to, writer, session.name)
-    session.sequences.set(place, nextSequence(sequence, to - from))
-    return offset
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const offset = await produce(cluster, topic, partition, batch, from, to, writer, session.name)
+        session.sequences.set(place, nextSequence(sequence, to - from))
+        return offset
+      } catch (error) {
+        if (!isPassing(error) || attempt === MOST_WRITES) throw error
+        await systemClock.sleep(backoff(attempt, 10, 500))
+      }
+    }
   }
 
   /** One try; `attempted` is where an earlier one of the same append put its records, if it came so far. */
