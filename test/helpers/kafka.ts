@@ -139,7 +139,8 @@ export async function startKafka({ tls = false, sasl = false, acls = false, prop
 
 async function java(args: readonly string[], input?: string): Promise<string> {
   const running = promisify(execFile)('java', [...HEAP, '-cp', LIBS, ...args], { maxBuffer: 64 * 1024 * 1024 })
-  running.child.stdin?.end(input ?? '')
+  // One that fails does not read to the end; its own error says why.
+  running.child.stdin?.on('error', () => undefined).end(input ?? '')
   return (await running).stdout
 }
 

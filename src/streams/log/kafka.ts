@@ -45,9 +45,11 @@ export async function openKafkaLog({ brokers, log, tls, sasl, replication = BROK
     if (closed) throw logClosed()
   }
 
-  const appends = createAppendQueue(async (topic, partition, batch, mark) =>
-    mark ? transactions.append(topic, partition, batch, mark) : { baseOffset: await producer.append(topic, partition, batch), duplicate: false },
-  )
+  const appends = createAppendQueue(async (topic, partition, batch, mark) => {
+    if (mark) return transactions.append(topic, partition, batch, mark)
+    const pieces = await producer.append(topic, partition, batch)
+    return { baseOffset: pieces[0]?.baseOffset ?? -1, duplicate: false, pieces }
+  })
 
   /** The numbers of a topic's partitions; none when it is not there. */
   const partitionsOf = async (topic: string): Promise<number[]> => [...((await cluster.leaders(topic, LAYOUT_AGE_MS)) ?? []).keys()]

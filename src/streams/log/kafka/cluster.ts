@@ -2,7 +2,7 @@
  * Who of the brokers has what, and connections to them. A connection belongs to a lane, so that a request that waits (a long poll, a
  * large append) holds up nobody else's: brokers answer the requests of one connection in order.
  *
- * When no broker answers, callers are refused at once, and the brokers are tried again after a back-off that grows to five seconds; it
+ * When no broker answers, callers are refused at once, and the brokers are tried again after a back-off that grows to two seconds; it
  * never ends. What the cluster is doing is learnt anew after every failure that a change of leaders explains.
  */
 import { isIP } from 'node:net'
@@ -51,7 +51,7 @@ export interface Patience {
 
 const PATIENCE_MS = 3000
 const REQUEST_TIMEOUT_MS = 20_000
-const LONGEST_BACKOFF_MS = 5000
+const LONGEST_BACKOFF_MS = 2000
 const METADATA_AGE_MS = 60_000
 
 interface Known {

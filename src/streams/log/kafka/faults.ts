@@ -136,9 +136,21 @@ export function noTopic(topic: string, partition: number): LagoaError {
   return missing('streams.no_topic', `There is no partition ${partition} of topic ${topic}`, { hint: `Declare it with stream('${topic}', ...) in streams/.` })
 }
 
-export function tooLarge(topic: string, bytes: number): LagoaError {
-  return overLimit('streams.record_too_large', `A record of ${bytes} bytes is larger than topic ${topic} takes`, {
-    hint: `Send smaller records, or raise max.message.bytes of ${topic} in Kafka.`,
+/** Nothing of its append was stored. */
+export function tooLarge(topic: string, bytes: number, limit?: number): LagoaError {
+  return overLimit(
+    'streams.record_too_large',
+    `A record of ${bytes} bytes is larger than topic ${topic} takes${limit === undefined ? '' : `: ${limit} bytes`}`,
+    {
+      hint: `Send smaller records, or raise max.message.bytes of ${topic} in Kafka.`,
+    },
+  )
+}
+
+/** The limit could not be known beforehand. */
+export function partlyStored(topic: string, bytes: number, stored: number): LagoaError {
+  return overLimit('streams.partly_stored', `A record of ${bytes} bytes is larger than topic ${topic} takes; the ${stored} before it are stored`, {
+    hint: `Send smaller records, or raise max.message.bytes of ${topic}; with the permission DescribeConfigs on it, nothing of such an append is stored.`,
   })
 }
 

@@ -10,7 +10,7 @@ import type { ProducerMark } from '../port.ts'
 import type { Cluster, Node } from './cluster.ts'
 import { hasCode, isPassing, kafkaFault } from './faults.ts'
 import { createMarks, markKey, MARKS_TOPIC, producerMark, type Marks, type StoredMark } from './marks.ts'
-import { inPieces, nextSequence, produce } from './producer.ts'
+import { inPieces, nextSequence, pieceSize, produce } from './producer.ts'
 import { LATEST, type Reader } from './reader.ts'
 import type { Topics } from './topics.ts'
 
@@ -112,15 +112,14 @@ export function createTransactions(cluster: Cluster, topics: Topics, reader: Rea
       const isOurs = last.sequence === mark.sequence && last.partition === partition && last.next === attempted.next
       return isOurs ? { baseOffset: attempted.baseOffset, duplicate: false } : { baseOffset: -1, duplicate: true }
     }
+    const largest = await pieceSize(topics, topic, batch)
     slot.session = null
     try {
       await join(session, topic, partition)
-      let next = 0
-      const baseOffset = await inPieces(await topics.largestBatch(topic), topic, batch, async (from, to) => {
-        const offset = await write(session, topic, partition, batch, from, to)
-        next = offset + to - from
-        return offset
-      })
+      const pieces = await inPieces(largest, topic, batch, (from, to) => write(session, topic, partition, batch, from, to))
+      const [first, last] = [pieces[0], pieces.at(-1)]
+      const baseOffset = first?.baseOffset ?? -1
+      const next = last ? last.baseOffset + batch.count - last.from : -1
       const stored = { sequence: mark.sequence, ...(mark.note ? { note: mark.note } : {}), partition, next }
       await write(session, MARKS_TOPIC, 0, encodeJson([markKey(topic, mark.id)], [JSON.stringify(stored)]), 0, 1)
       attempted.baseOffset = baseOffset
