@@ -11,10 +11,12 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll } from 'vitest'
+import { makeCertificates } from './certificates.ts'
 import { tempFolder } from './folder.ts'
 
 const HOME = resolve(import.meta.dirname, '../../node_modules/.lagoa/kafka')
 const LIBS = join(HOME, 'libs', '*')
+const HASHES = ['SHA-256', 'SHA-512']
 const HEAP = ['-Xmx400m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
 
 /** Why tests that need a broker cannot run; null when they can. */
@@ -27,7 +29,7 @@ export interface KafkaServer {
   readonly broker: string
   readonly username: string
   readonly password: string
-  /** The certificate that signed the server's, with `tls`. */
+  /** The certificate of the authority that signed the server's, with `tls`. */
   readonly ca: string
   /** Starts the same data on the same ports again, after `kill` or as a clean restart. */
   restart(): Promise<void>
@@ -44,6 +46,8 @@ export interface KafkaServerOptions {
   readonly tls?: boolean
   /** Clients must name themselves; every mechanism is on. */
   readonly sasl?: boolean
+  /** Names of more users, with the same password. */
+  readonly users?: readonly string[]
   /** Clients may do only what was granted to them. */
   readonly acls?: boolean
   /** More lines of the server's properties. */
@@ -56,12 +60,13 @@ afterAll(async () => {
   for (const server of servers) await server.stop()
 })
 
-export async function startKafka({ tls = false, sasl = false, acls = false, properties = {} }: KafkaServerOptions = {}): Promise<KafkaServer> {
+export async function startKafka({ tls = false, sasl = false, users = [], acls = false, properties = {} }: KafkaServerOptions = {}): Promise<KafkaServer> {
   if (noKafka !== null) throw new Error(noKafka)
   const folder = tempFolder()
   const username = `user${randomBytes(4).toString('hex')}`
   const password = randomBytes(16).toString('hex')
-  const ca = tls ? await certificate(folder) : ''
+  const names = [username, ...users]
+  const ca = tls ? certificate(folder) : ''
   const config = join(folder, 'server.properties')
   for (let attempt = 1; ; attempt++) {
     const [client, internal, controller] = [await freePort(), await freePort(), await freePort()]
@@ -90,7 +95,7 @@ export async function startKafka({ tls = false, sasl = false, acls = false, prop
       ...(sasl
         ? {
             'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
-            'listener.name.client.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required user_${username}="${password}";`,
+            'listener.name.client.plain.sasl.jaas.config': `org.apache.kafka.common.security.plain.PlainLoginModule required ${names.map((name) => `user_${name}="${password}"`).join(' ')};`,
             'listener.name.client.scram-sha-256.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
             'listener.name.client.scram-sha-512.sasl.jaas.config': 'org.apache.kafka.common.security.scram.ScramLoginModule required;',
           }
@@ -104,7 +109,7 @@ export async function startKafka({ tls = false, sasl = false, acls = false, prop
         .map(([name, value]) => `${name}=${value}\n`)
         .join(''),
     )
-    const scram = sasl ? ['SHA-256', 'SHA-512'].flatMap((hash) => ['--add-scram', `SCRAM-${hash}=[name=${username},password=${password}]`]) : []
+    const scram = sasl ? names.flatMap((name) => HASHES.flatMap((hash) => ['--add-scram', `SCRAM-${hash}=[name=${name},password=${password}]`])) : []
     const clusterId = randomBytes(16).toString('base64url')
     await java(['kafka.tools.StorageTool', 'format', '--standalone', '-t', clusterId, '-c', config, ...scram])
     let child = await run(config, client)
@@ -159,13 +164,11 @@ async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<
   await ended
 }
 
-/** A certificate for 127.0.0.1, its key and it in one file as Kafka wants them; answers the certificate. */
-async function certificate(folder: string): Promise<string> {
-  const [key, cert] = [join(folder, 'key.pem'), join(folder, 'cert.pem')]
-  const wanted = ['-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
-  await promisify(execFile)('openssl', ['req', ...wanted, '-keyout', key, '-out', cert])
+/** A certificate for 127.0.0.1, its key and it in one file as Kafka wants them; answers its authority's. */
+function certificate(folder: string): string {
+  const { ca, cert, key } = makeCertificates()
   writeFileSync(join(folder, 'server.pem'), readFileSync(key, 'utf8') + readFileSync(cert, 'utf8'))
-  return readFileSync(cert, 'utf8')
+  return readFileSync(ca, 'utf8')
 }
 
 async function freePort(): Promise<number> {

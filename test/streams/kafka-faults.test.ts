@@ -1,7 +1,7 @@
 /** Kafka and its writers die at any moment. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { LagoaError, silentLog } from '../../src/base/index.ts'
 import { encodeJson, openKafkaLog, recordsOf, type EventLog } from '../../src/streams/index.ts'
 import { noKafka, startKafka } from '../helpers/kafka.ts'
-import { KEEP, readValues, rounds } from './kafka-reading.ts'
+import { KEEP, listen, readValues, rounds } from './kafka-reading.ts'
 
 const WRITER = fileURLToPath(new URL('append-to-kafka-until-killed.ts', import.meta.url))
 
@@ -231,8 +231,7 @@ describe.skipIf(!server)(`the event log on a kafka that fails${noKafka === null 
       tries++
       socket.destroy()
     })
-    await new Promise<void>((ready) => deaf.listen(0, '127.0.0.1', ready))
-    const { port } = deaf.address() as AddressInfo
+    const port = await listen(deaf)
     const log = await openKafkaLog({ brokers: [`127.0.0.1:${port}`], log: silentLog })
     const until = Date.now() + 3000
     const topics = Array.from({ length: 20 }, (_, i) => `deaf.${i}`)

@@ -1,4 +1,5 @@
-/** What tests of the event log on Kafka read back, and how often they repeat what depends on chance. */
+/** What tests of the event log on Kafka share. */
+import type { Server } from 'node:net'
 import { recordsOf, type EventLog, type RecordView } from '../../src/streams/index.ts'
 
 export const KEEP = { partitions: 1, retainMs: 86_400_000, retainBytes: 1e9 }
@@ -23,4 +24,12 @@ export async function readAll(log: EventLog, topic: string, partition: number = 
 
 export async function readValues(log: EventLog, topic: string, partition: number = 0): Promise<string[]> {
   return (await readAll(log, topic, partition)).map(({ value }) => value.toString())
+}
+
+/** Lets a server that is no Kafka listen on a free port. */
+export async function listen(server: Server): Promise<number> {
+  await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready))
+  const address = server.address()
+  if (typeof address !== 'object' || address === null) throw new Error('The server has no port')
+  return address.port
 }
