@@ -24,18 +24,23 @@ export const noKafka: string | null = existsSync(join(HOME, 'stamp'))
   ? null
   : 'there is no Kafka: with Java 17 and Maven installed, node scripts/setup.mjs test fetches it'
 
-export interface KafkaServer {
+export interface KafkaBroker {
   /** Where clients connect: in plain text, or as the options say. */
   readonly broker: string
-  readonly username: string
-  readonly password: string
-  /** The certificate of the authority that signed the server's, with `tls`. */
-  readonly ca: string
   /** Starts the same data on the same ports again, after `kill` or as a clean restart. */
   restart(): Promise<void>
   /** As a crash would: SIGKILL. */
   kill(): Promise<void>
+}
+
+export interface KafkaServer extends KafkaBroker {
+  readonly username: string
+  readonly password: string
+  /** The certificate of the authority that signed the server's, with `tls`. */
+  readonly ca: string
   stop(): Promise<void>
+  /** Another broker of the same cluster, which is no controller. */
+  addBroker(): Promise<KafkaBroker>
   /** Runs one of Kafka's own tools and answers what it printed; it connects without encryption and as nobody. */
   tool(className: string, args: readonly string[], input?: string): Promise<string>
   /** What such a tool connects to. */
@@ -103,42 +108,69 @@ export async function startKafka({ tls = false, sasl = false, users = [], acls =
       ...(acls ? { 'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer', 'super.users': 'User:ANONYMOUS' } : {}),
       ...properties,
     }
-    writeFileSync(
-      config,
-      Object.entries(settings)
-        .map(([name, value]) => `${name}=${value}\n`)
-        .join(''),
-    )
+    writeSettings(config, settings)
     const scram = sasl ? names.flatMap((name) => HASHES.flatMap((hash) => ['--add-scram', `SCRAM-${hash}=[name=${name},password=${password}]`])) : []
     const clusterId = randomBytes(16).toString('base64url')
     await java(['kafka.tools.StorageTool', 'format', '--standalone', '-t', clusterId, '-c', config, ...scram])
-    let child = await run(config, client)
+    const node = await startNode(config, client)
     // Between finding the ports and taking them another process may have.
-    if (!child && attempt < 3) continue
-    if (!child) throw new Error(`Kafka does not answer on 127.0.0.1:${client}`)
+    if (!node && attempt < 3) continue
+    if (!node) throw new Error(`Kafka does not answer on 127.0.0.1:${client}`)
+    const nodes = [node]
     const server: KafkaServer = {
-      broker: `127.0.0.1:${client}`,
+      ...node,
       internal: `127.0.0.1:${internal}`,
       username,
       password,
       ca,
-      async restart() {
-        if (child) await end(child, 'SIGTERM')
-        child = await run(config, client)
-        if (!child) throw new Error(`Kafka does not come back on 127.0.0.1:${client}`)
-      },
-      async kill() {
-        if (child) await end(child, 'SIGKILL')
+      async addBroker() {
+        const [number, ownClient, ownInternal] = [nodes.length + 1, await freePort(), await freePort()]
+        const file = join(folder, `server-${number}.properties`)
+        writeSettings(file, {
+          ...settings,
+          'process.roles': 'broker',
+          'node.id': number,
+          listeners: `CLIENT://127.0.0.1:${ownClient},INTERNAL://127.0.0.1:${ownInternal}`,
+          'advertised.listeners': `CLIENT://127.0.0.1:${ownClient},INTERNAL://127.0.0.1:${ownInternal}`,
+          'log.dirs': join(folder, `data-of-${number}`),
+        })
+        await java(['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file])
+        const added = await startNode(file, ownClient)
+        if (!added) throw new Error(`Another broker of Kafka does not answer on 127.0.0.1:${ownClient}`)
+        nodes.push(added)
+        return added
       },
       async stop() {
         servers.delete(server)
         // Nothing in the folder is wanted any more: no time is spent on an orderly end.
-        if (child) await end(child, 'SIGKILL')
+        await Promise.all(nodes.map((one) => one.kill()))
       },
       tool: (className, args, input) => java([className, ...args], input),
     }
     servers.add(server)
     return server
+  }
+}
+
+function writeSettings(file: string, settings: Readonly<Record<string, string | number | boolean>>): void {
+  const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`)
+  writeFileSync(file, lines.join(''))
+}
+
+/** Null when it ends before it answers. */
+async function startNode(config: string, port: number): Promise<KafkaBroker | null> {
+  let child = await run(config, port)
+  if (!child) return null
+  return {
+    broker: `127.0.0.1:${port}`,
+    async restart() {
+      if (child) await end(child, 'SIGTERM')
+      child = await run(config, port)
+      if (!child) throw new Error(`Kafka does not come back on 127.0.0.1:${port}`)
+    },
+    async kill() {
+      if (child) await end(child, 'SIGKILL')
+    },
   }
 }
 

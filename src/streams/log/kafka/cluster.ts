@@ -34,7 +34,8 @@ export interface Cluster {
   patiently<T>(doing: string, work: () => Promise<T>, patience?: Patience): Promise<T>
   /** What was learnt of the topic may be wrong. */
   doubt(topic: string): void
-  leaveLane(lane: string): void
+  /** Closes a lane's connections, or the one to a broker. */
+  leaveLane(lane: string, node?: number): void
   close(): Promise<void>
 }
 
@@ -233,9 +234,10 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
       known.delete(topic)
     },
 
-    leaveLane(lane) {
+    leaveLane(lane, node) {
+      const left = `${lane}@${node === undefined ? '' : nodes.get(node)}`
       for (const [name, connecting] of connections) {
-        if (!name.startsWith(`${lane}@`)) continue
+        if (node === undefined ? !name.startsWith(left) : name !== left) continue
         connections.delete(name)
         void connecting.then((connection) => connection.close()).catch(() => undefined)
       }

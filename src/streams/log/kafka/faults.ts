@@ -29,9 +29,9 @@ function* within(error: unknown, depth: number = 0): Generator<Error> {
   if ('errors' in error && Array.isArray(error.errors)) for (const one of error.errors) yield* within(one, depth + 1)
 }
 
-/** The names of the brokers' error codes in it, such as NOT_LEADER_OR_FOLLOWER. */
+/** The names of the brokers' error codes in it, each once, such as NOT_LEADER_OR_FOLLOWER. */
 function brokerCodes(error: unknown): string[] {
-  return [...within(error)].flatMap((one) => ('apiId' in one && typeof one.apiId === 'string' ? [one.apiId] : []))
+  return [...new Set([...within(error)].flatMap((one) => ('apiId' in one && typeof one.apiId === 'string' ? [one.apiId] : [])))]
 }
 
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {

@@ -5,6 +5,7 @@
 import type { Log } from '../../../base/index.ts'
 import type { TopicOptions } from '../port.ts'
 import { checkTopic, fewerPartitions } from '../topic.ts'
+import type { Library } from './wire.ts'
 import type { Cluster } from './cluster.ts'
 import { BrokerError, hasCode, isPassing, kafkaFault } from './faults.ts'
 
@@ -27,6 +28,8 @@ const LARGEST_BATCH = 16 * 1024 * 1024
 const USUAL_LIMIT: Limit = { bytes: 1_000_000, isSure: false }
 const LIMIT = 'max.message.bytes'
 const TIMEOUT_MS = 15_000
+/** A busy cluster takes a while until many new partitions are led. */
+const PATIENCE_MS = 30_000
 const TOPIC = 2
 const SET = 0
 
@@ -71,11 +74,14 @@ export function createTopics(cluster: Cluster, log: Log, replication: number): T
     )
   }
 
-  /** All partitions are there and led by somebody. */
-  const settled = async (topic: string, partitions: number): Promise<readonly number[]> => {
+  /** All partitions are there, led by somebody, and their leaders know it: metadata tells of them before that. */
+  const settled = async (topic: string, partitions: number): Promise<void> => {
     const leaders = await cluster.leaders(topic, 0)
     if (!leaders || leaders.length < partitions || leaders.includes(-1)) throw new BrokerError('LEADER_NOT_AVAILABLE')
-    return leaders
+    const own = Map.groupBy(leaders.keys(), (partition) => leaders[partition] ?? -1)
+    await Promise.all(
+      [...own].map(([leader, led]) => cluster.at('main', leader, (connection) => library.listOffsetsV5.api.async(connection, -1, 0, ends(topic, led)))),
+    )
   }
 
   const keep = async (topic: string, wanted: Settings): Promise<void> => {
@@ -113,7 +119,7 @@ export function createTopics(cluster: Cluster, log: Log, replication: number): T
           await settled(topic, options.partitions)
           await keep(topic, retention)
         },
-        { ms: TIMEOUT_MS },
+        { ms: PATIENCE_MS },
       )
     },
 
@@ -142,6 +148,11 @@ export function createTopics(cluster: Cluster, log: Log, replication: number): T
 function limitIn(settings: ReadonlyMap<string, string | null>): Limit {
   const bytes = Number(settings.get(LIMIT) ?? 0)
   return bytes > 0 ? { bytes, isSure: true } : USUAL_LIMIT
+}
+
+/** Asks where partitions end, which only their leader answers. */
+function ends(topic: string, partitions: readonly number[]): Parameters<Library['listOffsetsV5']['api']['async']>[3] {
+  return [{ name: topic, partitions: partitions.map((partitionIndex) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp: -1n })) }]
 }
 
 /** A bound as Kafka writes it: -1 keeps everything. */
