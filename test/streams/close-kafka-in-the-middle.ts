@@ -3,7 +3,9 @@
  * `close-kafka-in-the-middle.ts BROKER TOPIC AFTER_MS`. It prints every failure that a closed or absent log does not explain,
  * and at its end how long closing took and how long it lived on after that.
  */
+import { writeSync } from 'node:fs'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { LagoaError, silentLog } from '../../src/base/index.ts'
 import { encodeJson, openKafkaLog } from '../../src/streams/index.ts'
 
@@ -18,7 +20,7 @@ async function again(work: (n: number) => Promise<unknown>): Promise<void> {
     try {
       await work(n)
     } catch (error) {
-      if (!(error instanceof LagoaError) || !expected.includes(error.code)) console.log(error)
+      if (!(error instanceof LagoaError) || !expected.includes(error.code)) writeSync(1, `${inspect(error)}\n`)
       await sleep(5)
     }
   }
@@ -42,5 +44,5 @@ const began = Date.now()
 await log.close()
 closed = true
 const closing = Date.now() - began
-process.on('exit', () => console.log(JSON.stringify({ closing, ending: Date.now() - began - closing })))
+process.on('exit', () => writeSync(1, JSON.stringify({ closing, ending: Date.now() - began - closing })))
 await Promise.all(everything)

@@ -154,7 +154,7 @@ describe.skipIf(!server)(`the event log on a kafka that fails${noKafka === null 
     for (const partition of [0, 1, 2]) expect(await readValues(await open(), 'killed', partition)).toEqual([...((await read[partition]) ?? []), '"last"'])
   })
 
-  it('opens while no broker answers, refuses calls as unavailable, and works when one does', { timeout: 60_000 }, async () => {
+  it('opens while no broker answers, refuses calls as unavailable, and works when one does', { timeout: 120_000 }, async () => {
     const before = await open()
     await before.ensureTopic('away', KEEP)
     await before.append('away', 0, encodeJson(null, ['0']))

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, vi } from 'vitest'
 import { silentLog } from '../../src/base/index.ts'
 import { encodeJson, encodeRecords, openKafkaLog, recordsOf, type EventLog } from '../../src/streams/index.ts'
 import { tempFolder } from '../helpers/folder.ts'
@@ -12,6 +12,9 @@ import { noKafka, startKafka } from '../helpers/kafka.ts'
 import { KEEP, readAll, readValues } from './kafka-reading.ts'
 
 const PRODUCER = fileURLToPath(new URL('ForeignProducer.java', import.meta.url))
+
+// Each tool of Kafka is a Java process of its own.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 })
 
 const server = noKafka === null ? await startKafka({ properties: { 'log.cleaner.backoff.ms': 200, 'log.initial.task.delay.ms': 200 } }) : null
 const broker = server?.broker ?? ''
@@ -121,7 +124,7 @@ describe.skipIf(!server)(`records of others in kafka${noKafka === null ? '' : ` 
     await other.close()
   })
 
-  it('are read over the gaps that compaction leaves, and from any offset in them', { timeout: 60_000 }, async () => {
+  it('are read over the gaps that compaction leaves, and from any offset in them', async () => {
     const topic = 'foreign.compacted'
     const settings = { 'cleanup.policy': 'compact', 'segment.ms': 200, 'min.cleanable.dirty.ratio': 0.01, 'delete.retention.ms': 100 }
     const flags = Object.entries(settings).flatMap(([name, value]) => ['--config', `${name}=${value}`])
@@ -182,7 +185,7 @@ describe.skipIf(!server)(`records of others in kafka${noKafka === null ? '' : ` 
     expect(offsets).toContain(4000)
   })
 
-  it('that unfold to many times their size come one batch at a time', { timeout: 60_000 }, async () => {
+  it('that unfold to many times their size come one batch at a time', async () => {
     const topic = 'foreign.unfolding'
     await opened().ensureTopic(topic, KEEP)
     const codecs = ['gzip', 'snappy', 'lz4', 'zstd']

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { createServer as createPlainServer, type Server } from 'node:net'
 import { createServer } from 'node:tls'
 import { inspect } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { createLog, silentLog, type Log } from '../../src/base/index.ts'
 import { encodeJson, openKafkaLog, type EventLog, type KafkaLogOptions } from '../../src/streams/index.ts'
 import { makeCertificates, noOpenssl } from '../helpers/certificates.ts'
@@ -12,6 +12,9 @@ import { KEEP, listen, readValues } from './kafka-reading.ts'
 
 const missing = noKafka ?? noOpenssl
 const USERS = ['granted', 'reader', 'producer', 'nobody']
+// Each tool of Kafka is a Java process of its own.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 })
+
 const server = missing === null ? await startKafka({ tls: true, sasl: true, acls: true, users: USERS }) : null
 
 const logs: EventLog[] = []
@@ -90,7 +93,7 @@ describe.skipIf(!server)(`the event log on a kafka that many share${missing === 
     },
   )
 
-  it('refuses authorities, names and times of certificates that are not right', { timeout: 60_000 }, async () => {
+  it('refuses authorities, names and times of certificates that are not right', async () => {
     const refused = { kind: 'denied', code: 'streams.kafka_tls', hint: expect.stringContaining('LAGOA_KAFKA__CA_FILE') as string }
     const stranger = readFileSync(makeCertificates().ca, 'utf8')
     await expect((await open({ ...as('granted'), tls: { ca: stranger } })).ends('shared.1')).rejects.toMatchObject(refused)

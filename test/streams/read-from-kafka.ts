@@ -1,4 +1,5 @@
 /** A process that reads a topic from its start and prints how many bytes it found and the most memory it had: `read-from-kafka.ts BROKER TOPIC`. */
+import { writeSync } from 'node:fs'
 import { silentLog } from '../../src/base/index.ts'
 import { openKafkaLog, recordsOf } from '../../src/streams/index.ts'
 
@@ -11,5 +12,5 @@ for (let batches = await log.read(topic, 0, next); batches.length > 0; batches =
     next = batch.baseOffset + batch.count
   }
 }
-console.log(JSON.stringify({ bytes, peakMegabytes: process.resourceUsage().maxRSS / 1024 }))
+writeSync(1, JSON.stringify({ bytes, peakMegabytes: process.resourceUsage().maxRSS / 1024 }))
 await log.close()

@@ -146,16 +146,18 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
     throw fault
   }
 
-  const learnOf = (topic: string): Promise<ClusterMetadata> => {
-    const underWay = asking.get(topic)
+  /** Of one topic, or of the brokers alone; many who ask at the same time share the answer. */
+  const learnOf = (topic: string | null): Promise<ClusterMetadata> => {
+    const name = topic ?? ''
+    const underWay = asking.get(name)
     if (underWay) return underWay
-    const fresh = learn([topic]).finally(() => asking.delete(topic))
-    asking.set(topic, fresh)
+    const fresh = learn(topic === null ? [] : [topic]).finally(() => asking.delete(name))
+    asking.set(name, fresh)
     return fresh
   }
 
   const addressOf = async (node: Node): Promise<string> => {
-    if (nodes.size === 0) await learn([])
+    if (nodes.size === 0) await learnOf(null)
     const number = node === 'controller' ? controller : node === 'any' ? [...nodes.keys()][Math.floor(Math.random() * nodes.size)] : node
     const address = nodes.get(number ?? -1)
     if (address !== undefined) return address
