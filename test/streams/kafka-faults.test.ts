@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { LagoaError, silentLog } from '../../src/base/index.ts'
 import { encodeJson, openKafkaLog, recordsOf, type EventLog } from '../../src/streams/index.ts'
 import { noKafka, startKafka } from '../helpers/kafka.ts'
@@ -69,6 +69,11 @@ describe.skipIf(!server)(`the event log on a kafka that fails${noKafka === null 
     const [log, reading] = [await open(), await open()]
     await log.ensureTopic('killed', { ...KEEP, partitions: 3 })
     const over = new AbortController()
+    const ended = new AbortController()
+    onTestFinished(() => {
+      over.abort()
+      ended.abort()
+    })
     const codes = new Set<string>()
     const refused = (error: unknown): void => {
       if (!(error instanceof LagoaError)) throw error
@@ -93,7 +98,7 @@ describe.skipIf(!server)(`the event log on a kafka that fails${noKafka === null 
       const sure: string[] = []
       for (let sequence = 0; !over.signal.aborted; sequence++) {
         const value = JSON.stringify(`${name} ${sequence}`)
-        for (let isStored = false; !isStored;) {
+        for (let isStored = false; !isStored && !ended.signal.aborted;) {
           isStored = await log.append('killed', partition, encodeJson(null, [value]), { producer: { id: name, sequence } }).then(
             () => true,
             (error: unknown) => (refused(error), false),
@@ -107,7 +112,7 @@ describe.skipIf(!server)(`the event log on a kafka that fails${noKafka === null 
     /** Reads on and on, until a value that the test appends last. */
     const reader = async (partition: number): Promise<string[]> => {
       const values: string[] = []
-      for (let next = 0; values.at(-1) !== '"last"';) {
+      for (let next = 0; values.at(-1) !== '"last"' && !ended.signal.aborted;) {
         try {
           await reading.wait('killed', partition, next, { signal: AbortSignal.timeout(60_000) })
           for (const batch of await reading.read('killed', partition, next)) {
@@ -183,6 +188,7 @@ describe.skipIf(!server)(`the event log on a kafka that fails${noKafka === null 
     const [log, reading] = [await open(), await open()]
     await log.ensureTopic('writer', KEEP)
     const over = new AbortController()
+    onTestFinished(() => over.abort())
     const values: string[] = []
     const reader = (async () => {
       for (let next = 0; !over.signal.aborted;) {

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { LagoaError, silentLog } from '../../src/base/index.ts'
 import { encodeJson, openKafkaLog, recordsOf, type EventLog, type KafkaLogOptions } from '../../src/streams/index.ts'
 import { noKafka, startKafka } from '../helpers/kafka.ts'
@@ -92,10 +92,43 @@ describe.skipIf(!server)(`the event log on two brokers of kafka${noKafka === nul
     }
   })
 
+  it('lets its process end when it is closed in the middle of everything', { timeout: 240_000 }, async () => {
+    const ends = async (broker: string, topic: string, after: number): Promise<void> => {
+      const { closing, ending }: { closing: number; ending: number } = JSON.parse(await run('close-kafka-in-the-middle.ts', broker, topic, String(after)))
+      expect(closing).toBeLessThan(9000)
+      expect(ending).toBeLessThan(2000)
+    }
+    for (let round = 0; round < rounds(3); round++) await ends(server?.broker ?? '', `middle.${round}`, round === 0 ? 0 : Math.random() * 1500)
+    const deaf = createServer(() => undefined)
+    const gone = createServer()
+    const ports = [await listen(deaf), await listen(gone)]
+    gone.close()
+    for (const port of ports) await ends(`127.0.0.1:${port}`, 'middle', 300)
+    deaf.close()
+  })
+
+  it('reads a topic of 200 megabytes in a fraction of its memory', { timeout: 240_000 }, async () => {
+    const log = await open()
+    await log.ensureTopic('large', KEEP)
+    const block = encodeJson(
+      null,
+      numbers(10_000).map((n) => JSON.stringify(`${n} ${'x'.repeat(1000)}`)),
+    )
+    for (let n = 0; n < 20; n++) await log.append('large', 0, block)
+    const { bytes, peakMegabytes }: { bytes: number; peakMegabytes: number } = JSON.parse(await run('read-from-kafka.ts', server?.broker ?? '', 'large'))
+    expect(bytes).toBeGreaterThan(200_000_000)
+    expect(peakMegabytes).toBeLessThan(350)
+  })
+
   it('goes on at the other broker when one is killed, with nothing lost or repeated', { timeout: 240_000 }, async () => {
     const [log, reading] = [await open(), await open()]
     await log.ensureTopic('led', { ...KEEP, partitions: 6 })
     const over = new AbortController()
+    const ended = new AbortController()
+    onTestFinished(() => {
+      over.abort()
+      ended.abort()
+    })
     const patient = async (append: () => Promise<unknown>): Promise<boolean> => {
       try {
         await append()
@@ -119,12 +152,15 @@ describe.skipIf(!server)(`the event log on two brokers of kafka${noKafka === nul
       const partition = 3 + i
       let n = 0
       for (; !over.signal.aborted; n++)
-        while (!(await patient(() => log.append('led', partition, encodeJson(null, [String(n)]), { producer: { id: `p${i}`, sequence: n } }))));
+        while (
+          !(await patient(() => log.append('led', partition, encodeJson(null, [String(n)]), { producer: { id: `p${i}`, sequence: n } }))) &&
+          !ended.signal.aborted
+        );
       return numbers(n).map(String)
     })
     const read = numbers(6).map(async (partition) => {
       const values: string[] = []
-      for (let next = 0; values.at(-1) !== '"last"';) {
+      for (let next = 0; values.at(-1) !== '"last"' && !ended.signal.aborted;) {
         try {
           await reading.wait('led', partition, next, { signal: AbortSignal.timeout(120_000) })
           for (const batch of await reading.read('led', partition, next)) {
@@ -156,33 +192,5 @@ describe.skipIf(!server)(`the event log on two brokers of kafka${noKafka === nul
     expect(sure.every((values) => values.length > 10)).toBe(true)
     const fresh = await open()
     for (const partition of numbers(6)) expect((await readValues(fresh, 'led', partition)).slice(0, -1)).toEqual(found[partition])
-  })
-
-  it('lets its process end when it is closed in the middle of everything', { timeout: 240_000 }, async () => {
-    const ends = async (broker: string, topic: string, after: number): Promise<void> => {
-      const { closing, ending }: { closing: number; ending: number } = JSON.parse(await run('close-kafka-in-the-middle.ts', broker, topic, String(after)))
-      expect(closing).toBeLessThan(9000)
-      expect(ending).toBeLessThan(2000)
-    }
-    for (let round = 0; round < rounds(3); round++) await ends(server?.broker ?? '', `middle.${round}`, round === 0 ? 0 : Math.random() * 1500)
-    const deaf = createServer(() => undefined)
-    const gone = createServer()
-    const ports = [await listen(deaf), await listen(gone)]
-    gone.close()
-    for (const port of ports) await ends(`127.0.0.1:${port}`, 'middle', 300)
-    deaf.close()
-  })
-
-  it('reads a topic of 200 megabytes in a fraction of its memory', { timeout: 240_000 }, async () => {
-    const log = await open()
-    await log.ensureTopic('large', KEEP)
-    const block = encodeJson(
-      null,
-      numbers(10_000).map((n) => JSON.stringify(`${n} ${'x'.repeat(1000)}`)),
-    )
-    for (let n = 0; n < 20; n++) await log.append('large', 0, block)
-    const { bytes, peakMegabytes }: { bytes: number; peakMegabytes: number } = JSON.parse(await run('read-from-kafka.ts', server?.broker ?? '', 'large'))
-    expect(bytes).toBeGreaterThan(200_000_000)
-    expect(peakMegabytes).toBeLessThan(350)
   })
 })

@@ -175,5 +175,12 @@ describe.skipIf(!server)(`the event log on a kafka that many share${missing === 
     await log.append('shared.1', 0, encodeJson(null, [JSON.stringify('x'.repeat(3_000_000))]))
     expect(await log.ends('shared.1')).toEqual([2])
     expect(await readValues(log, 'shared.1')).toHaveLength(2)
+
+    const tooLarge = encodeJson(null, ['1', '2', JSON.stringify('x'.repeat(20_000_000)), '3'])
+    await expect(log.append('shared.1', 0, tooLarge)).rejects.toMatchObject({ kind: 'limit', code: 'streams.partly_stored' })
+    expect(await log.ends('shared.1')).toEqual([4])
+    await expect(log.append('shared.1', 0, encodeJson(null, [JSON.stringify('x'.repeat(20_000_000))]))).rejects.toMatchObject({
+      code: 'streams.record_too_large',
+    })
   })
 })

@@ -3,6 +3,7 @@
  * again and still stored once. Only when nobody answers for so long that the append is given up is it open whether it was stored; the
  * partition then gets a new producer, since its next number is not known either.
  */
+import type { LagoaError } from '../../../base/index.ts'
 import { layoutOf, type RecordBatch } from '../batch.ts'
 import { brokerError, type Cluster } from './cluster.ts'
 import { BrokerError, hasCode, isUndecided, partlyStored, tooLarge } from './faults.ts'
@@ -80,7 +81,12 @@ export function createProducer(cluster: Cluster, topics: Topics): Producer {
         await cluster.require(topic, partition)
         return pieceSize(topics, topic, batch)
       })
-      return inPieces(most, topic, batch, (from, to) => send(topic, partition, batch, from, to))
+      return inPieces(
+        most,
+        batch,
+        (from, to) => send(topic, partition, batch, from, to),
+        (bytes, stored) => (stored === 0 ? tooLarge(topic, bytes) : partlyStored(topic, bytes, stored)),
+      )
     },
   }
 }
@@ -133,9 +139,15 @@ export interface Piece {
 
 /**
  * The whole batch in one piece if the topic takes it, else in as few as it does, one after the other; answers where they begin. What
- * the broker finds too large all the same is halved.
+ * the broker finds too large all the same is halved; `refuse` says why the rest is not sent, by the size of the record that is too
+ * large and how many before it were.
  */
-export async function inPieces(largest: number, topic: string, batch: RecordBatch, send: (from: number, to: number) => Promise<number>): Promise<Piece[]> {
+export async function inPieces(
+  largest: number,
+  batch: RecordBatch,
+  send: (from: number, to: number) => Promise<number>,
+  refuse: (bytes: number, stored: number) => LagoaError,
+): Promise<Piece[]> {
   const most = Math.min(largest, LARGEST_PIECE) - BATCH_OVERHEAD
   const { lengths } = layoutOf(batch)
   const { count } = batch
@@ -146,7 +158,7 @@ export async function inPieces(largest: number, topic: string, batch: RecordBatc
       pieces.push({ from, baseOffset: await send(from, to) })
     } catch (error) {
       if (!hasCode(error, 'MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE')) throw error
-      if (to - from === 1) throw from === 0 ? tooLarge(topic, size(from)) : partlyStored(topic, size(from), from)
+      if (to - from === 1) throw refuse(size(from), from)
       const middle = (from + to) >>> 1
       await halved(from, middle)
       await halved(middle, to)

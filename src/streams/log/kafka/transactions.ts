@@ -8,7 +8,7 @@ import type { Appended } from '../append-queue.ts'
 import { encodeJson, type RecordBatch } from '../batch.ts'
 import type { ProducerMark } from '../port.ts'
 import type { Cluster, Node } from './cluster.ts'
-import { hasCode, isPassing, kafkaFault } from './faults.ts'
+import { hasCode, isPassing, kafkaFault, tooLarge } from './faults.ts'
 import { createMarks, markKey, MARKS_TOPIC, producerMark, type Marks, type StoredMark } from './marks.ts'
 import { inPieces, nextSequence, pieceSize, produce } from './producer.ts'
 import { LATEST, type Reader } from './reader.ts'
@@ -116,7 +116,12 @@ export function createTransactions(cluster: Cluster, topics: Topics, reader: Rea
     slot.session = null
     try {
       await join(session, topic, partition)
-      const pieces = await inPieces(largest, topic, batch, (from, to) => write(session, topic, partition, batch, from, to))
+      const pieces = await inPieces(
+        largest,
+        batch,
+        (from, to) => write(session, topic, partition, batch, from, to),
+        (bytes) => tooLarge(topic, bytes),
+      )
       const [first, last] = [pieces[0], pieces.at(-1)]
       const baseOffset = first?.baseOffset ?? -1
       const next = last ? last.baseOffset + batch.count - last.from : -1
