@@ -14,7 +14,7 @@ import { KEEP, readAll, readValues } from './kafka-reading.ts'
 const PRODUCER = fileURLToPath(new URL('ForeignProducer.java', import.meta.url))
 
 // Each tool of Kafka is a Java process of its own.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 400_000 })
 
 const server = noKafka === null ? await startKafka({ properties: { 'log.cleaner.backoff.ms': 200, 'log.initial.task.delay.ms': 200 } }) : null
 const broker = server?.broker ?? ''

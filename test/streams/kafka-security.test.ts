@@ -13,7 +13,7 @@ import { KEEP, listen, readValues } from './kafka-reading.ts'
 const missing = noKafka ?? noOpenssl
 const USERS = ['granted', 'reader', 'producer', 'nobody']
 // Each tool of Kafka is a Java process of its own.
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 180_000 })
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 400_000 })
 
 const server = missing === null ? await startKafka({ tls: true, sasl: true, acls: true, users: USERS }) : null
 
