@@ -6,7 +6,7 @@
  * A queue that fails is tried again with back-off and holds up no other. Any number of nodes may run a relay: the lock makes
  * them take turns at each queue.
  */
-import { backoff, systemClock, toLagoaError, type Clock, type Log } from '../base/index.ts'
+import { backoff, systemClock, toLagoaError, type Clock, type LagoaError, type Log } from '../base/index.ts'
 import type { Queryable, Records } from '../storage/index.ts'
 import type { Queue } from './queue/port.ts'
 
@@ -15,6 +15,8 @@ export interface Relay {
   wake(): void
   /** Moves everything that is there now; rejects with the first failure. Answers how many messages left. */
   drain(): Promise<number>
+  /** Why messages wait, by queue; a queue that takes them is absent. */
+  failures(): ReadonlyMap<string, LagoaError>
   /** Stops after the batch under way. */
   close(): Promise<void>
 }
@@ -32,7 +34,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
   const batch = options.batch ?? 1_000
   const stop = new AbortController()
   const declared = new Map<string, boolean>()
-  const failures = new Map<string, { readonly attempts: number; readonly retryAt: number }>()
+  const failures = new Map<string, { readonly attempts: number; readonly retryAt: number; readonly error: LagoaError }>()
   let woken = false
   let interrupt: AbortController | null = null
   /** `drain` and the loop share the queues one at a time. */
@@ -88,8 +90,9 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         declared.delete(name)
         const attempts = (failed?.attempts ?? 0) + 1
         const wait = backoff(attempts - 1)
-        failures.set(name, { attempts, retryAt: clock.now() + wait })
-        options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: toLagoaError(error) })
+        const failure = toLagoaError(error)
+        failures.set(name, { attempts, retryAt: clock.now() + wait, error: failure })
+        options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: failure })
       }
     }
   }
@@ -133,6 +136,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         for (const name of await queuesInOutbox(records)) moved += await moveAll(name)
         return moved
       }),
+    failures: () => new Map([...failures].map(([name, { error }]) => [name, error])),
     async close() {
       stop.abort()
       await running

@@ -80,7 +80,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         subject: name,
         count: null,
         since: null,
-        link: '/live',
+        link: `/streams/${encodeURIComponent(name)}`,
       })
     if (status.source?.state === 'failed')
       attention.push({
@@ -92,7 +92,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         subject: `${name}: ${status.source.kind}`,
         count: null,
         since: null,
-        link: '/live',
+        link: `/streams/${encodeURIComponent(name)}`,
       })
     for (const sink of status.sinks)
       if (sink.state === 'retrying')
@@ -105,7 +105,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
           subject: `${name}: ${sink.name}`,
           count: null,
           since: null,
-          link: '/live',
+          link: `/streams/${encodeURIComponent(name)}`,
         })
     attention.push(...(await staleKeys(platform, name)))
   }
@@ -189,7 +189,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       subject: alert.rule,
       count: null,
       since: alert.startedAt,
-      link: `/alerts?state=firing`,
+      link: '/alerts',
     })
   for (const service of await platform.services())
     if (service.state === 'down')
