@@ -42,7 +42,7 @@ export function Silences({ silences, onSilence }: { silences: UseQueryResult<Pag
           {say('silences.none.text')}
         </Empty>
       ) : (
-        <div className="scroll-x" tabIndex={0} role="region" aria-label={say('alerts.silences')}>
+        <div className="scroll-x" tabIndex={0} role="group" aria-label={say('alerts.silences')}>
           <table className="list-table silences">
             <thead>
               <tr>
@@ -103,9 +103,11 @@ function Row({ silence, onExtend }: { silence: SilenceShape; onExtend: () => voi
         </Link>
       </td>
       <td className="why">{silence.reason}</td>
-      <td>{silence.by ?? '–'}</td>
-      <td title={format.dateTime(silence.createdAt)}>{format.ago(silence.createdAt, now)}</td>
-      <td title={format.dateTime(ended)}>
+      <td data-label={say('silence.by')}>{silence.by ?? '–'}</td>
+      <td data-label={say('silence.from')} title={format.dateTime(silence.createdAt)}>
+        {format.ago(silence.createdAt, now)}
+      </td>
+      <td data-label={say('silence.ends')} title={format.dateTime(ended)}>
         {active
           ? say('silence.left', { time: format.dateTime(silence.until), span: format.duration(Math.max(0, silence.until - now)) })
           : format.dateTime(ended)}

@@ -1,5 +1,6 @@
 /** Dead letters: what could not be read and why, and the way back into the stream for one, some or all of them. */
 import { Button, Checkbox } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { Send } from 'lucide-react'
@@ -38,6 +39,7 @@ export function Letters({ name }: { name: string }) {
     setChosen(next)
   }
 
+  const narrow = useMediaQuery('(max-width: 767px)')
   const columns: RowColumn<DeadLetterShape>[] = [
     {
       id: 'choose',
@@ -62,8 +64,12 @@ export function Letters({ name }: { name: string }) {
           />
         ) : null,
     },
-    { id: 'offset', title: say('record.offset'), width: 84, num: true, cell: ({ offset }) => format.number(offset) },
-    { id: 'time', title: say('record.time'), width: 168, cell: ({ time }) => format.dateTime(time) },
+    ...(narrow
+      ? []
+      : [
+          { id: 'offset', title: say('record.offset'), width: 84, num: true, cell: ({ offset }: DeadLetterShape) => format.number(offset) },
+          { id: 'time', title: say('record.time'), width: 192, cell: ({ time }: DeadLetterShape) => format.dateTime(time) },
+        ]),
     {
       id: 'reason',
       title: say('letters.reason'),
@@ -74,14 +80,18 @@ export function Letters({ name }: { name: string }) {
         </button>
       ),
     },
-    {
-      id: 'text',
-      title: say('letters.bytes'),
-      cell: ({ text, base64 }) => (
-        <span className="mono">{text === undefined ? `base64 ${base64?.slice(0, mostInCell) ?? ''}` : text.slice(0, mostInCell)}</span>
-      ),
-    },
-    { id: 'state', title: say('streams.column.state'), width: 140, cell: (item) => <LetterState letter={item} /> },
+    ...(narrow
+      ? []
+      : [
+          {
+            id: 'text',
+            title: say('letters.bytes'),
+            cell: ({ text, base64 }: DeadLetterShape) => (
+              <span className="mono">{text === undefined ? `base64 ${base64?.slice(0, mostInCell) ?? ''}` : text.slice(0, mostInCell)}</span>
+            ),
+          },
+        ]),
+    { id: 'state', title: say('streams.column.state'), width: narrow ? 112 : 140, cell: (item) => <LetterState letter={item} /> },
   ]
 
   if (pages.isPending)
@@ -98,7 +108,7 @@ export function Letters({ name }: { name: string }) {
     )
   const waiting = first?.waiting ?? 0
   return (
-    <section className="panel" aria-label={say('stream.tab.letters')}>
+    <div className="panel">
       {items.length === 0 ? (
         <Empty title={say('letters.none.title')}>{say('letters.none.text')}</Empty>
       ) : (
@@ -130,7 +140,7 @@ export function Letters({ name }: { name: string }) {
             rowKey={({ offset }) => String(offset)}
             rowClass={({ resent }) => (resent ? 'resent' : undefined)}
             maxHeight="max(320px, calc(100dvh - 380px))"
-            least={860}
+            least={narrow ? 320 : 860}
           />
           {pages.hasNextPage && (
             <div className="more">
@@ -148,14 +158,16 @@ export function Letters({ name }: { name: string }) {
         <SendAgain
           name={name}
           what={sending}
-          onClose={() => {
+          onClose={(sent) => {
             setSending(undefined)
+            // Who only looked again keeps what was chosen.
+            if (!sent) return
             setChosen(new Set())
             if (letter !== undefined) show(undefined)
           }}
         />
       )}
-    </section>
+    </div>
   )
 }
 

@@ -83,7 +83,7 @@ export function StreamsScreen() {
               }
             />
           ) : (
-            <div className="scroll-x" tabIndex={0} role="region" aria-label={say('page.streams')}>
+            <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.streams')}>
               <table className="list-table stream-list">
                 <thead>
                   <tr>

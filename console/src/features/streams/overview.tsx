@@ -34,7 +34,7 @@ function Lanes({ stream }: { stream: StreamDetail }) {
   const shown = all ? ordered : ordered.slice(0, mostLanes)
   return (
     <Panel title={say('lanes.title')} right={<span className="wide-only">{say('lanes.about')}</span>}>
-      <div className="scroll-x" tabIndex={0} role="region" aria-label={say('lanes.title')}>
+      <div className="scroll-x" tabIndex={0} role="group" aria-label={say('lanes.title')}>
         <table className="list-table">
           <thead>
             <tr>
@@ -128,7 +128,7 @@ function Partitions({ stream }: { stream: StreamDetail }) {
       {stream.partitions.length === 0 ? (
         <div className="row quiet">{say('partitions.unknown')}</div>
       ) : (
-        <div className="scroll-x partitions" tabIndex={0} role="region" aria-label={say('partitions.title')}>
+        <div className="scroll-x partitions" tabIndex={0} role="group" aria-label={say('partitions.title')}>
           <table className="list-table">
             <thead>
               <tr>
@@ -175,7 +175,7 @@ function Schema({ stream }: { stream: StreamDetail }) {
   const { say } = useWords()
   return (
     <Panel title={say('table.tab.schema')}>
-      <div className="scroll-x" tabIndex={0} role="region" aria-label={say('table.tab.schema')}>
+      <div className="scroll-x" tabIndex={0} role="group" aria-label={say('table.tab.schema')}>
         <table className="list-table">
           <thead>
             <tr>

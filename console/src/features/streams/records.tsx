@@ -1,12 +1,13 @@
 /** The records of a stream: as they come, or read on from an offset or a time; all of them or those that meet a condition. */
 import { Button } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi } from '@tanstack/react-router'
 import { ArrowUp, Pause, Play } from 'lucide-react'
 import { type FormEvent, useEffect, useId, useRef, useState } from 'react'
 import { ApiError, backOff, fetchRecords, recordPagesQuery, type RecordShape, type RecordsFrom, type StreamDetail } from '../../api/index.ts'
 import { type RecordPlace, readPlace, writePlace } from '../../app/search.ts'
-import { Choice, Mark } from '../../ui/parts.tsx'
+import { Choice, Mark, Prose } from '../../ui/parts.tsx'
 import { Empty, Failure, InlineProblem, LoadingRows, problemText } from '../../ui/states.tsx'
 import { type RowColumn, VirtualRows } from '../../ui/virtual-rows.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -295,10 +296,23 @@ const rest = (ms: number, signal: AbortSignal): Promise<void> =>
     )
   })
 
+/** What is wrong with the condition, with the place under it that the server points at. */
 function FilterFault({ error }: { error: ApiError }) {
+  const [what = '', ...pointed] = error.message.split('\n')
   return (
     <div className="inset">
-      <InlineProblem title={error.message} hint={error.hint} />
+      <div className="inline-problem" role="alert">
+        <Mark tone="bad" />
+        <div>
+          <strong>{what}</strong>
+          {pointed.length > 0 && <pre className="pointed">{pointed.join('\n')}</pre>}
+          {error.hint !== undefined && (
+            <div className="quiet small">
+              <Prose>{error.hint}</Prose>
+            </div>
+          )}
+        </div>
+      </div>
     </div>
   )
 }
@@ -351,16 +365,21 @@ function RecordTable({
   onScroll?: (top: number) => void
 }) {
   const { say, format } = useWords()
+  const narrow = useMediaQuery('(max-width: 767px)')
   const columns: RowColumn<RecordShape>[] = [
-    { id: 'time', title: say('record.time'), width: 96, cell: ({ time }) => <span title={format.dateTime(time)}>{format.clock(time)}</span> },
-    ...(several ? [{ id: 'partition', title: say('stream.partition'), width: 78, num: true, cell: ({ partition }: RecordShape) => partition }] : []),
-    { id: 'offset', title: say('record.offset'), width: 104, num: true, cell: ({ offset }) => format.number(offset) },
-    {
-      id: 'key',
-      title: say('record.key'),
-      width: 140,
-      cell: ({ key }) => (key === null ? <span className="nothing">null</span> : <span title={key}>{key}</span>),
-    },
+    { id: 'time', title: say('record.time'), width: narrow ? 82 : 96, cell: ({ time }) => <span title={format.dateTime(time)}>{format.clock(time)}</span> },
+    ...(several && !narrow ? [{ id: 'partition', title: say('stream.partition'), width: 78, num: true, cell: ({ partition }: RecordShape) => partition }] : []),
+    { id: 'offset', title: say('record.offset'), width: narrow ? 88 : 104, num: true, cell: ({ offset }) => format.number(offset) },
+    ...(narrow
+      ? []
+      : [
+          {
+            id: 'key',
+            title: say('record.key'),
+            width: 140,
+            cell: ({ key }: RecordShape) => (key === null ? <span className="nothing">null</span> : <span title={key}>{key}</span>),
+          },
+        ]),
     {
       id: 'value',
       title: say('record.value'),
@@ -379,6 +398,7 @@ function RecordTable({
       label={say('records.of', { name: label })}
       rowKey={({ partition, offset }) => `${partition}-${offset}`}
       maxHeight="max(320px, calc(100dvh - 330px))"
+      least={narrow ? 320 : 560}
       {...(onScroll === undefined ? {} : { onScroll })}
     />
   )

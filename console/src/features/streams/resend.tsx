@@ -11,7 +11,7 @@ import { add, done, lotsOf, nothingSent, type Resend, type Tally } from './lots.
 
 export type { Resend } from './lots.ts'
 
-export function SendAgain({ name, what, onClose }: { name: string; what: Resend; onClose: () => void }) {
+export function SendAgain({ name, what, onClose }: { name: string; what: Resend; onClose: (sent: boolean) => void }) {
   const { say, format } = useWords()
   const client = useQueryClient()
   const [state, setState] = useState<'asked' | 'sending' | 'ended'>('asked')
@@ -20,6 +20,8 @@ export function SendAgain({ name, what, onClose }: { name: string; what: Resend;
   const stop = useRef(new AbortController())
   useEffect(() => () => stop.current.abort(), [])
   const total = 'all' in what ? what.all : what.offsets.length
+
+  const close = (): void => onClose(state !== 'asked')
 
   const send = async (): Promise<void> => {
     stop.current = new AbortController()
@@ -43,7 +45,7 @@ export function SendAgain({ name, what, onClose }: { name: string; what: Resend;
   }
 
   return (
-    <Dialog title={say('resend.title', { n: total, count: format.number(total) })} size={480} onClose={onClose}>
+    <Dialog title={say('resend.title', { n: total, count: format.number(total) })} size={480} onClose={close}>
       {state === 'asked' && <p className="dialog-text">{say('resend.text', { name })}</p>}
       {state !== 'asked' && (
         <div className="resend-progress" role="status">
@@ -66,11 +68,11 @@ export function SendAgain({ name, what, onClose }: { name: string; what: Resend;
       )}
       {error !== undefined && <InlineProblem title={problemText(error, say('error.unreachable'))} hint={error instanceof ApiError ? error.hint : undefined} />}
       <div className="dialog-acts">
-        {state === 'asked' && <Button onClick={onClose}>{say('action.cancel')}</Button>}
+        {state === 'asked' && <Button onClick={close}>{say('action.cancel')}</Button>}
         {state === 'sending' && <Button onClick={() => stop.current.abort()}>{say('resend.stop')}</Button>}
         {state === 'ended' && error !== undefined && <Button onClick={() => void send()}>{say('action.retry')}</Button>}
         {state === 'ended' ? (
-          <Button variant="filled" data-autofocus onClick={onClose}>
+          <Button variant="filled" data-autofocus onClick={close}>
             {say('action.close')}
           </Button>
         ) : (

@@ -225,7 +225,7 @@ export const en = {
   'stream.state.flowing': 'flowing',
   'stream.state.quiet': 'quiet',
   'stream.state.ended': 'source ended',
-  'stream.eventTime': 'event time',
+  'stream.eventTime': 'Event time',
   'stream.partition': 'Partition',
   'stream.source': 'Source',
   'stream.source.running': 'running',

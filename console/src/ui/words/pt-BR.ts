@@ -226,7 +226,7 @@ export const ptBR: Readonly<Record<keyof typeof en, Message>> = {
   'stream.state.flowing': 'fluindo',
   'stream.state.quiet': 'quieto',
   'stream.state.ended': 'fonte terminou',
-  'stream.eventTime': 'hora do evento',
+  'stream.eventTime': 'Hora do evento',
   'stream.partition': 'Partição',
   'stream.source': 'Fonte',
   'stream.source.running': 'em execução',
