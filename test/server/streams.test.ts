@@ -1,6 +1,6 @@
 /** What the API does with the records of a stream: filters, dead letters, silences and keys, on the example project. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { AlertList, DeadLetterList, SilenceShape, StreamDetail } from '../../src/server/wire.ts'
+import { AlertList, DeadLetterList, RuleList, SilenceShape, StreamDetail, StreamList } from '../../src/server/wire.ts'
 import { EXAMPLE, eventually, project, serve, type Served } from '../helpers/cli.ts'
 
 let server: Served
@@ -171,6 +171,39 @@ describe('a dead letter that is mended by hand', () => {
     expect(values.flat().filter(({ key, value }) => key === 'b' && JSON.stringify(value) === '{"id":"b","v":2}')).toHaveLength(1)
     await one.kill()
   }, 30_000)
+})
+
+describe('an engine that is away', () => {
+  test('leaves the streams listed, with the reason and what to do', async () => {
+    const one = await serve('start', ['--project', EXAMPLE, '--count', '1'], { env: { LAGOA_KAFKA__BROKERS: '127.0.0.1:1' } })
+    const away = { message: expect.stringContaining('Kafka') as string, hint: expect.stringContaining('kafka.brokers') as string }
+    const { items } = StreamList.parse(await one.get('/api/v1/streams'))
+    expect(items).toMatchObject([{ name: 'sensor_raw', partitions: [], deadLetters: null, problem: away }])
+    expect(StreamDetail.parse(await one.get('/api/v1/streams/sensor_raw'))).toMatchObject({ problem: away })
+    expect(await call('GET', '/api/v1/streams/sensor_raw/dead-letters', undefined, one)).toMatchObject({
+      status: 503,
+      body: { error: { code: 'streams.kafka_away' } },
+    })
+    expect(RuleList.parse(await one.get('/api/v1/rules')).items.map(({ problem }) => problem)).toEqual([away, away])
+    await one.kill()
+  }, 90_000)
+  test('keeps alerts waiting, which their rules tell with the reason', async () => {
+    const one = await serve('start', ['--project', EXAMPLE, '--count', '1'], { env: { LAGOA_RABBITMQ__URL: 'amqp://127.0.0.1:1' } })
+    await one.post('/api/v1/streams/sensor_raw/records', [reading('Osasco', 50, 1)])
+    const rules = await eventually(
+      'the rules tell it',
+      async () =>
+        (({ items }) => items.every(({ waiting, problem }) => waiting > 0 && problem !== undefined) && items)(RuleList.parse(await one.get('/api/v1/rules'))),
+      30_000,
+    )
+    expect(rules).toMatchObject([
+      { name: 'air_critical', waiting: 1, queued: 0, problem: { message: expect.stringContaining('RabbitMQ') as string } },
+      { name: 'air_episode', waiting: 1, queued: 0 },
+    ])
+    const alerts = AlertList.parse(await one.get('/api/v1/alerts'))
+    expect(alerts.items.map(({ delivery }) => delivery)).toEqual(['waiting', 'waiting'])
+    await one.kill()
+  }, 90_000)
 })
 
 /** A stream whose upcast reads `m.v` so. */

@@ -267,8 +267,9 @@ async function streamShape(platform: Platform, runtime: StreamRuntime, { partiti
   const { stream } = runtime
   const { options } = stream
   const [live] = livesOf(stream)
-  const letters = await lettersOf(platform, stream.name)
-  const fault = problem ?? letters.fault
+  // A log that just did not answer is not asked again.
+  const letters = problem ? { count: null, fault: problem } : await lettersOf(platform, stream.name)
+  const { fault } = letters
   return {
     name: stream.name,
     ...(options.description === undefined ? {} : { description: options.description }),
