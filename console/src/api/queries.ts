@@ -64,9 +64,10 @@ export const recordPagesQuery = (stream: string, from: RecordsFrom) =>
     queryKey: ['records', stream, from],
     queryFn: ({ signal, pageParam }) => get<RecordList>(`${streamPath(stream)}/records`, { ...from, limit: 200, cursor: pageParam }, signal),
     initialPageParam: undefined as string | undefined,
-    getNextPageParam: (last) => last.cursor,
+    // At the end there may be more by and by: what was read is not read again.
+    getNextPageParam: (last) => String(last.next),
     retry: false,
-    refetchOnWindowFocus: false,
+    staleTime: declared,
   })
 
 export const recordQuery = (stream: string, partition: number, offset: number) =>

@@ -1,5 +1,4 @@
 /** Every alert that was, newest first, by rule, severity, state and time. */
-import { Button } from '@mantine/core'
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useMemo } from 'react'
@@ -8,7 +7,7 @@ import { type AlertSpan, alertSpans, alertStates, severities } from '../../app/s
 import { AlertRow } from '../../ui/alerts.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice } from '../../ui/parts.tsx'
-import { Empty, Failure, LoadingRows } from '../../ui/states.tsx'
+import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 
 const route = getRouteApi('/alerts')
@@ -100,13 +99,7 @@ export function History({ rules }: { rules: readonly RuleShape[] }) {
           ))}
         </ul>
       )}
-      {pages.hasNextPage && (
-        <div className="more">
-          <Button loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-            {say('alerts.more')}
-          </Button>
-        </div>
-      )}
+      <More pages={pages} label={say('alerts.more')} />
     </section>
   )
 }

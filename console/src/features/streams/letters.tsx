@@ -7,7 +7,7 @@ import { Send } from 'lucide-react'
 import { useState } from 'react'
 import { type DeadLetterShape, lettersQuery } from '../../api/index.ts'
 import { Mark } from '../../ui/parts.tsx'
-import { Empty, Failure, LoadingRows } from '../../ui/states.tsx'
+import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
 import { type RowColumn, VirtualRows } from '../../ui/virtual-rows.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 import { LetterDialog } from './letter.tsx'
@@ -142,13 +142,7 @@ export function Letters({ name }: { name: string }) {
             maxHeight="max(320px, calc(100dvh - 380px))"
             least={narrow ? 320 : 860}
           />
-          {pages.hasNextPage && (
-            <div className="more">
-              <Button loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-                {say('alerts.more')}
-              </Button>
-            </div>
-          )}
+          <More pages={pages} label={say('alerts.more')} />
         </>
       )}
       {letter !== undefined && sending === undefined && (

@@ -45,7 +45,7 @@ export function StreamsScreen() {
       <PageHead
         title={all.length === 0 ? say('streams.title.none') : bad > 0 ? say('streams.title.bad', { n: bad }) : say('streams.title', { n: all.length })}
         sub={
-          all.length === 0
+          all.length === 0 || away !== undefined
             ? undefined
             : say('streams.sub', {
                 rate: format.rate(all.reduce((sum, { perSecond }) => sum + perSecond, 0)),
@@ -115,6 +115,7 @@ function Row({ stream }: { stream: StreamShape }) {
   const { say, format } = useWords()
   const { name } = stream
   const lag = slowest(stream)
+  const unknown = stream.problem !== undefined
   return (
     <tr>
       <td>
@@ -131,14 +132,13 @@ function Row({ stream }: { stream: StreamShape }) {
       <td className="num">
         <span className="rate">
           <Spark values={stream.history} width={64} height={20} />
-          {format.rate(stream.perSecond)}
-          {say('unit.perSecond')}
+          {unknown ? '–' : `${format.rate(stream.perSecond)}${say('unit.perSecond')}`}
         </span>
       </td>
-      <td className="num">{format.number(stream.records)}</td>
+      <td className="num">{unknown ? '–' : format.number(stream.records)}</td>
       <td className="num">{stream.partitions.length === 0 ? '–' : format.number(stream.partitions.length)}</td>
       <td className="num" title={lag.lag > 0 ? lag.name : undefined}>
-        {format.number(lag.lag)}
+        {unknown ? '–' : format.number(lag.lag)}
       </td>
       <td className="num">
         {stream.deadLetters === null ? (

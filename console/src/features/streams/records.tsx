@@ -324,6 +324,7 @@ function ReadOn({ name, from, onOpen }: { name: string; from: RecordsFrom; onOpe
   if (pages.isError && pages.data === undefined)
     return isFilterFault(pages.error) ? <FilterFault error={pages.error} /> : <Failure error={pages.error} onRetry={() => void pages.refetch()} />
   const records = pages.data.pages.flatMap((page) => page.items)
+  const more = pages.data.pages.at(-1)?.cursor !== undefined
   return (
     <>
       <div className="row follow-bar">
@@ -331,19 +332,18 @@ function ReadOn({ name, from, onOpen }: { name: string; from: RecordsFrom; onOpe
           {say('records.read', { n: records.length, count: format.number(records.length) })}
         </span>
         <div className="right">
-          {pages.hasNextPage ? (
-            <Button size="xs" loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-              {say('records.readOn')}
-            </Button>
-          ) : (
-            <Button size="xs" loading={pages.isFetching} onClick={() => void pages.refetch()}>
-              {say('records.again')}
-            </Button>
-          )}
+          <Button size="xs" loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+            {say(more ? 'records.readOn' : 'records.again')}
+          </Button>
         </div>
       </div>
+      {pages.isFetchNextPageError && (
+        <div className="inset">
+          <InlineProblem title={problemText(pages.error, say('error.unreachable'))} hint={pages.error instanceof ApiError ? pages.error.hint : undefined} />
+        </div>
+      )}
       {records.length === 0 ? (
-        <Empty title={say('records.noneThere')}>{pages.hasNextPage ? say('records.noneYet') : undefined}</Empty>
+        <Empty title={say('records.noneThere')}>{more ? say('records.noneYet') : undefined}</Empty>
       ) : (
         <RecordTable records={records} several={false} label={name} onOpen={onOpen} />
       )}

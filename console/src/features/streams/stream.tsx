@@ -31,9 +31,10 @@ function StreamPage({ stream }: { stream: StreamDetail }) {
   const { name } = stream
   const problem = problemOf(stream)
   const lag = slowest(stream)
+  const unknown = stream.problem !== undefined
   const counts: Readonly<Record<StreamTab, string>> = {
     overview: '',
-    records: format.count(stream.records),
+    records: unknown ? '' : format.count(stream.records),
     letters: stream.deadLetters === null || stream.deadLetters === 0 ? '' : format.count(stream.deadLetters),
   }
   return (
@@ -64,14 +65,13 @@ function StreamPage({ stream }: { stream: StreamDetail }) {
         </Fact>
         <Fact label={say('streams.column.perSecond')}>
           <span className="rate">
-            {format.rate(stream.perSecond)}
-            {say('unit.perSecond')}
+            {unknown ? '–' : `${format.rate(stream.perSecond)}${say('unit.perSecond')}`}
             <Spark values={stream.history} width={84} height={20} />
           </span>
         </Fact>
-        <Fact label={say('streams.column.records')}>{format.number(stream.records)}</Fact>
+        <Fact label={say('streams.column.records')}>{unknown ? '–' : format.number(stream.records)}</Fact>
         <Fact label={say('streams.column.lag')}>
-          {format.number(lag.lag)} {lag.lag > 0 && <span className="quiet">{lag.name}</span>}
+          {unknown ? '–' : format.number(lag.lag)} {lag.lag > 0 && <span className="quiet">{lag.name}</span>}
         </Fact>
         <Fact label={say('streams.column.deadLetters')}>{stream.deadLetters === null ? '–' : format.number(stream.deadLetters)}</Fact>
         {stream.key !== undefined && <Fact label={say('streams.column.key')}>{stream.key}</Fact>}
