@@ -77,6 +77,13 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
     }
   }
 
+  /** Pending episodes have the severity of their rules. */
+  function withDeclared(filter: AlertFilter = {}): AlertFilter {
+    const { severity, ...rest } = filter
+    if (filter.state !== 'pending' || severity === undefined) return filter
+    return { ...rest, rules: rules.filter((rule) => rule.severity === severity).map(({ name }) => name) }
+  }
+
   /** What the declaration of its rule says, and the database does not hold. */
   function asDeclared(alert: AlertView): AlertView {
     const rule = rules.find(({ name }) => name === alert.rule)
@@ -101,7 +108,7 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
     sinks: () => sinks,
     listRules: (of = rules) => listRules(records, of, relay.failures()),
     async listAlerts(filter) {
-      const page = await listAlerts(records, filter)
+      const page = await listAlerts(records, withDeclared(filter))
       return { ...page, items: page.items.map(asDeclared) }
     },
     async findAlert(id) {

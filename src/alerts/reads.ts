@@ -43,7 +43,9 @@ export interface AlertFilter {
   /** Pending episodes have no alert yet: they are listed only when asked for, with an id of their own and without values. */
   readonly state?: AlertState
   readonly rule?: string
+  /** As it was when they fired. Pending ones are stored without: of those, ask for the `rules` that declare it. */
   readonly severity?: Severity
+  readonly rules?: readonly string[]
   /** Those that started at this time or after it, and before that one, in epoch milliseconds. */
   readonly since?: number
   readonly until?: number
@@ -145,6 +147,7 @@ export async function listAlerts(records: Records, filter: AlertFilter = {}): Pr
        select * from (${pending ? PENDING : `select ${ALERT_COLUMNS}, recorded_at from alerts`}) found
        where ($1::text is null or rule = $1) and ($2::text is null or state = $2) and ($3::double precision is null or ("startedAt", id) < ($3, $4))
          and ($6::text is null or severity = $6) and ($7::double precision is null or "startedAt" >= $7) and ($8::double precision is null or "startedAt" < $8)
+         and ($9::text[] is null or rule = any($9))
        order by "startedAt" desc, id desc limit $5
      ) a order by "startedAt" desc, id desc`,
     [
@@ -156,6 +159,7 @@ export async function listAlerts(records: Records, filter: AlertFilter = {}): Pr
       filter.severity ?? null,
       filter.since ?? null,
       filter.until ?? null,
+      filter.rules ?? null,
     ],
   )
   const items = rows.slice(0, limit)

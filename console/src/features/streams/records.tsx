@@ -182,6 +182,8 @@ function Follow({
   const [followed, setFollowed] = useState<Followed>()
   const latest = useRef(nothingYet)
   const [error, setError] = useState<unknown>()
+  // A list that is made anew begins at its top.
+  const [top, setTop] = useState(0)
   const [frozen, setFrozen] = useState<readonly RecordShape[]>()
   const wanted = partitions.join(',')
 
@@ -250,7 +252,7 @@ function Follow({
               leftSection={<ArrowUp aria-hidden />}
               onClick={() => {
                 setFrozen(undefined)
-                document.querySelector('.virtual-rows')?.scrollTo({ top: 0 })
+                setTop(top + 1)
               }}
             >
               {say('records.newer', { n: newer, count: newer >= mostShown ? `${format.number(mostShown)}+` : format.number(newer) })}
@@ -267,13 +269,14 @@ function Follow({
         </Empty>
       ) : (
         <RecordTable
+          key={top}
           records={shown}
           several={partitions.length > 1}
           label={name}
           onOpen={onOpen}
-          onScroll={(top) => {
+          onScroll={(from) => {
             // What somebody reads further down does not move away under their eyes.
-            if (top > 24) setFrozen((now) => now ?? followed.records)
+            if (from > 24) setFrozen((now) => now ?? followed.records)
             else setFrozen(undefined)
           }}
         />
