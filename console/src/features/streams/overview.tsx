@@ -35,7 +35,7 @@ function Lanes({ stream }: { stream: StreamDetail }) {
   return (
     <Panel title={say('lanes.title')} right={<span className="wide-only">{say('lanes.about')}</span>}>
       <div className="scroll-x" tabIndex={0} role="group" aria-label={say('lanes.title')}>
-        <table className="list-table">
+        <table className="list-table lanes">
           <thead>
             <tr>
               <th scope="col">{say('lanes.sink')}</th>
