@@ -17,6 +17,8 @@ export interface Relay {
   drain(): Promise<number>
   /** What has not left yet, by queue. */
   waiting(): Promise<QueueWait[]>
+  /** Why messages wait, by queue; a queue that takes them is absent. */
+  failures(): ReadonlyMap<string, LagoaError>
   /** Stops after the batch under way. */
   close(): Promise<void>
 }
@@ -99,9 +101,9 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         declared.delete(name)
         const attempts = (failed?.attempts ?? 0) + 1
         const wait = backoff(attempts - 1)
-        const fault = toLagoaError(error)
-        failures.set(name, { attempts, retryAt: clock.now() + wait, error: fault })
-        options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: fault })
+        const failure = toLagoaError(error)
+        failures.set(name, { attempts, retryAt: clock.now() + wait, error: failure })
+        options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: failure })
       }
     }
   }
@@ -152,6 +154,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         return { queue: name, messages, retryAt: failed?.retryAt ?? null, ...(failed ? { error: failed.error.message } : {}) }
       })
     },
+    failures: () => new Map([...failures].map(([name, { error }]) => [name, error])),
     async close() {
       stop.abort()
       await running

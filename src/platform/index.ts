@@ -10,6 +10,18 @@ export type { Feed, Pipeline } from './pipeline.ts'
 export { localFolder, openOutside, openPlaced } from './places.ts'
 export type { Patience } from './engines.ts'
 export { runOnce, type OnceSummary } from './once.ts'
-export { filterOf, noStream, readRecords, resendLetters, summarizeStreams, topicOf, type ReadRecord, type RecordsRequest, type Topic } from './records.ts'
+export {
+  filterOf,
+  noStream,
+  readLetters,
+  readRecords,
+  resendLetters,
+  resendMended,
+  summarizeStreams,
+  topicOf,
+  type ReadRecord,
+  type RecordsRequest,
+  type Topic,
+} from './records.ts'
 export { watchProject } from './watch.ts'
 export { aloneOrAsk, serverOf } from './alone.ts'

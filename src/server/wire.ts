@@ -81,6 +81,8 @@ const SinkShape = z.object({
   retryAt: z.number().optional().describe('When a failing one is tried again'),
 })
 
+const ProblemShape = z.object({ message: z.string(), hint: z.string().optional().describe('What to do about it') })
+
 export const StreamShape = z.object({
   name: z.string(),
   description: z.string().optional(),
@@ -90,14 +92,34 @@ export const StreamShape = z.object({
   fields: z.array(FieldShape),
   partitions: z.array(z.object({ partition: z.number(), earliest: z.number(), next: z.number(), bytes: z.number() })),
   records: z.number().describe('Records ever taken'),
-  deadLetters: z.number(),
+  deadLetters: z.number().nullable().describe('Records that ever became dead letters; null while the event log does not answer'),
   perSecond: z.number().describe('Records per second over the last ten seconds'),
+  history: z.array(z.number()).describe('Records in each of the last 60 seconds, oldest first'),
+  problem: ProblemShape.optional().describe('Why the event log does not answer'),
   source: z
     .object({ kind: z.string(), state: z.enum(['running', 'paused', 'ended', 'failed']), records: z.number(), blank: z.number(), error: z.string().optional() })
     .optional(),
   sinks: z.array(SinkShape),
 })
 export const StreamList = page(StreamShape)
+
+const CarrierShape = z.object({ url: z.string(), host: z.string(), here: z.boolean().describe('The node that answers') })
+export const StreamDetail = StreamShape.extend({
+  lanes: z
+    .array(
+      z.object({
+        sink: z.string(),
+        kind: SinkShape.shape.kind,
+        partition: z.number(),
+        position: z.number().describe('The next offset it will take'),
+        lag: z.number(),
+        state: z.enum(['running', 'retrying', 'stopped', 'elsewhere']).describe('elsewhere: only how far it has come is known here'),
+        error: z.string().optional(),
+      }),
+    )
+    .describe('One partition on its way to one sink'),
+  carriers: z.array(z.object({ partition: z.number(), node: CarrierShape })).describe('Which node carries a partition; one that none carries is absent'),
+})
 
 export const RecordShape = z.object({
   partition: z.number(),
@@ -115,6 +137,24 @@ export const ResendAnswer = z.object({
   skipped: z.number().describe('Letters that cannot be sent'),
   reasons: z.array(z.string()).describe('Why some were skipped, each reason once'),
   left: z.number().describe('Letters that are left because of the limit'),
+})
+
+export const DeadLetterShape = z.object({
+  offset: z.number().describe('Among the dead letters'),
+  time: z.number().describe('When it became one'),
+  error: z.string().describe('The code of the fault'),
+  reason: z.string().describe('What is wrong with the record'),
+  partition: z.number().nullable().describe('Where it was in the stream; null for what never got in, such as a line of a file'),
+  source: z.number().nullable().describe('Its offset there'),
+  key: z.string().nullable(),
+  text: z.string().optional().describe('The bytes, where they are text'),
+  base64: z.string().optional().describe('The bytes, where they are none'),
+  bytes: z.number().optional().describe('How many bytes there were, when only the first of them are here'),
+  resent: z.boolean().describe('It was sent again'),
+})
+export const DeadLetterList = page(DeadLetterShape).extend({
+  kept: z.number().describe('Letters that the log keeps'),
+  waiting: z.number().describe('Letters that came since the last time that all were sent again'),
 })
 
 const GroupShape = z.object({
@@ -257,6 +297,7 @@ export const SilenceShape = z.object({
   reason: z.string(),
   createdAt: z.number(),
   until: z.number(),
+  by: z.string().nullable().describe('Who asked for it, as they wrote'),
   endedAt: z.number().nullable().describe('When it was ended before its time'),
   active: z.boolean(),
 })
@@ -274,12 +315,14 @@ export const RuleShape = z.object({
   description: z.string().optional(),
   matched: z.number().describe('Readings that met the condition'),
   fired: z.number(),
-  queued: z.number(),
+  queued: z.number().describe('Messages that reached their queues'),
+  waiting: z.number().describe('Messages that have not yet; at most 100,000 are counted'),
   firing: z.number().describe('Fingerprints that are firing now'),
   limits: z
     .array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() }))
     .describe('Plain comparisons in the condition, for charts'),
   silence: SilenceShape.optional().describe('Nothing goes to its queues while it holds'),
+  problem: ProblemShape.optional().describe('Why its readings are not looked at, or its messages not sent'),
 })
 export const RuleList = page(RuleShape)
 
@@ -295,6 +338,10 @@ export const AlertShape = z.object({
   matched: z.number(),
   values: z.record(z.string(), z.unknown()).describe('The fields of the reading that fired it'),
   message: z.string().optional(),
+  delivery: z
+    .enum(['waiting', 'sent', 'silenced', 'none'])
+    .optional()
+    .describe('What became of its message; none: the rule has no queue. Absent while it is pending, and in the event stream'),
 })
 export const AlertList = page(AlertShape)
 
@@ -478,6 +525,11 @@ export type ServiceHealth = z.infer<typeof ServiceHealth>
 export type ServiceShape = z.infer<typeof ServiceShape>
 export type NodeShape = z.infer<typeof NodeShape>
 export type StreamShape = z.infer<typeof StreamShape>
+export type StreamDetail = z.infer<typeof StreamDetail>
+export type RecordList = z.infer<typeof RecordList>
+export type DeadLetterShape = z.infer<typeof DeadLetterShape>
+export type DeadLetterList = z.infer<typeof DeadLetterList>
+export type ResendAnswer = z.infer<typeof ResendAnswer>
 export type SinkShape = z.infer<typeof SinkShape>
 export type RecordShape = z.infer<typeof RecordShape>
 export type ProduceAnswer = z.infer<typeof ProduceAnswer>

@@ -4,7 +4,7 @@ import type { Duties, Offer, Records } from '../storage/index.ts'
 import { createDecoder, type Decoder } from './decode.ts'
 import { deadLetterSink, deadLetterTopic } from './dead-letters.ts'
 import type { Stream } from './declare.ts'
-import { createLane, type Lane } from './lane.ts'
+import { createLane, type Lane, type LaneStatus } from './lane.ts'
 import { loadOffsets } from './offsets.ts'
 import type { EventLog, PartitionOffsets, TopicOptions } from './log/port.ts'
 import type { RecordBatch } from './log/batch.ts'
@@ -60,6 +60,20 @@ export interface StreamStatus {
     /** When a failing one is tried again. */
     readonly retryAt: number | null
   }[]
+  readonly lanes: readonly LaneView[]
+}
+
+/** One partition on its way to one sink. */
+export interface LaneView {
+  readonly sink: string
+  readonly kind: Sink['kind']
+  readonly partition: number
+  /** The next offset that it will take. */
+  readonly position: number
+  readonly lag: number
+  /** `elsewhere`: another node carries it, or none does; only how far it has come is known here. */
+  readonly state: LaneStatus['state'] | 'elsewhere'
+  readonly error: string | undefined
 }
 
 /** A source waits while the slowest sink is this many records behind. */
@@ -221,6 +235,21 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
             state: worst?.state ?? (stopping.signal.aborted || own.length === 0 ? 'stopped' : 'running'),
             error: worst?.error,
             retryAt: worst?.retryAt ?? null,
+          }
+        }),
+        lanes: lanes.map((lane) => {
+          const { sink, partition } = lane
+          const position = positionOf(lane)
+          const here = parts[partition]?.isHeld() === true ? lane.status() : undefined
+          const end = ends.find((one) => one.partition === partition)?.next ?? position
+          return {
+            sink: sink.name,
+            kind: sink.kind,
+            partition,
+            position,
+            lag: Math.max(0, end - position),
+            state: here?.state ?? 'elsewhere',
+            error: here?.error,
           }
         }),
       }

@@ -126,6 +126,25 @@ describe('the relay', () => {
     await inner.close()
   })
 
+  it('tells why messages wait for a queue, until it takes them', async () => {
+    let away = true
+    const inner = openPostgresQueue(records)
+    const relay = startRelay(
+      records,
+      elsewhere(inner, () => (away ? 'before' : null)),
+      { log: silentLog },
+    )
+    await fill('a', 0, 2)
+    relay.wake()
+    await expect.poll(() => [...relay.failures().keys()], { timeout: 3_000 }).toEqual(['a'])
+    expect(relay.failures().get('a')?.message).toBeTruthy()
+    away = false
+    await expect.poll(() => relay.failures().size, { timeout: 10_000 }).toBe(0)
+    expect(await inner.total('a')).toBe(2)
+    await relay.close()
+    await inner.close()
+  })
+
   it('shares the work with relays of other nodes without repeating or reordering', async () => {
     const queue = openPostgresQueue(records)
     const relays = [0, 1, 2].map(() => startRelay(records, queue, { log: silentLog, batch: 5, pollMs: 20 }))

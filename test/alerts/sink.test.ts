@@ -15,6 +15,7 @@ import {
   trimAlerts,
   type Alert,
   type AlertCommit,
+  type AlertFilter,
   type Alerts,
   type RuleStream,
 } from '../../src/alerts/index.ts'
@@ -35,7 +36,7 @@ const each = alert('each', {
 })
 const episode = alert('episode', { on: readings, when: 'co > 10', clear: 'co < 5', to: [queue('sensor_alert')] })
 const held = alert('held', { on: readings, when: 'co > 8', for: { readings: 2 }, to: [] })
-const lasting = alert('lasting', { on: readings, when: 'co > 8', for: '3s', by: 'co', to: [queue('second')] })
+const lasting = alert('lasting', { on: readings, when: 'co > 8', for: '3s', by: 'co', severity: 'info', to: [queue('second')] })
 const rules = compileRules([each, episode, held, lasting])
 
 const APPENDED = Date.UTC(2026, 0, 1)
@@ -256,6 +257,15 @@ describe('alerts as a whole', () => {
       expect(await alerts.totals()).toEqual({ matched: 14, fired: 8, queued: 9, firing: 3 })
       expect(Object.fromEntries(await alerts.firingCounts())).toEqual({ episode: 1, held: 1, lasting: 1 })
       expect((await alerts.listAlerts({ state: 'pending' })).items).toMatchObject([{ rule: 'lasting', key: '9', state: 'pending', startedAt: 4_000 }])
+      const keysOf = async (filter: AlertFilter): Promise<string[]> => (await alerts.listAlerts(filter)).items.map(({ key }) => key)
+      expect(await keysOf({ state: 'pending', severity: 'info' })).toEqual(['9'])
+      expect(await keysOf({ state: 'pending', severity: 'warning' })).toEqual([])
+      expect(await keysOf({ severity: 'info', since: 2_000 })).toEqual([])
+      const deliveries = async (rule: string): Promise<unknown[]> => (await alerts.listAlerts({ rule })).items.map(({ delivery }) => delivery)
+      expect([await deliveries('each'), await deliveries('held')]).toEqual([
+        ['sent', 'sent', 'sent'],
+        ['none', 'none'],
+      ])
       const starts: number[] = []
       for (let cursor: string | undefined; ;) {
         const page = await alerts.listAlerts({ limit: 3, ...(cursor === undefined ? {} : { cursor }) })

@@ -46,6 +46,7 @@ afterAll(async () => {
 const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/streams/{name}': 'sensor_raw',
   '/api/v1/streams/{name}/records': 'sensor_raw',
+  '/api/v1/streams/{name}/dead-letters': 'sensor_raw',
   '/api/v1/streams/{name}/groups': 'sensor_raw',
   '/api/v1/streams/{name}/latest': 'sensor_raw',
   '/api/v1/streams/{name}/series': 'sensor_raw',
@@ -75,8 +76,9 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/nodes': wire.NodeList,
   '/api/v1/overview': wire.Overview,
   '/api/v1/streams': wire.StreamList,
-  '/api/v1/streams/{name}': wire.StreamShape,
+  '/api/v1/streams/{name}': wire.StreamDetail,
   '/api/v1/streams/{name}/records': wire.RecordList,
+  '/api/v1/streams/{name}/dead-letters': wire.DeadLetterList,
   '/api/v1/streams/{name}/groups': wire.GroupList,
   '/api/v1/streams/{name}/latest': wire.LatestList,
   '/api/v1/streams/{name}/series': wire.SeriesShape,

@@ -1,9 +1,9 @@
 /** The pages that exist, in the order of the sidebar; the palette offers the same. */
-import { Activity, Bell, Database, HeartPulse, KeyRound, LayoutDashboard, type LucideIcon, SquareTerminal, Waypoints } from 'lucide-react'
+import { Activity, Bell, Cable, Database, HeartPulse, KeyRound, LayoutDashboard, type LucideIcon, SquareTerminal, Waypoints } from 'lucide-react'
 
 type PageLink = {
-  readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/health'
-  readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'health'}`
+  readonly to: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/health'
+  readonly title: `page.${'overview' | 'live' | 'streams' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'health'}`
   readonly icon: LucideIcon
 }
 
@@ -19,6 +19,7 @@ export const pageGroups: readonly { readonly title: 'group.data' | 'group.system
   {
     title: 'group.data',
     pages: [
+      { to: '/streams', title: 'page.streams', icon: Cable },
       { to: '/lake', title: 'page.lake', icon: Database },
       { to: '/sql', title: 'page.sql', icon: SquareTerminal },
       { to: '/lineage', title: 'page.lineage', icon: Waypoints },

@@ -96,6 +96,7 @@ function Sidebar() {
   const now = useNow(30_000)
   const counts: Readonly<Record<string, number | undefined>> = {
     '/lake': tables?.items.length,
+    '/streams': streams?.items.length,
     '/live': streams?.items.filter((each) => each.live !== undefined).length,
   }
   return (

@@ -85,7 +85,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         subject: name,
         count: null,
         since: null,
-        link: '/live',
+        link: `/streams/${encodeURIComponent(name)}`,
       })
     if (status.source?.state === 'failed')
       attention.push({
@@ -97,7 +97,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         subject: `${name}: ${status.source.kind}`,
         count: null,
         since: null,
-        link: '/live',
+        link: `/streams/${encodeURIComponent(name)}`,
       })
     for (const sink of status.sinks)
       if (sink.state === 'retrying')
@@ -110,7 +110,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
           subject: `${name}: ${sink.name}`,
           count: null,
           since: null,
-          link: '/live',
+          link: `/streams/${encodeURIComponent(name)}`,
         })
     if (hasKeys) attention.push(...(await staleKeys(platform, name)))
   }
@@ -194,7 +194,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       subject: alert.rule,
       count: null,
       since: alert.startedAt,
-      link: `/alerts?state=firing`,
+      link: '/alerts',
     })
   for (const service of services) {
     const { detail, hint } = serviceHealth(service)

@@ -60,7 +60,16 @@ function Figures({ data }: { data: Overview }) {
   const [age, ageUnit] = data.freshnessMs === null ? ['–', ''] : format.span(data.freshnessMs).split(' ')
   return (
     <dl className="panel kpis">
-      <Figure label={say('kpi.events')} value={format.rate(data.eventsPerSecond)} unit={say('unit.perSecond')} detail={say('kpi.events.detail')}>
+      <Figure
+        label={say('kpi.events')}
+        value={format.rate(data.eventsPerSecond)}
+        unit={say('unit.perSecond')}
+        detail={
+          <Link to="/streams" className="link">
+            {say('kpi.events.detail')}
+          </Link>
+        }
+      >
         <Spark values={data.eventsHistory} />
       </Figure>
       <Figure
