@@ -27,6 +27,9 @@ export interface RelayOptions {
   readonly batch?: number
 }
 
+/** What is lost, at most, when an engine is back. */
+const LONGEST_WAIT_MS = 2_000
+
 export function startRelay(records: Records, queue: Queue, options: RelayOptions): Relay {
   const clock = options.clock ?? systemClock
   const batch = options.batch ?? 1_000
@@ -87,7 +90,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
       } catch (error) {
         declared.delete(name)
         const attempts = (failed?.attempts ?? 0) + 1
-        const wait = backoff(attempts - 1)
+        const wait = backoff(attempts - 1, 100, LONGEST_WAIT_MS)
         failures.set(name, { attempts, retryAt: clock.now() + wait })
         options.log.warn('alerts.queue_failed', { queue: name, attempts, retryInMs: Math.round(wait), error: toLagoaError(error) })
       }
@@ -104,7 +107,7 @@ export function startRelay(records: Records, queue: Queue, options: RelayOptions
         troubles = 0
       } catch (error) {
         // The database is away: its own log says why; here only that alerts wait.
-        wait = backoff(troubles++)
+        wait = backoff(troubles++, 100, LONGEST_WAIT_MS)
         options.log.warn('alerts.outbox_failed', { retryInMs: Math.round(wait), error: toLagoaError(error) })
       }
       // A retry that is due cannot be made while the database is away: only its own back-off counts then.

@@ -37,6 +37,8 @@ export interface LaneStatus {
 /** A delivery is also due with about this much memory in its batches; a batch has its price however few records are in it. */
 const DUE_BYTES = 64 * 1024 * 1024
 const BATCH_OVERHEAD = 2048
+/** Engines that are away answer at once, so asking often is cheap, and the wait is what is lost when one is back. */
+const LONGEST_WAIT_MS = 2_000
 
 export function createLane(stream: string, sink: Sink, partition: number, deps: LaneDeps): Lane {
   const { log, records, clock, logger } = deps
@@ -88,6 +90,7 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
     let bytes = 0
     let since = 0
     let next = position
+    let silent = false
     while (!signal.aborted) {
       const due = count > 0 && (hurried || count >= sink.pace.records || bytes >= DUE_BYTES || clock.now() - since >= sink.pace.ms)
       if (!due) {
@@ -110,10 +113,17 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
         // What lies before the next record is no record: nothing has to be delivered for it.
         if (count === 0) position = next
         if (batches.length > 0) {
+          silent = false
           // Decoding holds the thread: let timers and requests have their turn between reads.
           await new Promise(setImmediate)
           continue
         }
+        // Others know this lane by what is stored: what is no record counts as taken when nothing follows it.
+        if (silent && count === 0 && position > (stored ?? 0)) {
+          await moveOffset(records, key, stored, position)
+          stored = position
+        }
+        silent = true
         const timeoutMs = count > 0 ? Math.max(1, since + sink.pace.ms - clock.now()) : 1000
         if (count === 0 || !hurried) await log.wait(stream, partition, next, { signal: AbortSignal.any([signal, nudge.signal]), timeoutMs })
         continue
@@ -150,8 +160,10 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
           const failure = toLagoaError(thrown)
           state = 'retrying'
           error = failure.hint ? `${failure.message} ${failure.hint}` : failure.message
-          logger.warn('stream.sink_failed', { stream, sink: sink.name, partition, offset: position, attempt, error: failure })
-          await clock.sleep(backoff(attempt), signal).catch(() => undefined)
+          // One that stays away is told of ever more rarely.
+          const level = Number.isInteger(Math.log2(attempt + 1)) ? 'warn' : 'debug'
+          logger[level]('stream.sink_failed', { stream, sink: sink.name, partition, offset: position, attempt, error: failure })
+          await clock.sleep(backoff(attempt, 100, LONGEST_WAIT_MS), signal).catch(() => undefined)
         }
       }
       state = 'stopped'

@@ -104,7 +104,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
   /** A log that is away is waited for, and holds up no other stream. */
   const ensureLater = async (topic: TopicOptions, signal: AbortSignal): Promise<void> => {
     for (let attempt = 0; ; attempt++) {
-      await clock.sleep(backoff(attempt), signal)
+      await clock.sleep(backoff(attempt, 100, 2_000), signal)
       try {
         return await ensureTopics(topic)
       } catch (thrown) {

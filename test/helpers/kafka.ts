@@ -46,6 +46,8 @@ export interface KafkaServerOptions {
   readonly sasl?: boolean
   /** Clients may do only what was granted to them. */
   readonly acls?: boolean
+  /** The port at which clients find it, when something stands between: they are told this one. */
+  readonly advertised?: number
   /** More lines of the server's properties. */
   readonly properties?: Readonly<Record<string, string | number>>
 }
@@ -56,7 +58,7 @@ afterAll(async () => {
   for (const server of servers) await server.stop()
 })
 
-export async function startKafka({ tls = false, sasl = false, acls = false, properties = {} }: KafkaServerOptions = {}): Promise<KafkaServer> {
+export async function startKafka({ tls = false, sasl = false, acls = false, advertised, properties = {} }: KafkaServerOptions = {}): Promise<KafkaServer> {
   if (noKafka !== null) throw new Error(noKafka)
   const folder = tempFolder()
   const username = `user${randomBytes(4).toString('hex')}`
@@ -72,7 +74,7 @@ export async function startKafka({ tls = false, sasl = false, acls = false, prop
       'node.id': 1,
       'controller.quorum.bootstrap.servers': `127.0.0.1:${controller}`,
       listeners: `CLIENT://127.0.0.1:${client},INTERNAL://127.0.0.1:${internal},CONTROLLER://127.0.0.1:${controller}`,
-      'advertised.listeners': `CLIENT://127.0.0.1:${client},INTERNAL://127.0.0.1:${internal}`,
+      'advertised.listeners': `CLIENT://127.0.0.1:${advertised ?? client},INTERNAL://127.0.0.1:${internal}`,
       'listener.security.protocol.map': `CLIENT:${sasl ? 'SASL_' : ''}${tls ? 'SSL' : 'PLAINTEXT'},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'INTERNAL',
