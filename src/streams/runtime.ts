@@ -181,7 +181,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
         const ends = await log.ends(stream.name)
         for (;;) {
           const positionOf = await positions()
-          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0))) return
+          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0) && !lane.status().filling)) return
           signal?.throwIfAborted()
           if (stopping.signal.aborted) return
           await clock.sleep(parts.every((part) => part.isHeld()) ? 5 : 100, signal)
