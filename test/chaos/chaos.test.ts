@@ -8,7 +8,7 @@ import { noPostgresServer } from '../helpers/postgres-server.ts'
 import { noRabbit } from '../helpers/rabbitmq.ts'
 import { noRedis } from '../helpers/redis.ts'
 import { checkAlerts, checkKeys, checkLog, checkTables, nothingTold } from './checks.ts'
-import { caughtUp, LEASE_MS, startCluster, type Cluster } from './cluster.ts'
+import { caughtUp, LEASE_MS, recovered, startCluster, type Cluster } from './cluster.ts'
 import { chooseFaults } from './faults.ts'
 import { createReplay } from './model.ts'
 import { startProducer, type Producer } from './producer.ts'
@@ -54,7 +54,7 @@ describe.skipIf(missing !== '')(`chaos, seed ${SEED}${missing === '' ? '' : ` (s
       if (failed !== null) skip(`after ${failed}`)
       failed = `round ${round + 1} (${fault.name}) failed`
       await fault.strike(cluster)
-      const ms = await caughtUp(cluster, RECOVERY_MS + MARGIN_MS)
+      const ms = await recovered(cluster, RECOVERY_MS + MARGIN_MS)
       figures.push({ fault: fault.name, ms })
       process.stdout.write(`chaos: round ${round + 1}, ${fault.name}: recovered in ${Math.round(ms)} ms\n`)
       await fault.mend?.(cluster)

@@ -123,7 +123,7 @@ function through(url: string, proxy: TcpProxy): string {
 }
 
 /** What is behind these ends, by sink and partition; empty when nothing is and no alert waits to be queued. */
-async function behind({ records }: Cluster, ends: readonly number[]): Promise<string[]> {
+async function behind({ records, keys }: Cluster, ends: readonly number[]): Promise<string[]> {
   const offsets = await records.query<{ sink: string; partition: number; next_offset: number }>(
     'select sink, partition, next_offset from stream_offset where stream = $1',
     [STREAM],
@@ -136,15 +136,28 @@ async function behind({ records }: Cluster, ends: readonly number[]): Promise<st
       return lag > 0 ? [`${sink}/${partition} by ${lag}`] : []
     }),
   )
+  const marks = await Promise.all(ends.map((_, partition) => keys.mark(`${STREAM}/live/${partition}`).catch(String)))
+  const holes = marks.flatMap((mark, partition) => (mark?.startsWith('full ') ? [] : [`keys of partition ${partition}: ${mark}`]))
   const [row] = await records.query<{ count: number }>('select count(*) as count from alert_outbox')
-  return row?.count ? [...lags, `${row.count} alerts in the outbox`] : lags
+  return [...lags, ...holes, ...(row?.count ? [`${row.count} alerts in the outbox`] : [])]
 }
 
-/** Waits until all that is in the log now is with every sink, and answers how long it took, in ms. */
-export async function caughtUp(cluster: Cluster, limitMs: number): Promise<number> {
+/** Waits until readings that are appended from now on have come to every sink, and answers how long that took, in ms. */
+export async function recovered(cluster: Cluster, limitMs: number): Promise<number> {
   // An engine that has just come back opens one of its ports after the other: the fault ends when the log answers.
-  const ends = await eventually('the log does not answer', () => cluster.log.ends(STREAM).catch(() => false as const), 30_000, 50)
+  const before = await endsOf(cluster)
   const began = performance.now()
+  const grown = async (): Promise<boolean> => (await endsOf(cluster)).every((end, partition) => end > (before[partition] ?? 0))
+  await eventually('no new readings came into the log', grown, limitMs, 50)
+  await caughtUp(cluster, limitMs)
+  return performance.now() - began
+}
+
+const endsOf = ({ log }: Cluster): Promise<number[]> => eventually('the log does not answer', () => log.ends(STREAM).catch(() => false as const), 30_000, 50)
+
+/** Waits until all that is in the log now is with every sink. */
+export async function caughtUp(cluster: Cluster, limitMs: number): Promise<void> {
+  const ends = await endsOf(cluster)
   let late: readonly string[] = []
   try {
     await eventually(
@@ -159,5 +172,4 @@ export async function caughtUp(cluster: Cluster, limitMs: number): Promise<numbe
   } catch (error) {
     throw new Error(`${String(error)} (${late.join(', ')})`, { cause: error })
   }
-  return performance.now() - began
 }
