@@ -50,7 +50,7 @@ describe.skipIf(missing !== '')(`chaos, seed ${SEED}${missing === '' ? '' : ` (s
   }, 120_000)
 
   for (const [round, fault] of chooseFaults(SEED, ROUNDS, NODES).entries()) {
-    test(`round ${round + 1}: ${fault.name}`, { timeout: 180_000 }, async ({ skip }) => {
+    test(`round ${round + 1}: ${fault.name}`, { timeout: 300_000 }, async ({ skip }) => {
       if (failed !== null) skip(`after ${failed}`)
       failed = `round ${round + 1} (${fault.name}) failed`
       await fault.strike(cluster)

@@ -10,7 +10,7 @@ import { connect, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { afterAll } from 'vitest'
+import { afterAll } from './over.ts'
 import { tempFolder } from './folder.ts'
 
 const HOME = resolve(import.meta.dirname, '../../node_modules/.lagoa/kafka')
