@@ -35,7 +35,7 @@ describe.skipIf(missing !== '')(`chaos, seed ${SEED}${missing === '' ? '' : ` (s
     process.stdout.write(`chaos: seed ${SEED}, ${ROUNDS} rounds, ${NODES} nodes\n`)
     cluster = await startCluster(NODES)
     producer = startProducer(cluster.log, SEED)
-  }, 180_000)
+  }, 400_000)
 
   afterAll(async () => {
     await producer?.stop()

@@ -175,7 +175,7 @@ async function freePort(): Promise<number> {
 }
 
 async function answers(child: ChildProcess, port: number): Promise<boolean> {
-  for (let waited = 0; waited < 40_000 && child.exitCode === null; waited += 50) {
+  for (let waited = 0; waited < 120_000 && child.exitCode === null; waited += 50) {
     const open = await new Promise<boolean>((done) => {
       const socket = connect(port, '127.0.0.1', () => done(true)).once('error', () => done(false))
       socket.once('connect', () => socket.destroy())
