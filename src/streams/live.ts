@@ -145,7 +145,9 @@ export function liveSink(stream: Stream, plan: LivePlan, keys: Keys, clock: Cloc
           if (writes.length > 0) await keys.put(left === null ? writes : writes.map((write) => ({ ...write, ttlMs: left })))
         }
         signal.throwIfAborted()
-        await moveMark(partition, fullUpTo(mark.upTo))
+        // Deliveries that come meanwhile leave the mark to this.
+        do await moveMark(partition, fullUpTo(mark.upTo))
+        while (mark.text !== fullUpTo(mark.upTo))
         mark.isFull = true
       },
     },
