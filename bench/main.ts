@@ -8,8 +8,9 @@ import { lakeScale } from './lake-scale.ts'
 import { rules } from './rules.ts'
 import { serving } from './serving.ts'
 import { streams } from './streams.ts'
+import { streamsKafka } from './streams-kafka.ts'
 
-const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, lake, 'lake-scale': lakeScale, serving, rules }
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, 'streams-kafka': streamsKafka, lake, 'lake-scale': lakeScale, serving, rules }
 
 const wanted = process.argv.slice(2)
 const page = join(import.meta.dirname, 'README.md')

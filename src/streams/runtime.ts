@@ -120,7 +120,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
   /** A log that is away is waited for, and holds up no other stream. */
   const ensureLater = async (topic: TopicOptions, signal: AbortSignal): Promise<void> => {
     for (let attempt = 0; ; attempt++) {
-      await clock.sleep(backoff(attempt), signal)
+      await clock.sleep(backoff(attempt, 100, 2_000), signal)
       try {
         return await ensureTopics(topic)
       } catch (thrown) {
@@ -197,7 +197,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
         const ends = await log.ends(stream.name)
         for (;;) {
           const positionOf = await positions()
-          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0))) return
+          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0) && !lane.status().filling)) return
           signal?.throwIfAborted()
           if (stopping.signal.aborted) return
           await clock.sleep(parts.every((part) => part.isHeld()) ? 5 : 100, signal)

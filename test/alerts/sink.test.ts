@@ -114,6 +114,26 @@ describe('the alert sink', () => {
     )
   }, 60_000)
 
+  it('forgets what it knew of a partition that another node carried meanwhile', async () => {
+    const batches = batchesOf(
+      schema,
+      [12, 1, 12, 1].map((co, i) => ({ sensor: 'a', co, at: i * 1_000 })),
+      [1, 2, 3],
+      APPENDED,
+    )
+    const [here, there] = [newSink(), newSink()]
+    for (const [turn, batch] of batches.entries()) {
+      const carrying = turn % 2 === 0 ? here : there
+      carrying.begin?.(0)
+      await carrying.deliver(deliveryOf('readings', 0, [batch]), signal)
+    }
+    const episodes = await records.query("select state, resolved_at from alerts where rule = 'episode' order by started_at")
+    expect(episodes).toEqual([
+      { state: 'resolved', resolved_at: 1_000 },
+      { state: 'resolved', resolved_at: 3_000 },
+    ])
+  })
+
   it('answers each alert with what the reading said', async () => {
     await newSink().deliver(deliveryOf('readings', 3, [batchOf(schema, [{ sensor: 'a', co: 12.5, at: 1_000 }], 0, APPENDED)]), signal)
     const [row] = await records.query<{ body: string }>("select body from alert_outbox where rule = 'each' and queue = 'sensor_alert'")

@@ -234,6 +234,23 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       expect((await keys.getMany([`${prefix}0`, `${prefix}4999`])).map((entry) => entry?.fields['i'])).toEqual(['0', '4999'])
     })
 
+    test('a mark moves only from where it is, and is no key', async () => {
+      const name = unique()
+      expect(await keys.mark(name)).toBeNull()
+      expect(await keys.moveMark(name, 'a', 'b')).toBe(false)
+      expect(await keys.moveMark(name, null, '')).toBe(true)
+      expect(await keys.moveMark(name, null, 'b')).toBe(false)
+      expect(await keys.moveMark(name, '', 'full 1')).toBe(true)
+      expect(await keys.moveMark(name, '', 'full 2')).toBe(false)
+      const other = await open()
+      expect(await other.mark(name)).toBe('full 1')
+      const outcomes = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? keys : other).moveMark(name, 'full 1', `full ${i + 2}`)))
+      expect(outcomes.filter(Boolean)).toEqual([true])
+      await other.close()
+      expect(await keys.get(name)).toBeNull()
+      expect((await all(keys, '', 1000)).filter(({ key }) => key.includes(name))).toEqual([])
+    })
+
     test('ping answers milliseconds', async () => {
       expect(await keys.ping()).toBeGreaterThanOrEqual(0)
     })
@@ -247,6 +264,8 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       await expect(other.put([{ key: 'a', fields: {} }])).rejects.toMatchObject(closed)
       await expect(other.scan('a', { limit: 1 })).rejects.toMatchObject(closed)
       await expect(other.delete(['a'])).rejects.toMatchObject(closed)
+      await expect(other.mark('a')).rejects.toMatchObject(closed)
+      await expect(other.moveMark('a', null, 'b')).rejects.toMatchObject(closed)
       await expect(other.ping()).rejects.toMatchObject(closed)
     })
   })

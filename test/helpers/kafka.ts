@@ -10,8 +10,8 @@ import { connect, createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { afterAll } from 'vitest'
 import { makeCertificates } from './certificates.ts'
+import { afterAll } from './over.ts'
 import { tempFolder } from './folder.ts'
 
 const HOME = resolve(import.meta.dirname, '../../node_modules/.lagoa/kafka')
@@ -55,6 +55,8 @@ export interface KafkaServerOptions {
   readonly users?: readonly string[]
   /** Clients may do only what was granted to them. */
   readonly acls?: boolean
+  /** The port at which clients find it, when something stands between: they are told this one. */
+  readonly advertised?: number
   /** More lines of the server's properties. */
   readonly properties?: Readonly<Record<string, string | number>>
 }
@@ -65,7 +67,14 @@ afterAll(async () => {
   for (const server of servers) await server.stop()
 })
 
-export async function startKafka({ tls = false, sasl = false, users = [], acls = false, properties = {} }: KafkaServerOptions = {}): Promise<KafkaServer> {
+export async function startKafka({
+  tls = false,
+  sasl = false,
+  users = [],
+  acls = false,
+  advertised,
+  properties = {},
+}: KafkaServerOptions = {}): Promise<KafkaServer> {
   if (noKafka !== null) throw new Error(noKafka)
   const folder = tempFolder()
   const username = `user${randomBytes(4).toString('hex')}`
@@ -82,7 +91,7 @@ export async function startKafka({ tls = false, sasl = false, users = [], acls =
       'node.id': 1,
       'controller.quorum.bootstrap.servers': `127.0.0.1:${controller}`,
       listeners: `CLIENT://127.0.0.1:${client},INTERNAL://127.0.0.1:${internal},CONTROLLER://127.0.0.1:${controller}`,
-      'advertised.listeners': `CLIENT://127.0.0.1:${client},INTERNAL://127.0.0.1:${internal}`,
+      'advertised.listeners': `CLIENT://127.0.0.1:${advertised ?? client},INTERNAL://127.0.0.1:${internal}`,
       'listener.security.protocol.map': `CLIENT:${sasl ? 'SASL_' : ''}${tls ? 'SSL' : 'PLAINTEXT'},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT`,
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'INTERNAL',
@@ -212,7 +221,7 @@ async function freePort(): Promise<number> {
 }
 
 async function answers(child: ChildProcess, port: number): Promise<boolean> {
-  for (let waited = 0; waited < 90_000 && child.exitCode === null; waited += 50) {
+  for (let waited = 0; waited < 120_000 && child.exitCode === null; waited += 50) {
     const open = await new Promise<boolean>((done) => {
       const socket = connect(port, '127.0.0.1', () => done(true)).once('error', () => done(false))
       socket.once('connect', () => socket.destroy())

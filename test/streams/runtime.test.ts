@@ -235,7 +235,7 @@ describe('the live cache', () => {
     await at.append(of, [])
     await at.log.append(of.name, 0, encodeJson(null, ['{"id":1,"sensor":"a"}', '{"id":2}', '{"id":3,"sensor":"b"}', '{"id":-200,"sensor":"a"}']))
     const writes: KeyWrite[] = []
-    const keys: Keys = { ...openPostgresKeys(records), put: (some) => Promise.resolve(void writes.push(...some)) }
+    const keys: Keys = Object.assign(openPostgresKeys(records), { put: (some: readonly KeyWrite[]) => Promise.resolve(void writes.push(...some)) })
     await run(of, keys)
     expect(writes.toSorted((a, b) => a.key.localeCompare(b.key))).toEqual([
       { key: `${of.name}:a`, fields: { sensor: 'a' }, order: { source: `${of.name}/0`, offset: 3 } },

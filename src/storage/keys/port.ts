@@ -16,6 +16,8 @@
  * - `scan` pages in ascending key order where `capabilities.orderedScan`, else in any order; an entry present for the whole scan is
  *   returned at least once. A page may be empty though a cursor says that there are more; where the order is any, a page may hold a few
  *   entries more than `limit`.
+ * - Marks are small texts beside the keys, which no call for keys answers. What makes the engine lose keys by itself (emptied, replaced, an
+ *   older copy) loses or sets back the marks, too; so a mark that is as it was left tells that what was put before it is there.
  * - When the engine is away, calls reject with kind `unavailable`; the caller decides about retries. After `close` they reject with `storage.closed`.
  */
 export interface Keys {
@@ -30,6 +32,10 @@ export interface Keys {
    * Looks at a bounded number of keys; not `complete` when there may be more prefixes.
    */
   prefixes(prefix: string, options: { readonly limit: number }): Promise<{ readonly prefixes: KeyPrefix[]; readonly complete: boolean }>
+  /** Null when there is none. */
+  mark(name: string): Promise<string | null>
+  /** Sets the mark if it is `from` (null: there is none), in one step, and answers whether it was. */
+  moveMark(name: string, from: string | null, to: string): Promise<boolean>
   /** Answers how many were there. */
   delete(keys: readonly string[]): Promise<number>
   /** One round trip to the engine, in milliseconds; rejects when it is down. */

@@ -19,6 +19,10 @@ export const keysMigrations: readonly Migration[] = [
         expires_at timestamptz
       ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2)`,
   },
+  {
+    name: 'keys_002_mark',
+    sql: 'create table lagoa_key_mark (name text primary key, value text not null) with (fillfactor = 50)',
+  },
 ]
 
 export interface PostgresKeys extends Keys {
@@ -91,6 +95,23 @@ class TableKeys implements PostgresKeys {
     const rows = await this.#records.query<{ prefix: string | null; keys: number }>(PREFIXES, parameters, { name: 'keys_prefixes' })
     const prefixes = rows.flatMap(({ prefix: name, keys }) => (name === null ? [] : [{ prefix: name, keys }]))
     return { prefixes: prefixes.slice(0, limit), complete: rows.length === prefixes.length && prefixes.length <= limit }
+  }
+
+  async mark(name: string): Promise<string | null> {
+    this.#refuseWhenClosed()
+    const [row] = await this.#records.query<{ value: string }>('select value from lagoa_key_mark where name = $1', [name], { name: 'keys_mark' })
+    return row?.value ?? null
+  }
+
+  async moveMark(name: string, from: string | null, to: string): Promise<boolean> {
+    this.#refuseWhenClosed()
+    const moved =
+      from === null
+        ? await this.#records.query('insert into lagoa_key_mark (name, value) values ($1, $2) on conflict do nothing returning 1', [name, to])
+        : await this.#records.query('update lagoa_key_mark set value = $3 where name = $1 and value = $2 returning 1', [name, from, to], {
+            name: 'keys_mark_move',
+          })
+    return moved.length > 0
   }
 
   async delete(keys: readonly string[]): Promise<number> {

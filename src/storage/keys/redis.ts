@@ -8,7 +8,7 @@ import { compareUtf8 } from '../objects/paths.ts'
 import { keptName } from './names.ts'
 import { MOST_COUNTED, type KeyEntry, type KeyPrefix, type Keys, type KeysCapabilities, type KeyWrite } from './port.ts'
 import { connectRedis, redisPlace, type RedisConnection } from './redis/connection.ts'
-import { DELETE, ORDER_PREFIX, READ, WRITE } from './redis/scripts.ts'
+import { DELETE, MARK, MARK_PREFIX, MOVE_MARK, ORDER_PREFIX, READ, WRITE } from './redis/scripts.ts'
 import { newestPerKey } from './writes.ts'
 
 export interface RedisKeysOptions {
@@ -54,11 +54,15 @@ class HashKeys implements Keys {
   async put(writes: readonly KeyWrite[]): Promise<void> {
     const server = await this.#server.use()
     const newest = newestPerKey(writes)
-    const reserved = newest.find(({ key }) => key.startsWith(ORDER_PREFIX))
+    const reserved = newest.find(({ key }) => isReserved(key))
     if (reserved)
-      throw invalid('storage.reserved_key', `The key ${JSON.stringify(reserved.key)} begins with ${ORDER_PREFIX}, where Lagoa keeps what it needs for itself`, {
-        hint: 'Choose another prefix.',
-      })
+      throw invalid(
+        'storage.reserved_key',
+        `The key ${JSON.stringify(reserved.key)} begins with ${prefixOf(reserved.key)}, where Lagoa keeps what it needs for itself`,
+        {
+          hint: 'Choose another prefix.',
+        },
+      )
     for (const group of groups(writeLots(newest))) await Promise.all(group.map(({ keys, values }) => server.run(WRITE, keys, values)))
   }
 
@@ -105,11 +109,21 @@ class HashKeys implements Keys {
     return { prefixes: prefixes.slice(0, limit), complete: all && cursor === '0' && prefixes.length <= limit }
   }
 
+  async mark(name: string): Promise<string | null> {
+    const server = await this.#server.use()
+    const mark = await server.run(MARK, [MARK_PREFIX + name], [])
+    return typeof mark === 'string' ? mark : null
+  }
+
+  async moveMark(name: string, from: string | null, to: string): Promise<boolean> {
+    const server = await this.#server.use()
+    return (await server.run(MOVE_MARK, [MARK_PREFIX + name], from === null ? ['new', to] : ['from', from, to])) === 1
+  }
+
   async delete(keys: readonly string[]): Promise<number> {
     const server = await this.#server.use()
     let gone = 0
-    for (const lot of keyLots(keys.map(keptName).filter((name) => !name.startsWith(ORDER_PREFIX))))
-      gone += Number(await server.run(DELETE, lot.flatMap(withOrder), []))
+    for (const lot of keyLots(keys.map(keptName).filter((name) => !isReserved(name)))) gone += Number(await server.run(DELETE, lot.flatMap(withOrder), []))
     return gone
   }
 
@@ -167,9 +181,14 @@ async function scanNames(
 }
 
 /** Neither the adapter's, nor one that cannot be asked for. */
-const isOwn = (name: string): boolean => !name.startsWith(ORDER_PREFIX) && keptName(name) === name
+const isOwn = (name: string): boolean => !isReserved(name) && keptName(name) === name
 
 const patternOf = (prefix: string): string => `${prefix.replaceAll(/[\\*?[\]]/g, '\\$&')}*`
+
+/** The prefix of Lagoa's own names with which this one begins. */
+const prefixOf = (key: string): string | undefined => [ORDER_PREFIX, MARK_PREFIX].find((prefix) => key.startsWith(prefix))
+
+const isReserved = (key: string): boolean => prefixOf(key) !== undefined
 
 const withOrder = (key: string): [string, string] => [key, ORDER_PREFIX + key]
 
@@ -218,7 +237,7 @@ function entriesOf(keys: readonly string[], reply: unknown): (KeyEntry | null)[]
   const [time, ...found]: unknown[] = Array.isArray(reply) ? reply : []
   return keys.map((key, i) => {
     const entry = found[i]
-    return Array.isArray(entry) && !key.startsWith(ORDER_PREFIX) ? entryOf(key, entry, Number(time)) : null
+    return Array.isArray(entry) && !isReserved(key) ? entryOf(key, entry, Number(time)) : null
   })
 }
 
