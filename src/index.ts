@@ -43,4 +43,4 @@ export {
   type TableOptions,
 } from './lake/index.ts'
 export { alert, cel, queue, type Alert, type AlertOptions } from './alerts/index.ts'
-export { defineConfig, type ConfigInput } from './platform/define.ts'
+export { defineConfig, env, type ConfigInput } from './platform/define.ts'
