@@ -10,13 +10,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   base: [],
   storage: ['base'],
   catalog: ['base'],
+  services: ['base', 'storage'],
   lake: ['base', 'storage', 'catalog'],
   query: ['base', 'storage', 'lake'],
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
   platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts'],
   server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts', 'platform'],
-  cli: ['base', 'catalog', 'lake', 'platform', 'server'],
+  cli: ['base', 'catalog', 'lake', 'platform', 'server', 'services'],
 }
 
 /** Client libraries and the only files that may import them. */

@@ -59,6 +59,8 @@ export const FLAGS = {
   rule: { type: 'string', value: 'NAME', about: 'only alerts of this rule' },
   for: { type: 'string', value: 'DURATION', about: 'for how long, such as 2h' },
   reason: { type: 'string', value: 'TEXT', about: 'why, for those who wonder later' },
+  programs: { type: 'string', value: 'FOLDERS', about: 'look for programs in these folders only, divided by : (PATH and where packages put them)' },
+  export: { type: 'boolean', about: 'print what a shell needs to use them, passwords included' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
   help: { type: 'boolean', about: 'print this help' },

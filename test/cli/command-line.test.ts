@@ -38,6 +38,7 @@ describe('the help', () => {
       'streams',
       'keys',
       'alerts',
+      'services',
       'doctor',
     ])
     for (const name of commands) {
