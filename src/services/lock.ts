@@ -1,6 +1,6 @@
 /** One command at a time starts or stops the services of a home. A lock whose holder was killed is taken over. */
 import { randomUUID } from 'node:crypto'
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { conflict, errno, systemClock } from '../base/index.ts'
 import { startOf, thisProcess } from './processes.ts'
@@ -15,6 +15,7 @@ export async function alone<T>(folder: string, signal: AbortSignal, work: () => 
   try {
     await take(file, own, signal)
     try {
+      await removeLeftovers(folder)
       return await work()
     } finally {
       await rm(file, { force: true })
@@ -36,13 +37,13 @@ async function take(file: string, own: string, signal: AbortSignal): Promise<voi
     }
     const text = await readFile(file, 'utf8').catch(() => null)
     if (text === null) continue
-    const holder = holderIn(text)
-    if (holder === null || (await startOf(holder.pid)) !== holder.start) {
+    const holder = await livingHolder(text)
+    if (holder === null) {
       await removeStale(file, text)
       continue
     }
     if (Date.now() > deadline)
-      throw conflict('services.busy', `Process ${holder.pid} starts or stops services of this home`, { hint: 'Wait until it is done, or stop it with Ctrl+C.' })
+      throw conflict('services.busy', `Process ${holder} starts or stops services of this home`, { hint: 'Wait until it is done, or stop it with Ctrl+C.' })
     await systemClock.sleep(100, signal)
   }
 }
@@ -59,12 +60,22 @@ async function removeStale(file: string, text: string): Promise<void> {
   await rm(aside, { force: true })
 }
 
-function holderIn(text: string): { readonly pid: number; readonly start: string } | null {
+/** What killed commands wrote while they waited. */
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of (await readdir(folder)).filter((one) => one.startsWith('lock.'))) {
+    const text = await readFile(join(folder, name), 'utf8').catch(() => null)
+    if (text !== null && text !== '' && (await livingHolder(text)) === null) await rm(join(folder, name), { force: true })
+  }
+}
+
+/** The number of the process that wrote this, if it is alive. */
+async function livingHolder(text: string): Promise<number | null> {
+  let value: unknown
   try {
-    const value: unknown = JSON.parse(text)
-    const [pid, start]: readonly unknown[] = Array.isArray(value) ? value : []
-    return typeof pid === 'number' && typeof start === 'string' ? { pid, start } : null
+    value = JSON.parse(text)
   } catch {
     return null
   }
+  const [pid, start]: readonly unknown[] = Array.isArray(value) ? value : []
+  return typeof pid === 'number' && typeof start === 'string' && (await startOf(pid)) === start ? pid : null
 }

@@ -16,7 +16,7 @@ export interface Running {
 
 const LOG_LIMIT = 4 * 1024 * 1024
 
-export const recordFile = (folder: string, name: string): string => join(folder, `${name}.pid`)
+const recordFile = (folder: string, name: string): string => join(folder, `${name}.pid`)
 export const logFile = (folder: string, name: string): string => join(folder, `${name}.log`)
 
 /** The shell writes down who it is before it becomes the program: at no moment does a program run that nobody knows of. */

@@ -4,7 +4,7 @@
  */
 import { chmod, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { missing, unavailable } from '../base/index.ts'
+import { missing, unavailable, unsupported } from '../base/index.ts'
 import { ensureFolder } from '../storage/index.ts'
 import { ask } from './ask.ts'
 import { SERVER, type Service, type Site } from './service.ts'
@@ -30,7 +30,11 @@ export const rabbitmq: Service = {
         hint: 'Install it: apt-get install rabbitmq-server',
       })
     return async (site) => {
-      const { settings } = site
+      const { settings, folder } = site
+      if (/['"]/.test(folder))
+        throw unsupported('services.quotes', `RabbitMQ cannot work below a folder with quotes in its name: ${folder}`, {
+          hint: 'Set LAGOA_HOME to another folder.',
+        })
       await writeFiles(site)
       const env = environment(site, `${machine.path}:${dirname(names)}`)
       return [
@@ -42,12 +46,43 @@ export const rabbitmq: Service = {
   address: (settings) => `amqp://127.0.0.1:${settings.port('server')}`,
   variables: (settings) => ({ RABBITMQ_URL: `amqp://${settings.text('user')}:${settings.text('password')}@127.0.0.1:${settings.port('server')}` }),
 
-  /** The protocol's header; the answer is a method frame (1) of channel 0 with Connection.Start (10, 10). */
+  /** AMQP 0-9-1: the header and the login at once; the answer is Connection.Start and then, for who may come in, Connection.Tune. */
   async ask(settings, signal) {
-    const answer = await ask(settings.port('server'), Buffer.from('AMQP\0\0\x09\x01', 'latin1'), (bytes) => bytes.length >= 11, signal)
-    if (answer[0] !== 1 || answer.readUInt16BE(7) !== 10 || answer.readUInt16BE(9) !== 10)
-      throw unavailable('services.not_ready', 'RabbitMQ does not answer as a broker', { hint: 'It may need a moment.' })
+    const header = Buffer.from('AMQP\0\0\x09\x01', 'latin1')
+    const question = Buffer.concat([header, startOk(settings.text('user'), settings.text('password'))])
+    const answer = await ask(settings.port('server'), question, (bytes) => methodsIn(bytes).length > 1, signal)
+    if (methodsIn(answer).join() !== `${START},${TUNE}`)
+      throw unavailable('services.not_ready', 'RabbitMQ does not let its user in', { hint: 'It may need a moment.' })
   },
+}
+
+const START = '10.10'
+const TUNE = '10.30'
+
+/** Connection.StartOk (10, 11): no properties, the mechanism, what it wants, a locale; in a method frame (1) of channel 0. */
+function startOk(user: string, password: string): Buffer {
+  const short = (text: string): Buffer => Buffer.concat([Buffer.from([Buffer.byteLength(text)]), Buffer.from(text)])
+  const long = (text: string): Buffer => Buffer.concat([uint32(Buffer.byteLength(text)), Buffer.from(text)])
+  const payload = Buffer.concat([Buffer.from([0, 10, 0, 11]), uint32(0), short('PLAIN'), long(`\0${user}\0${password}`), short('en_US')])
+  return Buffer.concat([Buffer.from([1, 0, 0]), uint32(payload.length), payload, Buffer.from([0xce])])
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4)
+  bytes.writeUInt32BE(value)
+  return bytes
+}
+
+/** The class and method of each whole frame. */
+function methodsIn(bytes: Buffer): string[] {
+  const found: string[] = []
+  for (let at = 0; at + 8 <= bytes.length;) {
+    const end = at + 7 + bytes.readUInt32BE(at + 3)
+    if (end >= bytes.length) break
+    found.push(`${bytes.readUInt16BE(at + 7)}.${bytes.readUInt16BE(at + 9)}`)
+    at = end + 1
+  }
+  return found
 }
 
 async function writeFiles({ folder, settings }: Site): Promise<void> {
@@ -59,6 +94,7 @@ async function writeFiles({ folder, settings }: Site): Promise<void> {
     'log.file = false',
     'log.console = true',
     'log.console.level = warning',
+    'log.console.use_colors = off',
     // Who only asks whether it answers hangs up without ceremony.
     'log.connection.level = error',
   ]

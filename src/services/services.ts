@@ -123,6 +123,8 @@ export async function variablesFor(home: string, names: readonly string[]): Prom
 }
 
 const STOP_GRACE_MS = 30_000
+/** Of what was not ready nobody has used anything yet. */
+const GIVE_UP_GRACE_MS = 3_000
 const RETRY_MS = 15_000
 
 function choose(words: readonly string[]): readonly Service[] {
@@ -194,7 +196,7 @@ async function bringUp(service: Service, folder: string, machine: Machine, signa
       await start(service, folder, program, settings, signal)
     }
   } catch (error) {
-    for (const name of begun.toReversed()) await end(folder, name, service.ending, STOP_GRACE_MS)
+    for (const name of begun.toReversed()) await end(folder, name, service.ending, GIVE_UP_GRACE_MS)
     throw error
   }
 }

@@ -19,7 +19,7 @@ export interface Wanted {
   fresh(): Readonly<Record<string, string>>
 }
 
-export const settingsFile = (folder: string): string => join(folder, 'settings.json')
+const settingsFile = (folder: string): string => join(folder, 'settings.json')
 
 /** Null when the service was never started. */
 export async function readSettings(folder: string): Promise<Settings | null> {
