@@ -33,7 +33,7 @@ export async function homeFor({ values }: Arguments): Promise<string> {
 }
 
 function refuseEmpty(values: Arguments['values']): void {
-  for (const name of ['project', 'config', 'home', 'data'] as const)
+  for (const name of ['project', 'config', 'home', 'data', 'programs'] as const)
     if (values[name] === '') throw invalid('cli.empty', `--${name} is empty`, { hint: `Name a path after --${name}, or leave it out.` })
 }
 

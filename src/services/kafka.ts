@@ -55,7 +55,7 @@ async function findLibs({ environment, places }: Machine): Promise<string> {
   const folders = [...(home === undefined || home === '' ? [] : [join(home, 'libs')]), ...places(fetched('kafka/libs'))]
   for (const folder of folders) if ((await namesIn(folder)).some((name) => /^kafka_[\d.]+-[\d.]+\.jar$/.test(name))) return folder
   throw missing('services.no_program', home === undefined || home === '' ? 'There is no Apache Kafka on this machine' : `There is no Apache Kafka in ${home}`, {
-    hint: 'Get it from https://kafka.apache.org/downloads (binary, 3.9 or newer), unpack it and name its folder: export KAFKA_HOME=/opt/kafka_2.13-4.3.1',
+    hint: `Install Java (apt-get install openjdk-${OLDEST_JAVA}-jre-headless), unpack Kafka (https://kafka.apache.org/downloads, 3.9 or newer) and name its folder: export KAFKA_HOME=/opt/kafka_2.13-4.3.1`,
   })
 }
 

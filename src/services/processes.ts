@@ -25,13 +25,11 @@ const RECORD =
     ? 'cat /proc/sys/kernel/random/boot_id "/proc/$$/stat" > "$0.$$" && mv "$0.$$" "$0" && exec "$@"'
     : '{ echo $$; LC_ALL=C ps -o lstart= -p $$; } > "$0.$$" && mv "$0.$$" "$0" && exec "$@"'
 
-export interface Launched extends Running {
-  /** Where in the log its words begin. */
-  readonly logStart: number
-}
+/** How long a shell may take to write its record on a machine that has much else to do. */
+const RECORD_LIMIT_MS = 30_000
 
-/** Starts a program in a session of its own: neither Ctrl+C nor the end of this process reaches it. */
-export async function launch(folder: string, { name, command, env, user }: Program): Promise<Launched> {
+/** Starts a program in a session of its own: neither Ctrl+C nor the end of this process reaches it. Answers where in the log its words begin. */
+export async function launch(folder: string, { name, command, env, user }: Program): Promise<number> {
   const log = logFile(folder, name)
   const record = recordFile(folder, name)
   const logStart = await rotateLog(log)
@@ -51,12 +49,13 @@ export async function launch(folder: string, { name, command, env, user }: Progr
       child.once('spawn', () => started(child.pid ?? 0))
     })
     child.unref()
-    for (let tries = 0; tries < 1000; tries++) {
-      const running = await recorded(folder, name)
-      if (running) return { ...running, logStart }
-      if (child.exitCode !== null || child.signalCode !== null) break
+    const deadline = Date.now() + RECORD_LIMIT_MS
+    while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
+      if (await hasRecord(folder, name)) return logStart
       await systemClock.sleep(5)
     }
+    // It may have become the program and ended already.
+    if (await hasRecord(folder, name)) return logStart
     child.kill('SIGKILL')
     throw unavailable(
       'services.not_started',

@@ -8,7 +8,7 @@
  */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { closest, conflict, invalid, LagoaError, systemClock, toLagoaError, unavailable } from '../base/index.ts'
+import { closest, conflict, invalid, LagoaError, systemClock, toLagoaError, unavailable, unsupported } from '../base/index.ts'
 import { ensureFolder } from '../storage/index.ts'
 import { accepts } from './ask.ts'
 import { kafka } from './kafka.ts'
@@ -59,6 +59,10 @@ export type Progress = (name: string, step: 'starts' | 'stops' | 'ready' | 'fail
 /** Starts what does not run and answers when everything does, or cannot. Rejects only when the signal aborts or another command holds the home. */
 export async function startServices({ home, machine, names, signal }: ServicesOptions, tell: Progress): Promise<readonly ServiceView[]> {
   const chosen = choose(names)
+  if (process.platform === 'win32')
+    throw unsupported('services.windows', 'Services cannot be started on Windows itself', {
+      hint: 'Use the Windows Subsystem for Linux, or servers elsewhere.',
+    })
   const root = join(home, 'services')
   await ensureFolder(root)
   return alone(root, signal, async () => {
@@ -204,7 +208,7 @@ async function bringUp(service: Service, folder: string, machine: Machine, signa
 async function start(service: Service, folder: string, program: Program, settings: Settings, signal: AbortSignal): Promise<void> {
   const deadline = Date.now() + RETRY_MS
   for (;;) {
-    const { logStart } = await launch(folder, program)
+    const logStart = await launch(folder, program)
     try {
       return program.name === SERVER
         ? await untilAnswers(service, folder, settings, service.startLimitMs, signal)
