@@ -1,6 +1,6 @@
 /**
- * What `npm run test:interop` needs beside the packages: other engines of Delta Lake, each in a Python environment of its own below
- * node_modules/.lagoa/interop. Every version is exact, jars are checked by SHA-256. An engine is skipped when it was made before from
+ * What `npm run test:interop` needs beside the packages: other engines of Delta Lake, and clients of the servers that a project can run on,
+ * each in a Python environment of its own below node_modules/.lagoa/interop. Every version is exact, jars are checked by SHA-256. An engine is skipped when it was made before from
  * the same list; a change makes it anew. About 1.4 GB of disk, and a few minutes the first time.
  */
 import { spawnSync } from 'node:child_process'
@@ -19,6 +19,28 @@ const home = join(root, 'node_modules', '.lagoa', 'interop')
 const ENGINES = {
   'delta-rs': {
     python: ['deltalake==1.6.6', 'pyarrow==26.0.1', 'arro3-core==0.9.1', 'Deprecated==1.3.1', 'wrapt==2.5.2', 'typing_extensions==4.16.0'],
+    jars: {},
+  },
+  // What the documents of the examples call: clients of Kafka, Redis, RabbitMQ, S3 and HTTP.
+  clients: {
+    python: [
+      'kafka-python==3.0.12',
+      'redis==8.1.0',
+      'pika==1.4.4',
+      'boto3==1.44.5',
+      'requests==2.34.2',
+      'pandas==3.1.1',
+      'botocore==1.44.5',
+      'certifi==2026.10.18',
+      'charset-normalizer==3.5.2',
+      'idna==3.20',
+      'jmespath==1.1.0',
+      'numpy==2.4.6',
+      'python-dateutil==2.9.0.post0',
+      's3transfer==0.19.3',
+      'six==1.17.0',
+      'urllib3==2.8.0',
+    ],
     jars: {},
   },
   'spark-3.5': {
