@@ -13,7 +13,7 @@ import {
 } from '../services/index.ts'
 import type { Arguments } from './args.ts'
 import { dim, green, note, print, printError, red, textTable, yellow } from './output.ts'
-import { INTERRUPTED, onStopSignal } from './serve.ts'
+import { INTERRUPTED, onStopSignal } from './signals.ts'
 import { homeFor } from './setup.ts'
 
 export async function services(args: Arguments): Promise<number> {
@@ -74,10 +74,11 @@ async function down(options: ServicesOptions, json: boolean): Promise<number> {
 
 const tell: Progress = (name, step, ms) => {
   if (!process.stderr.isTTY) return
-  const seconds = `${(ms / 1000).toFixed(1)} s`
   if (step === 'starts' || step === 'stops') note(dim(`  ${name} ${step} ...`))
-  else note(step === 'ready' ? `  ${green('●')} ${name} ${dim(`answers after ${seconds}`)}` : `  ${yellow('●')} ${name} ${dim(`gave up after ${seconds}`)}`)
+  else note(`  ${step === 'failed' ? yellow('●') : green('●')} ${name} ${dim(`${OUTCOMES[step]} after ${(ms / 1000).toFixed(1)} s`)}`)
 }
+
+const OUTCOMES = { ready: 'answers', failed: 'gave up', gone: 'stopped' } as const
 
 const rowOf = ({ name, state, address, pid, since }: ServiceView): readonly unknown[] => [name, state, address, pid, since === null ? '' : timeText(since)]
 

@@ -54,7 +54,7 @@ export interface ServicesOptions {
   readonly signal: AbortSignal
 }
 
-export type Progress = (name: string, step: 'starts' | 'stops' | 'ready' | 'failed', ms: number) => void
+export type Progress = (name: string, step: 'starts' | 'ready' | 'failed' | 'stops' | 'gone', ms: number) => void
 
 /** Starts what does not run and answers when everything does, or cannot. Rejects only when the signal aborts or another command holds the home. */
 export async function startServices({ home, machine, names, signal }: ServicesOptions, tell: Progress): Promise<readonly ServiceView[]> {
@@ -88,28 +88,36 @@ export async function startServices({ home, machine, names, signal }: ServicesOp
   })
 }
 
+export interface Stopped {
+  readonly name: string
+  /** False for one that did not run. */
+  readonly stopped: boolean
+}
+
 /** Stops what runs. Rejects when something does not end. */
-export async function stopServices(
-  { home, names, signal }: ServicesOptions,
-  tell: Progress,
-): Promise<readonly { readonly name: string; readonly stopped: boolean }[]> {
+export async function stopServices({ home, names, signal }: ServicesOptions, tell: Progress): Promise<readonly Stopped[]> {
   const chosen = choose(names)
   const root = join(home, 'services')
   if (!(await stat(root).catch(() => null))) return chosen.map(({ name }) => ({ name, stopped: false }))
-  return alone(root, signal, () =>
-    Promise.all(
-      chosen.map(async (service) => {
-        const began = performance.now()
-        const folder = join(root, service.name)
-        let stopped = false
-        for (const name of await recordsIn(folder)) {
-          if (await recorded(folder, name)) tell(service.name, 'stops', performance.now() - began)
-          stopped = (await end(folder, name, service.ending, STOP_GRACE_MS, signal)) || stopped
-        }
-        return { name: service.name, stopped }
-      }),
-    ),
-  )
+  return alone(root, signal, async () => {
+    const outcomes = await Promise.allSettled(chosen.map((service) => takeDown(service, join(root, service.name), tell, signal)))
+    // The lock is given back when all of them are done, also after a failure.
+    return outcomes.map((outcome) => {
+      if (outcome.status === 'rejected') throw outcome.reason
+      return outcome.value
+    })
+  })
+}
+
+async function takeDown(service: Service, folder: string, tell: Progress, signal: AbortSignal): Promise<Stopped> {
+  const began = performance.now()
+  const names = await recordsIn(folder)
+  const running = await Promise.all(names.map((name) => recorded(folder, name)))
+  const stopped = running.some((one) => one !== null)
+  if (stopped) tell(service.name, 'stops', 0)
+  for (const name of names) await end(folder, name, service.ending, STOP_GRACE_MS, signal)
+  if (stopped) tell(service.name, 'gone', performance.now() - began)
+  return { name: service.name, stopped }
 }
 
 export function servicesNow({ home, machine, names, signal }: ServicesOptions): Promise<readonly ServiceView[]> {
