@@ -1,12 +1,13 @@
 /** Apache Kafka: one node that is broker and controller (KRaft), without passwords, for programs of this machine. */
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { missing, unavailable, unsupported } from '../base/index.ts'
 import { ask } from './ask.ts'
 import { fetched, namesIn, said, type Machine } from './machine.ts'
 import { SERVER, type Service, type Site } from './service.ts'
+import { makeWhole } from './whole.ts'
 
 const OLDEST_JAVA = 17
 const HEAP = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1']
@@ -17,7 +18,7 @@ export const kafka: Service = {
   title: 'Apache Kafka',
   ports: ['server', 'controller'],
   fresh: () => ({}),
-  startLimitMs: 90_000,
+  startLimitMs: 120_000,
   ending: ['SIGTERM', 'SIGKILL'],
 
   async find(machine) {
@@ -26,7 +27,7 @@ export const kafka: Service = {
     return async (site) => {
       const config = join(site.folder, 'server.properties')
       const data = join(site.folder, 'data')
-      if (!(await stat(data).catch(() => null))) await format(java, libs, site, data)
+      if (!(await stat(data).catch(() => null))) await makeWhole(data, (fresh) => format(java, libs, site, fresh))
       await writeFile(config, properties(site, data), { mode: 0o600 })
       return [
         {
@@ -98,13 +99,10 @@ function properties({ settings }: Site, data: string): string {
     .join('')
 }
 
-/** Made beside its place and renamed when finished, so that a kill on the way leaves nothing half made. */
 async function format(java: string, libs: string, site: Site, data: string): Promise<void> {
-  const fresh = join(site.folder, 'unfinished')
   const config = join(site.folder, 'format.properties')
-  await rm(fresh, { recursive: true, force: true })
-  await mkdir(fresh, { mode: 0o700 })
-  await writeFile(config, properties(site, fresh))
+  await mkdir(data, { mode: 0o700 })
+  await writeFile(config, properties(site, data))
   const cluster = randomBytes(16).toString('base64url')
   const args = [...HEAP, '-cp', join(libs, '*'), 'kafka.tools.StorageTool', 'format', '--standalone', '--cluster-id', cluster, '--config', config]
   await new Promise<void>((done, failed) => {
@@ -120,6 +118,5 @@ async function format(java: string, libs: string, site: Site, data: string): Pro
         )
     })
   })
-  await rename(fresh, data)
   await rm(config)
 }

@@ -1,12 +1,13 @@
 /** A PostgreSQL server of this machine (15 or newer), reached over TCP with a password. As root it runs as an ordinary user, as it wants. */
 import { execFile } from 'node:child_process'
-import { chown, lstat, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, lstat, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { missing, silentLog, unavailable } from '../base/index.ts'
-import { disownLocks, findLauncher, isAlive, isServerOf, openRecords, ownerOf, readPostmaster, syncFolder, type Launcher } from '../storage/index.ts'
+import { disownLocks, findLauncher, isAlive, isServerOf, openRecords, ownerOf, readPostmaster, type Launcher } from '../storage/index.ts'
 import { isProgram, namesIn, said, type Machine } from './machine.ts'
 import { SERVER, type Service, type Site } from './service.ts'
 import { secret } from './settings.ts'
+import { makeWhole } from './whole.ts'
 
 const OLDEST = 15
 const DEBIAN = '/usr/lib/postgresql'
@@ -19,7 +20,7 @@ export const postgres: Service = {
   ports: ['server'],
   fresh: () => ({ user: 'lagoa', password: secret() }),
   // After a crash it replays its log first.
-  startLimitMs: 90_000,
+  startLimitMs: 120_000,
   // SIGTERM would wait for clients to leave; this ends their sessions. The next one gives up without a checkpoint, the last without anything.
   ending: ['SIGINT', 'SIGQUIT', 'SIGKILL'],
 
@@ -36,7 +37,7 @@ export const postgres: Service = {
       const launcher = await findLauncher(await ownerOf(data))
       await handOver(site.folder, launcher)
       const env = { PATH: machine.path, LC_ALL: 'C', TZ: 'UTC' }
-      if (made === 0) await create(server.bin, launcher, env, site, data)
+      if (made === 0) await makeWhole(data, (fresh) => create(server.bin, launcher, env, site, fresh))
       await disownStrangers(site.folder, data)
       const { uid, gid } = launcher
       const port = site.settings.port('server')
@@ -110,18 +111,15 @@ async function findServers(machine: Machine): Promise<readonly Server[]> {
 const options = (settings: Readonly<Record<string, string | number>>): string[] =>
   Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 
-/** Made beside its place and renamed when finished, so that a kill on the way leaves nothing half made. */
 async function create(bin: string, launcher: Launcher, env: Readonly<Record<string, string>>, site: Site, data: string): Promise<void> {
-  const fresh = join(site.folder, 'unfinished')
   const password = join(site.folder, 'password')
-  await rm(fresh, { recursive: true, force: true })
   await writeFile(password, site.settings.text('password'), { mode: 0o600 })
   await handOver(password, launcher)
   const [command, ...args] = [
     ...launcher.command,
     join(bin, 'initdb'),
     '--pgdata',
-    fresh,
+    data,
     `--username=${site.settings.text('user')}`,
     `--pwfile=${password}`,
     '--auth=scram-sha-256',
@@ -137,15 +135,13 @@ async function create(bin: string, launcher: Launcher, env: Readonly<Record<stri
         else if (site.signal.aborted) failed(site.signal.reason)
         else
           failed(
-            unavailable('services.failed', `initdb cannot make a database in ${data}: ${(stderr || stdout || error.message).trim()}`, {
+            unavailable('services.failed', `initdb cannot make a database in ${site.folder}: ${(stderr || stdout || error.message).trim()}`, {
               hint: 'Set LAGOA_HOME to another folder.',
               cause: error,
             }),
           )
       })
     })
-    await rename(fresh, data)
-    await syncFolder(site.folder)
   } finally {
     await rm(password, { force: true })
   }

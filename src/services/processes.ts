@@ -5,7 +5,7 @@
 import { spawn, execFile } from 'node:child_process'
 import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { errno, systemClock, toLagoaError, unavailable } from '../base/index.ts'
+import { denied, errno, systemClock, toLagoaError, unavailable } from '../base/index.ts'
 import type { Program } from './service.ts'
 
 export interface Running {
@@ -71,12 +71,10 @@ export async function launch(folder: string, { name, command, env, user }: Progr
 
 /** The process that the record names, if it is alive. */
 export async function recorded(folder: string, name: string): Promise<Running | null> {
-  const file = recordFile(folder, name)
-  const text = await readFile(file, 'utf8').catch(() => '')
-  const record = readRecord(text)
-  if (record === null || (await startOf(record.pid)) !== record.start) return null
-  const info = await stat(file).catch(() => null)
-  return info && { pid: record.pid, since: info.mtimeMs }
+  const identity = await identityIn(folder, name)
+  if (identity === null || !(await lives(identity))) return null
+  const info = await stat(recordFile(folder, name)).catch(() => null)
+  return info && { pid: identity.pid, since: info.mtimeMs }
 }
 
 /** Whether there is a record, of a process alive or dead. */
@@ -84,31 +82,34 @@ export async function hasRecord(folder: string, name: string): Promise<boolean> 
   return (await stat(recordFile(folder, name)).catch(() => null)) !== null
 }
 
-/** Ends the recorded process by one signal after the other, and its record with it. Answers whether it was alive. */
-export async function end(folder: string, name: string, signals: readonly NodeJS.Signals[], graceMs: number, signal?: AbortSignal): Promise<boolean> {
-  const found = await recorded(folder, name)
-  if (found) {
-    for (const kind of signals) {
-      if (await ended(folder, name, found.pid, kind, kind === 'SIGKILL' ? 10_000 : graceMs, signal)) break
-    }
-    if ((await recorded(folder, name)) !== null)
-      throw unavailable('services.still_runs', `Process ${found.pid} does not end`, { hint: `Look what holds it up: ps -o pid,stat,wchan,cmd -p ${found.pid}` })
+/** Ends the recorded process by one signal after the other, and its record with it. */
+export async function end(folder: string, name: string, signals: readonly NodeJS.Signals[], graceMs: number, signal?: AbortSignal): Promise<void> {
+  const identity = await identityIn(folder, name)
+  if (identity !== null) {
+    for (const kind of signals) if (await endsBy(kind, identity, kind === 'SIGKILL' ? KILL_LIMIT_MS : graceMs, signal)) break
+    if (await lives(identity))
+      throw unavailable('services.still_runs', `Process ${identity.pid} does not end`, {
+        hint: `Look what holds it up: ps -o pid,stat,wchan,cmd -p ${identity.pid}`,
+      })
   }
   await rm(recordFile(folder, name), { force: true })
-  return found !== null
 }
 
-async function ended(folder: string, name: string, pid: number, kind: NodeJS.Signals, withinMs: number, signal?: AbortSignal): Promise<boolean> {
+const KILL_LIMIT_MS = 10_000
+
+async function endsBy(kind: NodeJS.Signals, identity: Identity, withinMs: number, signal?: AbortSignal): Promise<boolean> {
+  if (!(await lives(identity))) return true
   try {
-    process.kill(pid, kind)
+    process.kill(identity.pid, kind)
   } catch (error) {
     // It ended by itself between the look and the signal.
     if (errno(error) === 'ESRCH') return true
-    throw error
+    if (errno(error) !== 'EPERM') throw error
+    throw denied('services.foreign', `Process ${identity.pid} belongs to another user`, { hint: 'Stop it as the user who started it.', cause: error })
   }
   const deadline = Date.now() + withinMs
   while (Date.now() < deadline) {
-    if ((await recorded(folder, name)) === null) return true
+    if (!(await lives(identity))) return true
     await systemClock.sleep(20, signal)
   }
   return false
@@ -144,6 +145,11 @@ interface Identity {
   /** The same for as long as the process lives, and never the same for another one of its number. */
   readonly start: string
 }
+
+const identityIn = async (folder: string, name: string): Promise<Identity | null> =>
+  readRecord(await readFile(recordFile(folder, name), 'utf8').catch(() => ''))
+
+const lives = async ({ pid, start }: Identity): Promise<boolean> => (await startOf(pid)) === start
 
 export const thisProcess = async (): Promise<Identity> => ({ pid: process.pid, start: (await startOf(process.pid)) ?? '' })
 

@@ -19,7 +19,7 @@ export const rabbitmq: Service = {
   title: 'RabbitMQ',
   ports: ['server', 'names', 'distribution'],
   fresh: () => ({ user: 'lagoa', password: secret(), cookie: secret(), node: `lagoa_${secret().slice(0, 8)}@localhost` }),
-  startLimitMs: 120_000,
+  startLimitMs: 180_000,
   ending: ['SIGTERM', 'SIGKILL'],
 
   async find(machine) {

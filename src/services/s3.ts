@@ -48,7 +48,9 @@ export const s3: Service = {
 
   /** Nobody may list buckets without a signature, and the refusal is an answer of S3. */
   async ask(settings, signal) {
-    const answer = await fetch(s3.address(settings), { signal: AbortSignal.any([signal, AbortSignal.timeout(3_000)]) })
+    const answer = await fetch(s3.address(settings), { signal: AbortSignal.any([signal, AbortSignal.timeout(3_000)]) }).catch((cause: unknown) => {
+      throw unavailable('services.no_answer', `${s3.address(settings)} does not answer`, { hint: 'It may need a moment.', cause })
+    })
     const text = await answer.text()
     if (!/<Code>\w+<\/Code>/.test(text)) throw unavailable('services.not_ready', `The S3 store answers ${answer.status}`, { hint: 'It may need a moment.' })
   },

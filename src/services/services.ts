@@ -8,7 +8,7 @@
  */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { closest, conflict, invalid, LagoaError, systemClock, toLagoaError, unavailable, unsupported } from '../base/index.ts'
+import { closest, conflict, denied, invalid, LagoaError, systemClock, toLagoaError, unavailable, unsupported } from '../base/index.ts'
 import { ensureFolder } from '../storage/index.ts'
 import { accepts } from './ask.ts'
 import { kafka } from './kafka.ts'
@@ -40,7 +40,7 @@ export interface ServiceView {
   /** When the process started, in epoch milliseconds. */
   readonly since: number | null
   readonly log: string | null
-  /** What is wrong, for every state but `running` and `stopped`. */
+  /** What is wrong; with `stopped`, why it could not be started just now. */
   readonly problem?: LagoaError
 }
 
@@ -246,6 +246,12 @@ async function untilAnswers(service: Service, folder: string, settings: Settings
       signal.throwIfAborted()
       const running = await recorded(folder, SERVER)
       if (!running) throw error
+      const { kind, message } = toLagoaError(error)
+      if (kind === 'denied')
+        throw denied('services.refused', `${service.title} refuses the login in ${settings.file}: ${message}`, {
+          hint: `Put the password of its data back, or start anew without the data: rm -r ${folder}`,
+          cause: error,
+        })
       if (Date.now() > deadline) throw silent(service, running.pid, folder, error)
     }
     if (!(await recorded(folder, SERVER))) throw unavailable('services.failed', `${service.title} ended`, { hint: `See ${logFile(folder, SERVER)}` })

@@ -27,13 +27,12 @@ export async function readSettings(folder: string): Promise<Settings | null> {
   return kept === null ? null : settingsOf(folder, kept)
 }
 
-/** Reads the settings; what is not in them is chosen and written. */
+/** Reads the settings, or makes them. A port that is not in them is chosen anew; a password is not, since the data know the old one. */
 export async function makeSettings(folder: string, wanted: Wanted): Promise<Settings> {
-  const kept = (await readKept(folder)) ?? { ports: {}, texts: {} }
-  const ports = { ...kept.ports }
+  const kept = await readKept(folder)
+  const ports = { ...kept?.ports }
   for (const name of wanted.ports) ports[name] ??= await freePort(Object.values(ports))
-  const texts = { ...wanted.fresh(), ...kept.texts }
-  const full = { ports, texts }
+  const full = { ports, texts: kept?.texts ?? wanted.fresh() }
   if (JSON.stringify(full) !== JSON.stringify(kept)) {
     const file = settingsFile(folder)
     const next = `${file}.${process.pid}`

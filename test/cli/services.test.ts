@@ -1,6 +1,6 @@
 /** Real engines in the background by `lagoa services`: started, found again, mended, used and stopped, as the command line does it. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -258,7 +258,12 @@ describe.skipIf(noRedis !== null || noPostgresServer !== null)('Redis and Postgr
     const text = readFileSync(file, 'utf8')
     writeFileSync(file, text.slice(0, 20))
     expect(failedWith(await lagoa(['services', 'up', 'postgres', '--json'], { home }))).toEqual([2, 'services.settings'])
-    spawnSync('rm', [file])
+    writeFileSync(file, text.replace(/,\s*"password": "\w+"/, ''))
+    expect(failedWith(await lagoa(['services', 'up', 'postgres', '--json'], { home }))).toEqual([2, 'services.settings'])
+    writeFileSync(file, text.replace(/"password": "\w+"/, '"password": "another"'))
+    const [exit, fault] = failedWith(await lagoa(['services', 'up', 'postgres', '--json'], { home }))
+    expect([exit, fault]).toEqual([3, 'services.refused'])
+    rmSync(file)
     expect(failedWith(await lagoa(['services', 'up', 'postgres', '--json'], { home }))).toEqual([5, 'services.no_settings'])
     writeFileSync(file, text)
     expect(await up(home, 'postgres')).toMatchObject([{ state: 'running' }])

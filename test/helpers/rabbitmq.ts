@@ -42,7 +42,7 @@ export interface RabbitServerOptions {
   readonly tls?: Certificates
 }
 
-const STARTS_WITHIN_MS = 60_000
+const STARTS_WITHIN_MS = 120_000
 const servers = new Set<RabbitServer>()
 
 afterAll(async () => {
