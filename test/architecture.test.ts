@@ -16,8 +16,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   flows: ['base', 'storage'],
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
-  platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts'],
-  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'platform'],
+  workloads: ['base', 'storage', 'lake', 'query', 'streams', 'flows'],
+  platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads'],
+  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'platform'],
   cli: ['base', 'catalog', 'lake', 'flows', 'platform', 'server', 'services'],
 }
 

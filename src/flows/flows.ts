@@ -24,8 +24,8 @@ import {
 import { dueAt, timesOf, type NextTime } from './schedules.ts'
 
 export interface Flows {
-  /** Takes these in the place of those that were loaded; refuses all when one has a fault. With `lookOnly` the database is not changed, and none can be started. */
-  load(flows: readonly Flow[], options?: { readonly lookOnly?: boolean }): Promise<void>
+  /** Takes these in the place of those that were loaded; refuses all when one has a fault. With `lookOnly` the database is not changed, and none can be started. Those of the `system` are run but not listed. */
+  load(flows: readonly Flow[], options?: { readonly lookOnly?: boolean; readonly system?: readonly Flow[] }): Promise<void>
   list(): Promise<readonly FlowView[]>
   get(name: string): Promise<FlowDetail>
   trigger(flow: string, request: TriggerRequest): Promise<RunView>
@@ -88,6 +88,9 @@ export interface FlowDetail extends FlowView {
 export interface TriggerRequest {
   readonly params?: unknown
   readonly by: string
+  /** What kind of run it shows as: `flow` unless said. */
+  readonly kind?: string | undefined
+  readonly subject?: string | undefined
   readonly key?: string | undefined
   readonly priority?: number | undefined
   readonly partition?: string | undefined
@@ -112,6 +115,7 @@ const SCHEDULE_MS = 500
 export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, onRun }: FlowsOptions): Flows {
   let loaded: ReadonlyMap<string, LoadedFlow> = new Map()
   let times: ReadonlyMap<string, NextTime> = new Map()
+  let hidden: ReadonlySet<string> = new Set()
   const logs = openRunLogs(records, log)
   const waiting = new Map<string, Set<() => void>>()
   const stopping = new AbortController()
@@ -224,7 +228,10 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
   }
 
   return {
-    async load(flows, { lookOnly = false } = {}) {
+    async load(declared, { lookOnly = false, system = [] } = {}) {
+      const flows = [...declared, ...system]
+      const twice = system.find(({ name }) => declared.some((one) => one.name === name))
+      if (twice) throw invalid('flows.reserved', `The name ${twice.name} is Lagoa's own`, { hint: 'Rename that flow.' })
       const graphs = flows.map((flow) => ({ flow, times: timesOf(flow), ...graphOf(flow) }))
       for (const { flow, tasks, times: scheduled } of graphs) {
         for (const { name, body } of tasks)
@@ -252,9 +259,10 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
         )
       }
       loaded = next
+      hidden = new Set(system.map(({ name }) => name))
       times = new Map(graphs.flatMap(({ flow, times: scheduled }) => (scheduled ? [[flow.name, scheduled] as const] : [])))
     },
-    list: () => views([...loaded.keys()].sort()),
+    list: () => views([...loaded.keys()].filter((name) => !hidden.has(name)).sort()),
     async get(name) {
       const { flow, tasks, graph } = known(name)
       const [view] = await views([name])
@@ -273,12 +281,13 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
         edges: graph.edges,
       }
     },
-    async trigger(name, { params, by, key, priority, partition }) {
+    async trigger(name, { params, by, kind = 'flow', subject, key, priority, partition }) {
       const { flow, hash } = known(name)
       const checked = checkedParams(flow, params)
       const run = {
         id: newId(),
-        kind: 'flow',
+        kind,
+        subject,
         flow: name,
         graph: hash,
         params: checked,

@@ -5,4 +5,4 @@ export { openFlows, type FlowDetail, type Flows, type FlowView, type TriggerRequ
 export { openRunEngine, type RunEngine, type RunEngineOptions } from './engine/engine.ts'
 export { runMigrations } from './engine/tables.ts'
 export type { HeldTask, Json, NewRun, Outcome, Rule, RunGraph, RunNode, RunState } from './engine/words.ts'
-export type { RunDetail, RunView, TaskView } from './reads.ts'
+export type { RunDetail, RunPage, RunView, TaskView } from './reads.ts'

@@ -67,6 +67,7 @@ export interface RunFilter {
   readonly state?: RunState | undefined
   readonly kind?: string | undefined
   readonly backfill?: string | undefined
+  readonly subject?: string | undefined
   readonly limit: number
   readonly cursor?: string | undefined
 }
@@ -78,13 +79,13 @@ const COLUMNS = `r.id, r.kind, r.flow, r.state, r.paused, r.params, r.trigger, r
     where t.run = r.id and t.state = 'failed' and t.error is not null order by t.ended_at limit 1) end as error`
 
 /** Newest first. */
-export async function listRuns(records: Records, { flow, state, kind, backfill, limit, cursor }: RunFilter): Promise<RunPage> {
+export async function listRuns(records: Records, { flow, state, kind, backfill, subject, limit, cursor }: RunFilter): Promise<RunPage> {
   const items = await records.query<RunView>(
     `select ${COLUMNS} from runs r
      where ($1::text is null or r.flow = $1) and ($2::text is null or r.state = $2) and ($3::text is null or r.kind = $3)
-       and ($4::text is null or r.backfill = $4) and ($5::text is null or r.id < $5)
-     order by r.id desc limit $6`,
-    [flow ?? null, state ?? null, kind ?? null, backfill ?? null, cursor ?? null, limit + 1],
+       and ($4::text is null or r.backfill = $4) and ($5::text is null or r.id < $5) and ($6::text is null or r.subject = $6)
+     order by r.id desc limit $7`,
+    [flow ?? null, state ?? null, kind ?? null, backfill ?? null, cursor ?? null, subject ?? null, limit + 1],
   )
   const last = items.length > limit ? items[limit - 1] : undefined
   return { items: items.slice(0, limit), ...(last ? { cursor: last.id } : {}) }

@@ -24,6 +24,7 @@ import {
   type Records,
 } from '../storage/index.ts'
 import { eventLogMigrations, offsetMigrations, openKafkaLog, openPostgresLog, type EventLog } from '../streams/index.ts'
+import { workloadMigrations } from '../workloads/index.ts'
 import { bytesOf, type Config } from './config.ts'
 import { openScratch } from './scratch.ts'
 
@@ -93,7 +94,15 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
     await Promise.allSettled(opening)
     const [database, duck, objects] = await Promise.all(opening)
     const { records, embedded } = database
-    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations, ...runMigrations])
+    await migrate(records, [
+      ...dutyMigrations,
+      ...eventLogMigrations,
+      ...offsetMigrations,
+      ...keysMigrations,
+      ...alertMigrations,
+      ...runMigrations,
+      ...workloadMigrations,
+    ])
     const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())
     const eventLog = await openEventLog(config, records, logger)

@@ -8,6 +8,7 @@ import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
 import { openFlows, type Flows } from '../flows/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
+import { openWorkloads, type Workloads } from '../workloads/index.ts'
 import type { Config } from './config.ts'
 import { openEngines, type Engines, type Patience } from './engines.ts'
 import { loadProject, type Project } from './loader.ts'
@@ -27,6 +28,7 @@ export interface Platform {
   readonly alerts: Alerts
   readonly query: Query
   readonly flows: Flows
+  readonly workloads: Workloads
   readonly rates: Rates
   readonly startedAt: number
   /** The project as last loaded well; null while none was. */
@@ -129,6 +131,18 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
     })
     closers.push(() => flows.stop(DRAIN_MS))
+    const workloads = openWorkloads({
+      records: engines.records,
+      eventLog: engines.eventLog,
+      objects: engines.objects,
+      query,
+      log: logger,
+      flows: () => flows,
+      lake: () => {
+        if (pipeline) return pipeline.lake
+        throw problem ?? toLagoaError(new Error('The project is not loaded'))
+      },
+    })
 
     const build = (project: Project): Promise<Pipeline> =>
       buildPipeline({
@@ -150,14 +164,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const load = async (project: Project): Promise<void> => {
       const before = pipeline
       const next = await build(project)
-      await flows.load(project.flows, { lookOnly: feed === null })
+      await flows.load(project.flows, { lookOnly: feed === null, system: workloads.flows })
       if (feed) await before?.stop()
       try {
         await start(next)
         problem = null
       } catch (error) {
         if (before) {
-          await flows.load(before.project.flows)
+          await flows.load(before.project.flows, { system: workloads.flows })
           await start(await build(before.project))
         }
         throw error
@@ -197,7 +211,11 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       if (!tolerant) throw error
       problem = toLagoaError(error)
     }
-    if (feed && !feed.once) await flows.start()
+    if (feed && !feed.once) {
+      await flows.start()
+      const working = engines.duties.offer('workloads', (signal) => workloads.work(signal))
+      closers.push(() => working.withdraw())
+    }
 
     return {
       config,
@@ -205,6 +223,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       alerts,
       query,
       flows,
+      workloads,
       rates,
       startedAt,
       get pipeline() {

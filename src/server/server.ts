@@ -22,6 +22,7 @@ import { queryRoutes } from './routes/query.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { streamRoutes } from './routes/streams.ts'
 import { systemRoutes } from './routes/system.ts'
+import { workloadRoutes } from './routes/workloads.ts'
 import { tableRoutes } from './routes/tables.ts'
 import { consolePage, docsPages, serveConsole } from './static.ts'
 
@@ -51,6 +52,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     ...queryRoutes(platform),
     ...alertRoutes(platform),
     ...flowRoutes(platform),
+    ...workloadRoutes(platform),
     ...assetRoutes(platform),
     ...keyRoutes(platform),
     ...integrationRoutes(platform),

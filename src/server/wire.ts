@@ -714,3 +714,19 @@ export const LogList = z.object({
   items: z.array(z.object({ n: z.number(), fence: z.number(), at: z.number(), level: z.enum(['debug', 'info', 'warn', 'error']), text: z.string() })),
   cursor: z.string().describe('Pass it to read on; the same again when nothing came'),
 })
+
+export const WorkloadShape = z.object({
+  id: z.string(),
+  name: z.string(),
+  kind: z.string(),
+  params: z.unknown(),
+  version: z.number().describe('Raised by each change; the ETag'),
+  createdAt: z.number(),
+  updatedAt: z.number(),
+  lastRun: RunShape.pick({ id: true, state: true, createdAt: true, startedAt: true, endedAt: true, error: true }).nullable(),
+})
+export const WorkloadList = page(WorkloadShape)
+export const WorkloadKindList = z.object({
+  items: z.array(z.object({ kind: z.string(), about: z.string(), params: z.unknown().describe('JSON Schema of its params') })),
+})
+export const WorkloadResults = page(z.record(z.string(), z.unknown()))

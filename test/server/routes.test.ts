@@ -8,6 +8,7 @@ import { EXAMPLE, eventually, newHome, once, serve, temporaryFolder, type Served
 
 let server: Served
 let run: string
+let workload: string
 
 interface Operation {
   readonly operationId: string
@@ -36,6 +37,12 @@ beforeAll(async () => {
   await server.post('/api/v1/branches', { name: 'dev', tables: ['silver.readings'] })
   const { id } = await server.post<{ id: string }>('/api/v1/flows/pipeline_sensor_airflow/runs', { params: { path: 'air-quality/nothing.csv' } })
   run = id
+  const { id: made } = await server.post<{ id: string }>('/workloads', { name: 'cars', kind: 'sql', params: { sql: 'select 1 as n' } })
+  workload = made
+  await eventually(
+    'the workload has run',
+    async () => (await server.get<{ lastRun: { state: string } | null }>(`/workloads/${made}`)).lastRun?.state === 'succeeded',
+  )
   await eventually('a task has failed', async () => (await server.get<{ items: unknown[] }>(`/api/v1/runs/${id}/tasks/0/attempts`)).items.length > 0)
   await eventually('the reading is live', async () => (await server.get<{ items: unknown[] }>('/api/v1/streams/sensor_raw/latest')).items.length > 0)
 }, 60_000)
@@ -112,6 +119,15 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/runs/{id}/tasks': wire.RunTaskList,
   '/api/v1/runs/{id}/tasks/{n}/attempts': wire.AttemptList,
   '/api/v1/runs/{id}/logs': wire.LogList,
+  '/api/v1/workload-kinds': wire.WorkloadKindList,
+  '/api/v1/workloads': wire.WorkloadList,
+  '/api/v1/workloads/{id}': wire.WorkloadShape,
+  '/api/v1/workloads/{id}/runs': wire.RunList,
+  '/api/v1/workloads/{id}/results': wire.WorkloadResults,
+  '/workloads': wire.WorkloadList,
+  '/workloads/{id}': wire.WorkloadShape,
+  '/workloads/{id}/runs': wire.RunList,
+  '/workloads/{id}/results': wire.WorkloadResults,
 }
 /** Answers that are no JSON of `wire`. */
 const APART = ['/api/v1/events', '/health/live', '/health/ready', '/metrics']
@@ -119,6 +135,7 @@ const APART = ['/api/v1/events', '/health/live', '/health/ready', '/metrics']
 const place = (path: string): string =>
   path
     .replace('/runs/{id}', `/runs/${run}`)
+    .replace('/workloads/{id}', `/workloads/${workload}`)
     .replace('{n}', '0')
     .replace(/\{\w+\}/, encodeURIComponent(SAMPLES[path] ?? '')) + (QUERIES[path] ?? '')
 

@@ -310,9 +310,9 @@ export function openRunEngine({
     async enqueue(runs) {
       const rows = runs.map(({ parent, ...run }, place) => ({ ...run, place, parent: parent?.run, parent_task: parent?.task, priority: run.priority ?? 0 }))
       await records.query(
-        `insert into runs (id, kind, flow, graph, params, state, priority, trigger, key, backfill, partition, parent, parent_task, created_at)
-         select id, kind, flow, graph, coalesce(params, 'null'), 'queued', priority, trigger, key, backfill, partition, parent, parent_task, run_now($2)
-         from jsonb_to_recordset($1::jsonb) r (place integer, id text, kind text, flow text, graph text, params jsonb, priority integer, trigger jsonb, key text,
+        `insert into runs (id, kind, flow, graph, params, state, priority, trigger, subject, key, backfill, partition, parent, parent_task, created_at)
+         select id, kind, flow, graph, coalesce(params, 'null'), 'queued', priority, trigger, subject, key, backfill, partition, parent, parent_task, run_now($2)
+         from jsonb_to_recordset($1::jsonb) r (place integer, id text, kind text, flow text, graph text, params jsonb, priority integer, trigger jsonb, subject text, key text,
            backfill text, partition text, parent text, parent_task integer)
          order by place on conflict do nothing`,
         [JSON.stringify(rows), clock()],

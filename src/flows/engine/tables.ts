@@ -61,6 +61,8 @@ export const runMigrations: readonly Migration[] = [
         priority integer not null,
         -- Who or what asked for it, in words of the caller.
         trigger jsonb not null,
+        -- What it is about, such as a workload.
+        subject text,
         -- Two requests with the same key are one run.
         key text,
         backfill text,
@@ -81,6 +83,7 @@ export const runMigrations: readonly Migration[] = [
       create index runs_by_flow on runs (flow, id desc);
       create index runs_by_state on runs (state, id desc);
       create index runs_by_backfill on runs (backfill, id) where backfill is not null;
+      create index runs_by_subject on runs (subject, id desc) where subject is not null;
       create index runs_by_parent on runs (parent) where parent is not null;
       create table run_tasks (
         run text not null references runs on delete cascade,

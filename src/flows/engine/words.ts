@@ -36,6 +36,8 @@ export interface NewRun {
   readonly params: Json
   readonly trigger: { readonly [key: string]: Json }
   readonly priority?: number | undefined
+  /** What it is about, such as a workload. */
+  readonly subject?: string | undefined
   /** A second run of the flow with the same key is the first one. */
   readonly key?: string | undefined
   readonly backfill?: string | undefined

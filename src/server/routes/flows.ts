@@ -174,7 +174,7 @@ function flowShape({ name, description, owner, tags, tasks, schedule, last }: Fl
   }
 }
 
-function runShape({
+export function runShape({
   id,
   kind,
   flow,
