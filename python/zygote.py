@@ -13,7 +13,6 @@ import array
 import gc
 import json
 import os
-import random
 import signal
 import socket
 import sys
@@ -125,20 +124,11 @@ def do_job(supervisor: socket.socket, message: dict, descriptors: list[int]) -> 
     description, source, target, report = descriptors
     job = json.loads(os.pread(description, os.fstat(description).st_size, 0))
     os.close(description)
-    fresh_chance()
     jail.apply_limits(jail.Limits(**message["limits"]))
     if message["seccomp"]:
         seccomp.install(threads=message["limits"]["threads"])
     answer = KINDS[message["kind"]](job, source, target, lambda line: send_line(supervisor, line))
     os.pwrite(report, json.dumps(answer).encode(), 0)
-
-
-def fresh_chance() -> None:
-    """Children must not share the numbers that they draw. The seed of `hash(str)` is the zygote's and stays."""
-    import numpy
-
-    random.seed()
-    numpy.random.seed(int.from_bytes(os.urandom(4), "little"))
 
 
 def run(job: dict, source: int, target: int, emit) -> dict:

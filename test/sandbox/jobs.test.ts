@@ -90,7 +90,7 @@ describe.skipIf(missingSandbox !== null)(`a job in the sandbox ${missingSandbox 
     const controller = new AbortController()
     const output = join(folder, 'aborted.parquet')
     const job = run(
-      'import time\ndef process(df):\n    print("here")\n    while True:\n        pass\n',
+      'def process(df):\n    print("here")\n    while True:\n        pass\n',
       { output },
       {
         signal: controller.signal,
