@@ -119,8 +119,7 @@ class Supervisor:
 
     async def adopt(self, tenant: str) -> Zygote:
         try:
-            zygote = await self.warm_zygote()
-            self.spare = None
+            zygote = await self.take_spare()
             self.zygotes[tenant] = zygote
             for other in list(self.zygotes):
                 if len(self.zygotes) > ZYGOTES and self.zygotes[other].busy == 0 and other != tenant:
@@ -129,18 +128,20 @@ class Supervisor:
         finally:
             del self.starting[tenant]
 
-    async def warm_zygote(self) -> Zygote:
-        if self.spare is None:
+    async def take_spare(self) -> Zygote:
+        """A zygote that nobody else will get."""
+        # Taken before it is waited for: two tenants that come together must not find the same one.
+        spare, self.spare = self.spare, None
+        zygote = await spare if spare is not None else None
+        return zygote if zygote is not None and not zygote.fallen else await self.start_zygote()
+
+    async def spare_zygote(self) -> Zygote:
+        """A zygote for what is no tenant's and shares nothing with what else it does: any that is there, or a spare one that stays."""
+        for zygote in self.zygotes.values():
+            if not zygote.fallen:
+                return zygote
+        if self.spare is None or (self.spare.done() and (self.spare.exception() is not None or self.spare.result().fallen)):
             self.spare = asyncio.ensure_future(self.start_zygote())
-        spare = self.spare
-        try:
-            zygote = await asyncio.shield(spare)
-        except Fault:
-            self.spare = None
-            raise
-        if not zygote.fallen:
-            return zygote
-        self.spare = asyncio.ensure_future(self.start_zygote())
         return await asyncio.shield(self.spare)
 
     def retire(self, tenant: str) -> None:
@@ -273,6 +274,8 @@ class Supervisor:
             files = Descriptors(arrow.descriptor, output.descriptor)
             outcome = await child.do("run", description, files, allowance, self.seccomp, lambda packet: self.packet(job, packet))
             job.cpu_ms, job.peak_memory = outcome.cpu_ms, outcome.peak_memory
+            if outcome.end == "fault":  # whoever wrote that: the code could have
+                raise Stopped("killed", "The process of the job failed without a result")
             self.expect_done(outcome, job, "the code")
             report = reports.run_report(outcome.answer)
             await seal(output.descriptor, child)
@@ -341,7 +344,7 @@ class Supervisor:
 
     async def validate(self, request: dict) -> None:
         try:
-            zygote = await self.warm_zygote()
+            zygote = await self.spare_zygote()
             allowance = Allowance(time.monotonic() + VALIDATE_SECONDS, VALIDATE_SECONDS * 1000, HOUSE_MEMORY, 0, 0, threads=False)
             with Memory("input") as nothing, Memory("output") as nowhere:
                 async with self.child(zygote) as child:
