@@ -129,9 +129,7 @@ def _parse_csv_with(source: Source, encoding: str, dialect: _Dialect, types: dic
             pa.PythonFile(stream, mode="r"),
             read_options=arrow_csv.ReadOptions(block_size=BLOCK, skip_rows=skip),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=arrow_csv.ConvertOptions(
-                column_types=types, null_values=MISSING, strings_can_be_null=True, decimal_point=dialect.decimal
-            ),
+            convert_options=arrow_csv.ConvertOptions(column_types=types, null_values=MISSING, strings_can_be_null=True, decimal_point=dialect.decimal),
         )
 
     try:
