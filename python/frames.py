@@ -212,7 +212,7 @@ def _to_arrow(name: str, column: pd.Series, like: pa.DataType | None) -> pa.Arra
         values = _plain(column)
         if values.dtype == object and like is not None and pa.types.is_map(like):
             return pa.array(values, type=like, from_pandas=True)
-        array = _numbers(values) if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f" else pa.array(values, from_pandas=True)
+        array = _inferred(values)
         if values.dtype == object and like is not None and array.type != like and _same_family(array.type, like):
             array = _as_before(array, like)
         check_type(name, array.type, ResultError)
@@ -235,6 +235,18 @@ def _plain(column: pd.Series) -> pd.Series:
     if isinstance(dtype, pd.CategoricalDtype) and isinstance(dtype.categories.dtype, pd.PeriodDtype | pd.IntervalDtype):
         return column.cat.rename_categories(dtype.categories.astype(str))
     return column
+
+
+def _inferred(values: pd.Series) -> pa.Array | pa.ChunkedArray:
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind == "f":
+        return _numbers(values)
+    try:
+        return pa.array(values, from_pandas=True)
+    except pa.ArrowException:
+        # What `groupby(...).unique()` gives: arrays of pandas as values. Arrow knows lists.
+        if not any(isinstance(value, pd.api.extensions.ExtensionArray | pd.Series | pd.Index) for value in values):
+            raise
+        return pa.array([value.tolist() if hasattr(value, "tolist") else value for value in values], from_pandas=True)
 
 
 def _numbers(values: pd.Series) -> pa.Array:

@@ -11,13 +11,13 @@ import ast
 import builtins
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from typing import Any
 
 import scopes
 from allowed import ALLOWED, BUILTINS, MODULES, names
-from scopes import Scope
+from scopes import Scope, children
 
 CODE_LIMIT = 500_000
 FINDING_LIMIT = 100
@@ -121,7 +121,7 @@ class _Check:
         self.pending: Pending = []
 
     def of(self, tree: ast.Module) -> list[Finding]:
-        scope = scopes.of_module(tree)
+        scope = scopes.of_module(tree, "\n".join(self.lines))
         self._process(tree, scope)
         self.pending = [(statement, scope) for statement in tree.body]
         while self.pending and len(self.findings) < FINDING_LIMIT:
@@ -129,29 +129,20 @@ class _Check:
         return sorted(self.findings, key=lambda finding: (finding["line"], finding["col"], finding["end_line"], finding["end_col"]))
 
     def _look(self, node: ast.AST, scope: Scope) -> None:
-        match node:
-            case ast.Import() | ast.ImportFrom():
-                self._import(node)
-            case ast.Name():
-                self._name(node, scope)
-            case ast.Attribute():
-                self._attribute(node, scope)
-            case ast.Call():
-                self._call(node, scope)
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                self._function(node, scope)
-            case ast.ClassDef():
-                inner = scopes.of_class(node, scope)
-                self._later([*node.decorator_list, *node.bases, *node.keywords], scope)
-                self._later(node.body, inner)
-            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                self._comprehension(node, scope)
-            case ast.MatchClass():
-                for attribute in node.kwd_attrs:
-                    self._attribute_name(node, attribute, scope, None)
-                self._later(ast.iter_child_nodes(node), scope)
-            case _:
-                self._later(ast.iter_child_nodes(node), scope)
+        look = _LOOKS.get(type(node))
+        if look:
+            look(self, node, scope)
+        else:
+            self._later(children(node), scope)
+
+    def _class(self, node: ast.ClassDef, scope: Scope) -> None:
+        self._later([*node.decorator_list, *node.bases, *node.keywords], scope)
+        self._later(node.body, scopes.of_class(node, scope))
+
+    def _pattern(self, node: ast.MatchClass, scope: Scope) -> None:
+        for attribute in node.kwd_attrs:
+            self._attribute_name(node, attribute, scope, None)
+        self._later(children(node), scope)
 
     def _later(self, nodes: Any, scope: Scope) -> None:
         self.pending += [(node, scope) for node in nodes if node is not None]
@@ -216,7 +207,7 @@ class _Check:
 
     # --- imports ---
 
-    def _import(self, node: ast.Import | ast.ImportFrom) -> None:
+    def _import(self, node: ast.Import | ast.ImportFrom, _: Scope) -> None:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 self._module(alias, alias.name)
@@ -510,6 +501,19 @@ class _Check:
         self._later([first.iter], scope)
         self._later([first.target, *first.ifs, *rest], inner)
         self._later([node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt], inner)
+
+
+_LOOKS: dict[type[ast.AST], Callable[[_Check, Any, Scope], None]] = {
+    ast.Import: _Check._import,
+    ast.ImportFrom: _Check._import,
+    ast.Name: _Check._name,
+    ast.Attribute: _Check._attribute,
+    ast.Call: _Check._call,
+    ast.ClassDef: _Check._class,
+    ast.MatchClass: _Check._pattern,
+    **dict.fromkeys((ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda), _Check._function),
+    **dict.fromkeys((ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), _Check._comprehension),
+}
 
 
 def _is_dunder(name: str) -> bool:
