@@ -12,6 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   catalog: ['base'],
   lake: ['base', 'storage', 'catalog'],
   query: ['base', 'storage', 'lake'],
+  flows: ['base', 'storage'],
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
   platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts'],
