@@ -100,7 +100,8 @@ def load(arrow_fd: int) -> pd.DataFrame:
 
 def schema(arrow_fd: int) -> pa.Schema:
     """The types that the data set came with: what `store` may go back to."""
-    return pa.ipc.open_file(pa.PythonFile(open(arrow_fd, "rb", closefd=False), mode="r")).schema
+    # Mapped, because Arrow reads files in threads, which a job may not start.
+    return pa.ipc.open_file(pa.py_buffer(mmap.mmap(arrow_fd, 0, access=mmap.ACCESS_READ))).schema
 
 
 def _only_batch(view: mmap.mmap) -> pa.RecordBatch:

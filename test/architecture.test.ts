@@ -11,6 +11,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   storage: ['base'],
   catalog: ['base'],
   lake: ['base', 'storage', 'catalog'],
+  sandbox: ['base'],
   query: ['base', 'storage', 'lake'],
   flows: ['base', 'storage'],
   streams: ['base', 'storage', 'catalog'],

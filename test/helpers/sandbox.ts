@@ -1,0 +1,66 @@
+/** What tests of the sandbox need of the machine: bubblewrap and a Python with the packages. Without them they are skipped, and say why. */
+import { existsSync } from 'node:fs'
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { afterAll } from 'vitest'
+import { silentLog } from '../../src/base/index.ts'
+import { type Job, type JobLimits, type JobResult, openSandbox, type RunJobOptions, type Sandbox, type SandboxOptions } from '../../src/sandbox/index.ts'
+
+const OURS = join(import.meta.dirname, '..', '..', 'node_modules', '.lagoa', 'python', 'bin', 'python')
+export const python: string = existsSync(OURS) ? OURS : 'python3'
+
+/** Why these tests cannot run here, or null. */
+export const missingSandbox: string | null = (() => {
+  if (process.platform !== 'linux') return 'the sandbox needs Linux'
+  if (!['/usr/bin/bwrap', '/usr/local/bin/bwrap', '/bin/bwrap'].some((path) => existsSync(path))) return 'there is no bubblewrap'
+  const { status } = spawnSync(python, ['-I', '-c', 'import pandas, numpy, pyarrow'], { stdio: 'ignore' })
+  return status === 0 ? null : 'there is no Python with pandas and pyarrow'
+})()
+
+export const LIMITS: JobLimits = { wallMs: 20_000, cpuMs: 20_000, memoryBytes: 512 << 20, outputBytes: 64 << 20, logBytes: 64 << 10 }
+
+export interface OpenedSandbox {
+  readonly sandbox: Sandbox
+  readonly folder: string
+  /** Runs a code over the small data set, or over what is given. */
+  run(code: string, job?: Partial<Job>, options?: Partial<RunJobOptions>): Promise<JobResult>
+}
+
+/** Everything that was opened is closed when the test file is over. */
+export async function openTestSandbox(options: Partial<SandboxOptions> = {}): Promise<OpenedSandbox> {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'lagoa-sandbox-')))
+  const sandbox = await openSandbox({
+    python,
+    environment: { hash: 'test', python: '3', packages: {}, source: 'system' },
+    folder,
+    capacity: 2,
+    maxQueued: 1_000,
+    validator: 'on',
+    log: silentLog,
+    ...options,
+  })
+  opened.push({ sandbox, folder })
+  const path = join(folder, 'input.csv')
+  writeFileSync(path, `a,b\n${Array.from({ length: 10 }, (_, row) => `${row},${row / 2}\n`).join('')}`)
+  let count = 0
+  return {
+    sandbox,
+    folder,
+    run: (code, job = {}, rest = {}) =>
+      sandbox.run(
+        { tenant: 'test', code, input: { path, format: 'csv', key: 'small' }, output: join(folder, `${++count}.parquet`), limits: LIMITS, ...job },
+        { signal: new AbortController().signal, ...rest },
+      ),
+  }
+}
+
+const opened: { readonly sandbox: Sandbox; readonly folder: string }[] = []
+
+afterAll(async () => {
+  for (const { sandbox, folder } of opened.splice(0)) {
+    await sandbox.close()
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
