@@ -12,7 +12,7 @@ export default defineConfig({
     projects: [
       // `fast` is part of `npm run check`: pure, no process is started.
       { extends: true, test: { name: 'fast', include: ['test/*.test.ts', 'test/console/*.test.ts'] } },
-      { extends: true, test: { name: 'rooms', include: ['test/{storage,catalog,lake,alerts,streams,sandbox,platform,server,query}/**/*.test.ts'] } },
+      { extends: true, test: { name: 'rooms', include: ['test/{storage,catalog,lake,alerts,streams,sandbox,platform,server,query,flows}/**/*.test.ts'] } },
       { extends: true, test: { name: 'whole', include: ['test/{cli,docs,e2e,examples}/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
       // Other engines of Delta Lake; `npm run test:interop` installs and runs them. A second JVM at a time is more than a small machine bears.
       {

@@ -13,12 +13,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
-import frames
 import numpy as np
 import pandas as pd
 import pycatch22
+
+import frames
 import validator
 
 FILE = "<process>"
@@ -41,7 +42,7 @@ def run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], N
     answer: dict[str, Any] = dict.fromkeys(("message", "line", "traceback", "rows", "columns")) | {"findings": [], "timings": {}}
     try:
         return answer | _run(job, input_fd, out_fd, emit, answer["timings"])
-    except BaseException as error:  # noqa: BLE001 - a job always answers
+    except BaseException as error:
         return answer | _told(error, job["code"])
 
 
@@ -56,6 +57,7 @@ def _run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], 
     random.seed()
     np.random.seed()
     columns: list[str] = []
+    process: Any = None
     with _captured(emit):
         try:
             with _timed(timings, "running"):
@@ -75,7 +77,7 @@ def _run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], 
             return {"status": "error", "message": str(error), "line": _line_of(process)}
         except frames.TooLarge as error:
             return {"status": "output_too_large", "message": str(error)}
-        except BaseException as error:  # noqa: BLE001 - also what is meant to end a program ends only the job
+        except BaseException as error:
             return _told(error, code, columns)
     return {"status": "success", **kept}
 
@@ -148,7 +150,7 @@ def _told(error: BaseException, code: str, columns: list[str] | None = None) -> 
         message = _message(error, columns or [])
         line = error.lineno if _is_of_code(error) else _deepest(error.__traceback__)
         return {"status": status, "message": message, "line": line, "traceback": _traceback(error, lines)}
-    except BaseException:  # noqa: BLE001 - an error can be made so that looking at it fails
+    except BaseException:
         return {"status": status, "message": "The code failed with an error that cannot be shown"}
 
 
@@ -190,11 +192,11 @@ def _shown(read: Callable[[], Any]) -> str:
             return "?"
         bounded = str.__str__(text)[:MESSAGE_LIMIT]
         return bounded.encode("utf-8", errors="backslashreplace").decode("utf-8")
-    except BaseException:  # noqa: BLE001
+    except BaseException:
         return "(an error whose text cannot be read)"
 
 
-def _is_of_code(error: BaseException) -> bool:
+def _is_of_code(error: BaseException) -> TypeGuard[SyntaxError]:
     """A syntax error of the code itself, not one of a text that the code gave to something else."""
     return isinstance(error, SyntaxError) and error.filename == FILE
 

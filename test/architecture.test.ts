@@ -13,6 +13,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   lake: ['base', 'storage', 'catalog'],
   sandbox: ['base'],
   query: ['base', 'storage', 'lake'],
+  flows: ['base', 'storage'],
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
   platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts'],

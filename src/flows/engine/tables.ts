@@ -1,0 +1,136 @@
+/**
+ * What runs are in the database.
+ *
+ * A run is one pass over a graph. The graph is kept by its hash, so that history draws it as it was; a run has one task a node, and a node
+ * that maps over a list has one more for each element. `run_tasks` holds where each task stands now, `run_attempts` every try that ended.
+ *
+ * States of a task: waiting (for others), delayed (until a time), ready, running, deferred (for another run), expanded (for its elements),
+ * and, final, succeeded, failed, skipped, cancelled. `fence` counts how often the task was handed out: who holds an older one holds nothing.
+ */
+import type { Migration } from '../../storage/index.ts'
+import { FUNCTIONS } from './functions.ts'
+
+export const runMigrations: readonly Migration[] = [
+  {
+    name: '0400_runs',
+    sql: `
+      create table run_flows (
+        name text primary key,
+        -- Runs at a time; null for any number.
+        slots integer check (slots > 0)
+      );
+      create table run_pools (
+        name text primary key,
+        -- Tasks at a time on all nodes; null for any number.
+        slots integer check (slots > 0)
+      );
+      insert into run_pools (name) values ('default');
+      create table run_graphs (
+        hash text primary key,
+        flow text not null,
+        graph jsonb not null,
+        recorded_at timestamptz not null default now()
+      );
+      create table run_nodes (
+        graph text not null references run_graphs on delete cascade,
+        node integer not null,
+        name text not null,
+        pool text not null,
+        priority integer not null,
+        -- When to run: all_succeeded, none_failed or all_done of what stands before it.
+        rule text not null check (rule in ('all_succeeded', 'none_failed', 'all_done')),
+        upstream integer not null,
+        -- Its failure does not fail the run, and counts as success for what follows.
+        optional boolean not null,
+        primary key (graph, node)
+      );
+      create table run_edges (
+        graph text not null references run_graphs on delete cascade,
+        source integer not null,
+        target integer not null,
+        primary key (graph, source, target)
+      );
+      create table runs (
+        id text primary key,
+        kind text not null,
+        flow text not null,
+        graph text not null references run_graphs,
+        params jsonb not null,
+        state text not null check (state in ('queued', 'running', 'succeeded', 'failed', 'cancelled')),
+        paused boolean not null default false,
+        priority integer not null,
+        -- Who or what asked for it, in words of the caller.
+        trigger jsonb not null,
+        -- Two requests with the same key are one run.
+        key text,
+        backfill text,
+        partition text,
+        parent text,
+        parent_task integer,
+        tasks integer not null default 0,
+        open integer not null default 0,
+        failed integer not null default 0,
+        cancel_at timestamptz,
+        created_at timestamptz not null,
+        started_at timestamptz,
+        ended_at timestamptz,
+        unique (flow, key)
+      ) with (fillfactor = 80);
+      create index runs_queued on runs (flow, priority desc, id) where state = 'queued' and not paused;
+      create index runs_running on runs (flow) where state = 'running';
+      create index runs_by_flow on runs (flow, id desc);
+      create index runs_by_state on runs (state, id desc);
+      create index runs_by_backfill on runs (backfill, id) where backfill is not null;
+      create index runs_by_parent on runs (parent) where parent is not null;
+      create table run_tasks (
+        run text not null references runs on delete cascade,
+        n integer not null,
+        node integer not null,
+        -- Of an element that a node maps over; null for the node itself.
+        item_index integer,
+        item jsonb,
+        state text not null,
+        waits integer not null default 0,
+        failed_before integer not null default 0,
+        skipped_before integer not null default 0,
+        -- The nodes that a branch goes on to; null for all.
+        chosen integer[],
+        pool text not null,
+        priority integer not null,
+        ready_at timestamptz,
+        attempt integer not null default 0,
+        fence integer not null default 0,
+        lost integer not null default 0,
+        -- It goes on after it was deferred: the same attempt.
+        resumed boolean not null default false,
+        child text,
+        worker text,
+        lease_until timestamptz,
+        started_at timestamptz,
+        ended_at timestamptz,
+        output jsonb,
+        error jsonb,
+        reason text,
+        primary key (run, n)
+      ) with (fillfactor = 70);
+      create index run_tasks_ready on run_tasks (pool, priority desc, ready_at) where state = 'ready';
+      create index run_tasks_delayed on run_tasks (ready_at) where state = 'delayed';
+      create index run_tasks_leases on run_tasks (lease_until) where state = 'running';
+      create index run_tasks_busy on run_tasks (pool) where state = 'running';
+      create index run_tasks_deferred on run_tasks (child) where state = 'deferred';
+      create table run_attempts (
+        run text not null references runs on delete cascade,
+        n integer not null,
+        fence integer not null,
+        attempt integer not null,
+        worker text not null,
+        state text not null,
+        started_at timestamptz not null,
+        ended_at timestamptz not null,
+        error jsonb,
+        primary key (run, n, fence)
+      );
+      ${FUNCTIONS}
+    `,
+  },
+]
