@@ -42,7 +42,8 @@ KEPT_INPUT_BYTES = 256 << 20
 # For children that see no users' code but their data: decoding and encoding cost more memory than the data weighs.
 HOUSE_MEMORY = 1 << 30
 VALIDATE_SECONDS = 5
-UNPRIVILEGED_USER = 700_000
+# Nobody's: no file belongs to them. The second is for containers, which have 65,536 users.
+UNPRIVILEGED_USERS = (700_000, 65_533)
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -102,8 +103,10 @@ class Supervisor:
         return {"layers": layers, "python": self.survey["python"], "packages": self.survey["packages"]}
 
     async def start_zygote(self) -> Zygote:
-        user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
-        return await Zygote.start(self.bubblewrap, self.survey, CODE_FOLDER, user, self.settings["parked"])
+        try:
+            return await Zygote.start(self.bubblewrap, self.survey, CODE_FOLDER, unprivileged_user(), self.settings["parked"])
+        except Fault as fault:
+            raise namespaces_fault(fault) from fault
 
     async def zygote_of(self, tenant: str) -> Zygote:
         """The tenant's own zygote; a new tenant gets the spare one, which is warm already."""
@@ -435,14 +438,42 @@ def survey(python: str) -> dict:
     return found
 
 
+def unprivileged_user() -> int | None:
+    """Whom root becomes before anything is built; null when we are unprivileged already."""
+    if os.geteuid() != 0:
+        return None
+    with open("/proc/self/uid_map", encoding="utf-8") as lines:
+        ranges = [[int(part) for part in line.split()] for line in lines]
+    for user in UNPRIVILEGED_USERS:
+        if any(first <= user < first + count for first, _, count in ranges):
+            return user
+    raise Fault("sandbox.root", "Users' code would run as root, because this user namespace has no other user", "Start Lagoa as an ordinary user.")
+
+
+def namespaces_fault(fault: Fault) -> Fault:
+    """What on this machine keeps an unprivileged user from making namespaces, where that is why the walls could not be built."""
+    for path, closed, fix in NAMESPACE_SWITCHES:
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+            if int(file.read()) == closed:
+                return Fault("sandbox.no_namespaces", f"This machine keeps ordinary users from making namespaces ({path} is {closed})", f"Allow them with: {fix}")
+    if "namespace" in fault.message or "uid map" in fault.message:
+        return Fault("sandbox.no_namespaces", f"This machine keeps ordinary users from making namespaces: {fault.message}", "In a container, allow user namespaces to it; else see docs/sandbox.md.")
+    return fault
+
+
+NAMESPACE_SWITCHES = (
+    ("/proc/sys/kernel/unprivileged_userns_clone", 0, "sysctl -w kernel.unprivileged_userns_clone=1"),
+    ("/proc/sys/user/max_user_namespaces", 0, "sysctl -w user.max_user_namespaces=10000"),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 1, "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile of AppArmor for bwrap"),
+)
+
+
 async def already(zygote: Zygote) -> Zygote:
     return zygote
 
 
 async def main() -> None:
     jail.die_with_parent()
-    if os.getppid() == 1 and "--adopted" not in sys.argv:
-        return
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

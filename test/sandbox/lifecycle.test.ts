@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/base/index.ts'
-import { openSandbox } from '../../src/sandbox/index.ts'
+import { openSandbox, type SandboxState } from '../../src/sandbox/index.ts'
 import { tempFolder } from '../helpers/folder.ts'
 import { descendants, isAlive, LIMITS, missingSandbox, openTestSandbox, python, supervisors } from '../helpers/sandbox.ts'
 
@@ -45,7 +45,7 @@ describe.skipIf(missingSandbox !== null)(`the sandbox ${missingSandbox ?? ''}`, 
     const root = join(import.meta.dirname, '..', '..')
     writeFileSync(
       program,
-      `import { openSandbox } from '${root}/src/sandbox/index.ts'
+      `import { openSandbox, type SandboxState } from '${root}/src/sandbox/index.ts'
        import { silentLog } from '${root}/src/base/index.ts'
        const sandbox = await openSandbox({ python: process.argv[2], environment: { hash: '', python: '', packages: {}, source: 'system' },
          folder: process.argv[3], capacity: 2, maxQueued: 10, validator: 'off', log: silentLog })
@@ -119,6 +119,38 @@ describe.skipIf(missingSandbox !== null)(`the sandbox ${missingSandbox ?? ''}`, 
     const job = { tenant: 'x', code: HONEST, input: { path: '/x', format: 'csv' as const, key: null }, output: '/y', limits: LIMITS }
     await expect(sandbox.run(job, { signal: new AbortController().signal })).rejects.toMatchObject({ kind: 'unavailable', code: 'sandbox.no_python' })
     await sandbox.close()
+  })
+})
+
+describe.skipIf(missingSandbox !== null)(`a machine that lacks something ${missingSandbox ?? ''}`, { timeout: 120_000 }, () => {
+  const faultOf = async (script: string): Promise<SandboxState> => {
+    const folder = tempFolder()
+    const program = join(folder, 'python')
+    writeFileSync(program, `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+    const sandbox = await openSandbox({
+      python: program,
+      environment: { hash: '', python: '', packages: {}, source: 'system' },
+      folder,
+      capacity: 1,
+      maxQueued: 1,
+      validator: 'on',
+      log: silentLog,
+    })
+    const state = sandbox.state
+    await sandbox.close()
+    return state
+  }
+
+  test('is told that its kernel gives no namespaces to ordinary users', async () => {
+    const confined = `unshare -Ur sh -c 'echo 1 > /proc/sys/user/max_user_namespaces; exec unshare -U --map-user=1000 ${python} "$@"' sh`
+    const state = await faultOf(`case "$*" in *supervisor.py*) exec ${confined} "$@" ;; *) exec ${python} "$@" ;; esac`)
+    expect(state).toMatchObject({ ready: false, code: 'sandbox.no_namespaces' })
+  })
+
+  test('is told that its Python has no pandas', async () => {
+    // The supervisor itself needs no package; only what it asks of the environment does.
+    const state = await faultOf(`case "$*" in *supervisor.py*) exec ${python} "$@" ;; *) exec ${python} -S "$@" ;; esac`)
+    expect(state).toMatchObject({ ready: false, code: 'sandbox.no_packages' })
   })
 })
 
