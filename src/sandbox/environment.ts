@@ -67,11 +67,11 @@ type Survey = z.infer<typeof survey>
 const record = z.object({
   /** Of the lock that it was made from; tells without starting Python whether it is still the right one. */
   lock: z.string(),
-  python: z.string(),
+  /** The interpreter whose packages serve; null when the folder holds an environment of its own. */
+  system: z.string().nullable(),
   hash: z.string(),
   version: z.string(),
   packages: z.record(z.string(), z.string()),
-  source: z.enum(['locked', 'system']),
 })
 type Recorded = z.infer<typeof record>
 
@@ -82,13 +82,14 @@ export async function findEnvironment(place: EnvironmentPlace = {}, tried: Abort
   const found = await readRecord(folder)
   if (found === null) return notReady('sandbox.no_environment', 'There is no Python environment for users’ code yet', INSTALL)
   if (found.lock !== lock.hash) return notReady('sandbox.old_environment', 'The Python environment was made for another version of Lagoa', INSTALL)
-  if (!existsSync(found.python)) return notReady('sandbox.no_interpreter', `The Python of the environment is gone: ${found.python}`, INSTALL)
+  const state = readyState(found, folder)
+  if (!existsSync(state.python)) return notReady('sandbox.no_interpreter', `The Python of the environment is gone: ${state.python}`, INSTALL)
   if (tried) {
-    const told = await lookAt(found.python, tried, true)
+    const told = await lookAt(state.python, tried, true)
     if (!told?.packages)
       return notReady('sandbox.broken_environment', `The Python environment does not work: ${told?.why ?? 'it cannot be started'}`, `${INSTALL} --force`)
   }
-  return readyState(found, folder)
+  return state
 }
 
 /** Makes the environment, unless there is one that is right. Rejects with kind `unavailable` and the line that mends it. */
@@ -104,11 +105,10 @@ export async function installEnvironment(options: InstallOptions): Promise<Envir
   try {
     await mkdir(dirname(folder), { recursive: true })
     const made = await make(temporary, interpreter, lock, signal, onProgress)
-    const recorded: Recorded = { ...made, python: made.source === 'locked' ? join(folder, 'bin', 'python') : made.python }
     await mkdir(temporary, { recursive: true })
-    await writeFile(join(temporary, 'lagoa.json'), `${JSON.stringify(recorded, null, 2)}\n`)
+    await writeFile(join(temporary, 'lagoa.json'), `${JSON.stringify(made, null, 2)}\n`)
     await replace(folder, temporary)
-    return readyState(recorded, folder)
+    return readyState(made, folder)
   } catch (error) {
     if (signal.aborted) throw signal.reason
     if (error instanceof LagoaError) throw error
@@ -126,10 +126,9 @@ type Told = (step: string) => void
 /** The locked packages in `temporary`, or those of the interpreter itself when they cannot be fetched. */
 async function make(temporary: string, interpreter: Survey, lock: Lock, signal: AbortSignal, onProgress: Told): Promise<Recorded> {
   const locked = await makeLocked(temporary, interpreter, signal, onProgress)
-  const source = locked.ready ? 'locked' : 'system'
-  const python = locked.ready ? join(temporary, 'bin', 'python') : interpreter.executable
+  const system = locked.ready ? null : interpreter.executable
   onProgress(locked.ready ? 'Trying the packages' : 'Trying the packages of the system')
-  const told = await lookAt(python, signal, true)
+  const told = await lookAt(system ?? join(temporary, 'bin', 'python'), signal, true)
   if (!told?.packages)
     throw unavailable(
       locked.ready ? 'sandbox.broken_environment' : 'sandbox.no_packages',
@@ -137,8 +136,8 @@ async function make(temporary: string, interpreter: Survey, lock: Lock, signal: 
       { hint: locked.fix ?? 'Check the network and the settings of pip, then run: lagoa python install' },
     )
   const { version, packages } = told
-  const hash = source === 'locked' ? lock.text : JSON.stringify(packages)
-  return { lock: lock.hash, python, hash: sha256([hash, interpreter.implementation, version, interpreter.machine]), version, packages, source }
+  const what = system === null ? lock.text : JSON.stringify(packages)
+  return { lock: lock.hash, system, hash: sha256([what, interpreter.implementation, version, interpreter.machine]), version, packages }
 }
 
 type Made = { readonly ready: true; readonly fix?: undefined } | { readonly ready: false; readonly why: string; readonly fix?: string | undefined }
@@ -179,6 +178,7 @@ async function replace(folder: string, by: string): Promise<void> {
 async function chooseInterpreter(wanted: string | undefined, signal: AbortSignal): Promise<Survey> {
   const names = wanted === undefined ? ['python3', '/usr/bin/python3', '/usr/local/bin/python3'] : [wanted]
   const found = (await Promise.all(names.map((name) => lookAt(name, signal, false)))).flatMap((told) => told ?? [])
+  // As root only one that other users can come to: behind the walls a job is one of them.
   const fit = found.filter((told) => isRecent(told) && (process.getuid?.() !== 0 || told.open))
   const best = fit.find((told) => told.venv) ?? fit[0]
   if (best) return best
@@ -259,8 +259,9 @@ async function readRecord(folder: string): Promise<Recorded | null> {
   }
 }
 
-function readyState({ python, hash, version, packages, source }: Recorded, folder: string): EnvironmentState & { readonly ready: true } {
-  return { ready: true, python, folder: source === 'locked' ? folder : null, environment: { hash, python: version, packages, source } }
+function readyState({ system, hash, version, packages }: Recorded, folder: string): EnvironmentState & { readonly ready: true } {
+  const environment: PythonEnvironment = { hash, python: version, packages, source: system === null ? 'locked' : 'system' }
+  return { ready: true, python: system ?? join(folder, 'bin', 'python'), folder: system === null ? folder : null, environment }
 }
 
 const notReady = (code: string, message: string, hint: string): EnvironmentState => ({ ready: false, code, message, hint })
