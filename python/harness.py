@@ -6,6 +6,7 @@ never a frame of ours. Nothing here is a wall: once the code has run, this proce
 
 import inspect
 import io
+import os
 import random
 import sys
 import time
@@ -80,6 +81,37 @@ def _run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], 
         except BaseException as error:
             return _told(error, code, columns)
     return {"status": "success", **kept}
+
+
+def warm_up() -> None:
+    """Does once, in the process that children are forked from, what libraries do only at their first use. Starts no thread, which a fork would
+    lose."""
+    frame = pd.DataFrame({"a": [1.5, 2.5, None], "b": ["x", "y", "x"], "c": [1, 2, 3], "d": pd.to_datetime(["2024-01-01", "2024-01-02", None])})
+    described: list[str] = []
+    descriptors = [os.memfd_create("warm", os.MFD_CLOEXEC) for _ in range(3)]
+    arrow, out, parquet = descriptors
+    try:
+        frames.store(frame, arrow, 1 << 20)
+        job = {"code": WARM_UP, "validate": True, "output_bytes": 1 << 20}
+        answer = run(job, arrow, out, described.append)
+        if answer["status"] != "success":
+            raise RuntimeError(f"The packages do not work together: {answer['message']}")
+        frames.encode(out, parquet, 3)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+WARM_UP = """
+import numpy as np
+import pandas as pd
+
+def process(df):
+    df = df.assign(e=df["a"].rolling(2).mean(), f=df["b"].str.upper(), g=np.where(df["c"] > 1, "many", "one"))
+    print(df.describe(), df.groupby("b")["a"].agg(["mean", "sum"]))
+    df = df.merge(df.groupby("b", as_index=False)["c"].max(), on="b").sort_values("c_x")
+    return df[df["b"].isin(["x", "y"])].dropna(subset=["b"]).reset_index(drop=True)
+"""
 
 
 @contextmanager

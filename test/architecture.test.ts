@@ -18,7 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   alerts: ['base', 'storage', 'streams', 'catalog'],
   platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts'],
   server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts', 'platform'],
-  cli: ['base', 'catalog', 'lake', 'platform', 'server'],
+  cli: ['base', 'catalog', 'lake', 'sandbox', 'platform', 'server'],
 }
 
 /** Client libraries and the only files that may import them. */
