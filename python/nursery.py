@@ -187,6 +187,8 @@ class Watch:
                 finished.set_result(Outcome("died"))
             elif packet == b"D":
                 finished.set_result(Outcome("done"))
+            elif packet == b"M":
+                finished.set_result(Outcome("memory"))
             elif packet[:1] == b"F":
                 finished.set_result(Outcome("fault", fault=packet[1:].decode("utf-8", "replace")))
             elif self.received > 4 * self.allowance.log_bytes + MESSAGE_BYTES * 16:

@@ -23,6 +23,7 @@ import sys
 import time
 import traceback
 from collections import OrderedDict
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 
 CODE_FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -108,6 +109,21 @@ class Supervisor:
         except Fault as fault:
             raise namespaces_fault(fault) from fault
 
+    @contextlib.asynccontextmanager
+    async def zygote_for(self, tenant: str):
+        """The tenant's zygote, which stays until the block is left."""
+        zygote = await self.zygote_of(tenant)
+        if zygote.fallen:  # retired for another tenant between its start and now
+            zygote = await self.zygote_of(tenant)
+        zygote.busy += 1
+        try:
+            yield zygote
+        finally:
+            zygote.busy -= 1
+            zygote.last_used = time.monotonic()
+            if zygote.busy == 0 and self.zygotes.get(tenant) is not zygote:
+                self.end_in_background(zygote.close())
+
     async def zygote_of(self, tenant: str) -> Zygote:
         """The tenant's own zygote; a new tenant gets the spare one, which is warm already."""
         zygote = self.zygotes.get(tenant)
@@ -148,8 +164,14 @@ class Supervisor:
         return await asyncio.shield(self.spare)
 
     def retire(self, tenant: str) -> None:
+        """No new job comes to it; it ends at once, or with the last job that runs in it."""
         zygote = self.zygotes.pop(tenant)
-        task = asyncio.ensure_future(zygote.close())
+        if zygote.busy == 0:
+            self.end_in_background(zygote.close())
+            zygote.fall()
+
+    def end_in_background(self, ending: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(ending)
         self.closing.add(task)
         task.add_done_callback(self.closing.discard)
 
@@ -167,13 +189,8 @@ class Supervisor:
         job = Running(request, time.monotonic())
         name = request["id"]
         try:
-            zygote = await self.zygote_of(request["tenant"])
-            zygote.busy += 1
-            try:
+            async with self.zygote_for(request["tenant"]) as zygote:
                 result = await self.phases(zygote, job)
-            finally:
-                zygote.busy -= 1
-                zygote.last_used = time.monotonic()
         except Stopped as stopped:
             result = stopped.result
         except FileNotFoundError as error:
@@ -340,9 +357,7 @@ class Supervisor:
             yield child
         finally:
             child.kill()
-            task = asyncio.ensure_future(child.close())
-            self.closing.add(task)
-            task.add_done_callback(self.closing.discard)
+            self.end_in_background(child.close())
             zygote.fill()
 
     async def validate(self, request: dict) -> None:
@@ -480,7 +495,7 @@ async def main() -> None:
     transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(os.dup(1), "wb"))
 
     def say(message: dict) -> None:
-        transport.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        transport.write(json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
     supervisor = Supervisor(json.loads(await reader.readline()), say)
     jobs: dict[str, asyncio.Task[None]] = {}

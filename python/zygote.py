@@ -4,7 +4,8 @@ It loads what a job needs once, then forks children that wait, parked, until the
 takes its own namespaces, drops its rights, does that job and ends; the zygote only reports how children ended and what they used.
 
 Every message is one packet. The supervisor asks the zygote with `{"fork": serial}` and the child's socket, and is told `{"ended": serial, ...}`. A child
-says `parked`, gets its job, then sends any number of `L<line>` and at last `D`, or `F<why>` when our own code failed.
+says `parked`, gets its job, then sends any number of `L<line>` and at last `D`, `M` when its memory did
+not suffice, or `F<why>` when our own code failed.
 """
 
 from __future__ import annotations
@@ -138,6 +139,8 @@ def live_one_job(supervisor: socket.socket, sysctl: int) -> None:
             os._exit(0)
         do_job(supervisor, message, descriptors)
         supervisor.send(b"D")
+    except MemoryError:
+        supervisor.send(b"M")
     except BaseException:
         # Only faults of ours come here: the harness answers for everything that users' code does.
         supervisor.send(b"F" + traceback.format_exc().encode()[-LINE_BYTES:])

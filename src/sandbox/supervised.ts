@@ -56,6 +56,8 @@ class SupervisedSandbox implements Sandbox {
   readonly #options: SandboxOptions
   readonly #folder: string
   readonly #turns: Turns
+  /** Checks of a code are short; they do not wait for jobs. */
+  readonly #checks: Turns
   readonly #asked = new Map<string, Asked>()
   #state: SandboxState = { ready: false, code: 'sandbox.starting', message: 'The sandbox has not started yet', hint: 'Try again in a moment.' }
   #life: SupervisorLife | null = null
@@ -69,6 +71,7 @@ class SupervisedSandbox implements Sandbox {
     this.#options = options
     this.#folder = folder
     this.#turns = new Turns(options.capacity, options.maxQueued)
+    this.#checks = new Turns(options.capacity, options.maxQueued)
   }
 
   get state(): SandboxState {
@@ -144,15 +147,19 @@ class SupervisedSandbox implements Sandbox {
 
   async validate(code: string): Promise<readonly Finding[]> {
     await this.#ready()
+    await this.#checks.enter('', this.#closing.signal)
     const id = this.#nextId()
-    const answer = await this.#expect(id, { onPhase: () => undefined, onLog: () => undefined }, (life) => life.send({ type: 'validate', id, code }))
+    const answer = await this.#expect(id, { onPhase: () => undefined, onLog: () => undefined }, (life) => life.send({ type: 'validate', id, code })).finally(
+      () => this.#checks.leave(),
+    )
     if (answer.type === 'findings') return answer.findings
     throw answer.type === 'failed' ? answer.error : unavailable('sandbox.fell', 'The sandbox fell while it checked the code', { hint: 'Try again.' })
   }
 
   async close(): Promise<void> {
-    this.#closing.abort()
     this.#turns.refuseAll(closed())
+    this.#checks.refuseAll(closed())
+    this.#closing.abort(closed())
     this.#state = { ready: false, code: 'sandbox.closed', message: 'The sandbox is closed', hint: 'Start Lagoa again.' }
     await this.#life?.close()
     await this.#started

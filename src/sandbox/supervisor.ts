@@ -29,8 +29,10 @@ export function startSupervisor(python: string, log: Log, onMessage: (message: S
   })
   createInterface({ input: child.stdout }).on('line', (line) => {
     const message = parse(line)
-    if (message === null) log.error('sandbox.unknown_message', { bytes: line.length })
-    else onMessage(message)
+    if (message !== null) return onMessage(message)
+    // Whoever waits for this answer would wait for ever; a new supervisor tells them.
+    log.error('sandbox.unknown_message', { bytes: line.length })
+    child.kill('SIGKILL')
   })
   // A write to a process that just ended fails; that it ended is told below.
   child.stdin.on('error', () => undefined)

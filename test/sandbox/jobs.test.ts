@@ -81,6 +81,20 @@ describe.skipIf(missingSandbox !== null)(`a job in the sandbox ${missingSandbox 
     expect(result.message).toContain('nothing')
   })
 
+  test('checks a code without running it', async () => {
+    expect(await sandbox.validate('def process(df):\n    return df\n')).toEqual([])
+    const [finding] = await sandbox.validate('import os\nos.system("x")\ndef process(df):\n    return df\n')
+    expect(finding).toMatchObject({ code: 'import.not_allowed', line: 1 })
+    await Promise.all(Array.from({ length: 20 }, () => sandbox.validate('('.repeat(100_000))))
+  })
+
+  test('gives every job the data set as it is, whatever an earlier one did to its own', async () => {
+    const input = { path: join(folder, 'input.csv'), format: 'csv' as const, key: 'same' }
+    await run('def process(df):\n    df["a"] = 0\n    return df\n', { input })
+    const result = await run('def process(df):\n    return df[["a"]].sum().to_frame("sum")\n', { input })
+    expect(result.preview).toEqual([[45]])
+  })
+
   test('says that the data set is not there', async () => {
     const job = run('def process(df):\n    return df\n', { input: { path: join(folder, 'none.csv'), format: 'csv', key: null } })
     await expect(job).rejects.toMatchObject({ kind: 'missing' })
