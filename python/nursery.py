@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import struct
@@ -79,10 +80,7 @@ class Child:
 
     def kill(self) -> None:
         """Ends the child and, because it is the first of its process namespace, everything that it could have started."""
-        try:
-            signal.pidfd_send_signal(self.process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        kill(self.process)
 
     async def gone(self) -> None:
         """Until the kernel has let go of the process."""
@@ -251,6 +249,7 @@ class Zygote:
     control: socket.socket
     process: subprocess.Popen[bytes]
     pid: int
+    inside: int
     wanted: int
     parked: deque[Child] = field(default_factory=deque)
     waiting: deque[asyncio.Future[Child]] = field(default_factory=deque)
@@ -259,7 +258,7 @@ class Zygote:
     forked: int = 0
     busy: int = 0
     last_used: float = 0
-    fallen: bool = False
+    ending: asyncio.Task[None] | None = None
 
     @staticmethod
     async def start(bubblewrap: str, survey: dict, code: str, user: int | None, wanted: int) -> Zygote:
@@ -299,7 +298,7 @@ class Zygote:
             raise Fault("sandbox.walls", said.splitlines()[-1] if said else "The zygote ended before it was ready", said) from error
         # What is inside may write nothing more to us but packets.
         process.stderr.close()
-        zygote = Zygote(ours, process, pid, wanted)
+        zygote = Zygote(ours, process, pid, os.pidfd_open(pid), wanted)
         asyncio.get_running_loop().add_reader(ours, zygote.read_reports)
         zygote.fill()
         return zygote
@@ -336,8 +335,11 @@ class Zygote:
     async def take(self) -> Child:
         if self.fallen:
             raise Fault("sandbox.zygote", "The sandbox's process ended", "Run the job again.")
-        if self.parked:
-            return self.parked.popleft()
+        while self.parked:
+            child = self.parked.popleft()
+            if not is_over(child.process):
+                return child
+            await child.close()  # the kernel ended it, for lack of memory
         taker: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self.waiting.append(taker)
         self.fill()
@@ -371,23 +373,51 @@ class Zygote:
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
     def fall(self) -> None:
-        if self.fallen:
-            return
-        self.fallen = True
-        asyncio.get_running_loop().remove_reader(self.control)
-        self.process.kill()
-        for taker in self.waiting:
-            if not taker.done():
-                taker.set_exception(Fault("sandbox.zygote", "The sandbox's process ended", "Run the job again."))
-        self.waiting.clear()
+        """It ended, or is to end: from here on it gives no child, and what is left of it is cleaned up. Twice is once."""
+        if self.ending is None:
+            asyncio.get_running_loop().remove_reader(self.control)
+            kill(self.inside)
+            for taker in self.waiting:
+                if not taker.done():
+                    taker.set_exception(Fault("sandbox.zygote", "The sandbox's process ended", "Run the job again."))
+            self.waiting.clear()
+            for ended in self.ended.values():
+                if not ended.done():
+                    ended.set_result(signal.SIGKILL)  # as the kernel does to all that were in it
+            self.ending = asyncio.ensure_future(self.clean_up())
 
-    async def close(self) -> None:
-        self.fall()
+    @property
+    def fallen(self) -> bool:
+        return self.ending is not None or is_over(self.inside)
+
+    async def clean_up(self) -> None:
         await asyncio.gather(*self.parking, return_exceptions=True)
         await asyncio.gather(*(child.close() for child in self.parked))
         self.parked.clear()
         self.control.close()
+        # The first of a process namespace is gone only when all others in it are.
+        await readable(self.inside)
+        os.close(self.inside)
         await asyncio.get_running_loop().run_in_executor(None, self.process.wait)
+
+    async def close(self) -> None:
+        self.fall()
+        if self.ending is not None:
+            await asyncio.shield(self.ending)
+
+
+def is_over(process: int) -> bool:
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return poll.poll(0) != []
+
+
+def kill(process: int) -> None:
+    """By its descriptor, so that never another one is hit that got its number."""
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 class Memory:

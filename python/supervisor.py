@@ -42,7 +42,8 @@ KEPT_INPUT_BYTES = 256 << 20
 # For children that see no users' code but their data: decoding and encoding cost more memory than the data weighs.
 HOUSE_MEMORY = 1 << 30
 VALIDATE_SECONDS = 5
-UNPRIVILEGED_USER = 700_000
+# Nobody's: no file belongs to them. The second is for containers, which have 65,536 users.
+UNPRIVILEGED_USERS = (700_000, 65_533)
 SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -102,8 +103,10 @@ class Supervisor:
         return {"layers": layers, "python": self.survey["python"], "packages": self.survey["packages"]}
 
     async def start_zygote(self) -> Zygote:
-        user = UNPRIVILEGED_USER if os.geteuid() == 0 else None
-        return await Zygote.start(self.bubblewrap, self.survey, CODE_FOLDER, user, self.settings["parked"])
+        try:
+            return await Zygote.start(self.bubblewrap, self.survey, CODE_FOLDER, unprivileged_user(), self.settings["parked"])
+        except Fault as fault:
+            raise namespaces_fault(fault) from fault
 
     async def zygote_of(self, tenant: str) -> Zygote:
         """The tenant's own zygote; a new tenant gets the spare one, which is warm already."""
@@ -119,8 +122,7 @@ class Supervisor:
 
     async def adopt(self, tenant: str) -> Zygote:
         try:
-            zygote = await self.warm_zygote()
-            self.spare = None
+            zygote = await self.take_spare()
             self.zygotes[tenant] = zygote
             for other in list(self.zygotes):
                 if len(self.zygotes) > ZYGOTES and self.zygotes[other].busy == 0 and other != tenant:
@@ -129,18 +131,20 @@ class Supervisor:
         finally:
             del self.starting[tenant]
 
-    async def warm_zygote(self) -> Zygote:
-        if self.spare is None:
+    async def take_spare(self) -> Zygote:
+        """A zygote that nobody else will get."""
+        # Taken before it is waited for: two tenants that come together must not find the same one.
+        spare, self.spare = self.spare, None
+        zygote = await spare if spare is not None else None
+        return zygote if zygote is not None and not zygote.fallen else await self.start_zygote()
+
+    async def spare_zygote(self) -> Zygote:
+        """A zygote for what is no tenant's and shares nothing with what else it does: any that is there, or a spare one that stays."""
+        for zygote in self.zygotes.values():
+            if not zygote.fallen:
+                return zygote
+        if self.spare is None or (self.spare.done() and (self.spare.exception() is not None or self.spare.result().fallen)):
             self.spare = asyncio.ensure_future(self.start_zygote())
-        spare = self.spare
-        try:
-            zygote = await asyncio.shield(spare)
-        except Fault:
-            self.spare = None
-            raise
-        if not zygote.fallen:
-            return zygote
-        self.spare = asyncio.ensure_future(self.start_zygote())
         return await asyncio.shield(self.spare)
 
     def retire(self, tenant: str) -> None:
@@ -273,6 +277,8 @@ class Supervisor:
             files = Descriptors(arrow.descriptor, output.descriptor)
             outcome = await child.do("run", description, files, allowance, self.seccomp, lambda packet: self.packet(job, packet))
             job.cpu_ms, job.peak_memory = outcome.cpu_ms, outcome.peak_memory
+            if outcome.end == "fault":  # whoever wrote that: the code could have
+                raise Stopped("killed", "The process of the job failed without a result")
             self.expect_done(outcome, job, "the code")
             report = reports.run_report(outcome.answer)
             await seal(output.descriptor, child)
@@ -341,7 +347,7 @@ class Supervisor:
 
     async def validate(self, request: dict) -> None:
         try:
-            zygote = await self.warm_zygote()
+            zygote = await self.spare_zygote()
             allowance = Allowance(time.monotonic() + VALIDATE_SECONDS, VALIDATE_SECONDS * 1000, HOUSE_MEMORY, 0, 0, threads=False)
             with Memory("input") as nothing, Memory("output") as nowhere:
                 async with self.child(zygote) as child:
@@ -432,14 +438,42 @@ def survey(python: str) -> dict:
     return found
 
 
+def unprivileged_user() -> int | None:
+    """Whom root becomes before anything is built; null when we are unprivileged already."""
+    if os.geteuid() != 0:
+        return None
+    with open("/proc/self/uid_map", encoding="utf-8") as lines:
+        ranges = [[int(part) for part in line.split()] for line in lines]
+    for user in UNPRIVILEGED_USERS:
+        if any(first <= user < first + count for first, _, count in ranges):
+            return user
+    raise Fault("sandbox.root", "Users' code would run as root, because this user namespace has no other user", "Start Lagoa as an ordinary user.")
+
+
+def namespaces_fault(fault: Fault) -> Fault:
+    """What on this machine keeps an unprivileged user from making namespaces, where that is why the walls could not be built."""
+    for path, closed, fix in NAMESPACE_SWITCHES:
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+            if int(file.read()) == closed:
+                return Fault("sandbox.no_namespaces", f"This machine keeps ordinary users from making namespaces ({path} is {closed})", f"Allow them with: {fix}")
+    if "namespace" in fault.message or "uid map" in fault.message:
+        return Fault("sandbox.no_namespaces", f"This machine keeps ordinary users from making namespaces: {fault.message}", "In a container, allow user namespaces to it; else see docs/sandbox.md.")
+    return fault
+
+
+NAMESPACE_SWITCHES = (
+    ("/proc/sys/kernel/unprivileged_userns_clone", 0, "sysctl -w kernel.unprivileged_userns_clone=1"),
+    ("/proc/sys/user/max_user_namespaces", 0, "sysctl -w user.max_user_namespaces=10000"),
+    ("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 1, "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or a profile of AppArmor for bwrap"),
+)
+
+
 async def already(zygote: Zygote) -> Zygote:
     return zygote
 
 
 async def main() -> None:
     jail.die_with_parent()
-    if os.getppid() == 1 and "--adopted" not in sys.argv:
-        return
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=LINE_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

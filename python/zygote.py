@@ -3,8 +3,8 @@
 It loads what a job needs once, then forks children that wait, parked, until the supervisor hands them one job over a socket of their own. A child
 takes its own namespaces, drops its rights, does that job and ends; the zygote only reports how children ended and what they used.
 
-Messages are single packets. Supervisor to zygote: `{"fork": serial}` with the child's socket, `{"park": n}`... see `supervisor.py` for the other side.
-Child to supervisor: `parked`, then for a job any number of `L<line>` and `P<phase>`, then `D` when its report is written.
+Every message is one packet. The supervisor asks the zygote with `{"fork": serial}` and the child's socket, and is told `{"ended": serial, ...}`. A child
+says `parked`, gets its job, then sends any number of `L<line>` and at last `D`, or `F<why>` when our own code failed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import array
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import traceback
 
-sys.path[:0] = ["/lagoa", *sorted(f"/packages/{name}" for name in os.listdir("/packages"))] if os.path.isdir("/packages") else ["/lagoa"]
+# The places that `jail.py` gives to our code and to the packages.
+sys.path[:0] = ["/lagoa", *sorted(f"/packages/{name}" for name in os.listdir("/packages"))]
 
 import jail  # noqa: E402
 import seccomp  # noqa: E402
@@ -36,6 +38,7 @@ def main(control: socket.socket, sysctl: int) -> None:
     own_namespace = descriptors[0]
     os.environ.update(NO_THREADS)
     import_everything()
+    seccomp.prepare()
     os.environ.clear()
     gc.collect()
     gc.freeze()
@@ -46,24 +49,47 @@ def main(control: socket.socket, sysctl: int) -> None:
     serve(control, sysctl, own_namespace)
 
 
+WARM_CODE = """
+import re, math, datetime
+import numpy as np
+import pandas as pd
+
+def process(df):
+    df["when"] = pd.to_datetime(df["text"].str.replace("x", "")).dt.tz_localize("UTC")
+    df["mean"] = df["a"].rolling(2).mean() + df["b"].shift().fillna(0)
+    sums = df.groupby("text", as_index=False).agg(total=("a", "sum"), most=("b", "max"))
+    df = df.merge(sums, on="text").sort_values("a").drop_duplicates().dropna()
+    df["kind"] = np.where(df["a"] > 1, "large", "small")
+    wide = df.pivot_table(index="text", columns="kind", values="total").reset_index()
+    return pd.concat([df, wide]).query("a > 0 or a <= 0").reset_index(drop=True)
+"""
+WARM_DATA = b"a,b,text\n1,0.5,2026-01-01\n2,,2026-01-02x\n3,1.5,2026-01-02x\n"
+
+
 def import_everything() -> None:
-    """What a job may need, and what libraries do only at their first use, once here instead of in each child."""
+    """What a job may need. Libraries load much only at their first use, so one small job of ours is done here, once, instead of in each child."""
     import frames
     import harness
     import probe  # noqa: F401
     import validator  # noqa: F401
 
-    for module in (frames, harness):
-        getattr(module, "warm_up", lambda: None)()
+    source, arrow, result, parquet = (os.memfd_create(name) for name in ("source", "arrow", "result", "parquet"))
+    os.pwrite(source, WARM_DATA, 0)
+    frames.decode(source, "csv", arrow)
+    answer = harness.run({"code": WARM_CODE, "validate": True, "output_bytes": 1 << 20}, arrow, result, lambda line: None)
+    if answer["status"] != "success":
+        raise RuntimeError(f"a job of our own failed: {answer['message']}")
+    frames.encode(result, parquet, 20)
+    for descriptor in (source, arrow, result, parquet):
+        os.close(descriptor)
 
 
 def serve(control: socket.socket, sysctl: int, own_namespace: int) -> None:
+    """Forks and reports until the supervisor's end of the socket closes."""
     serials: dict[int, int] = {}
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    import select
-
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(wake_read, select.POLLIN)

@@ -32,6 +32,7 @@ pythonEnvironment()
 if (purpose === 'test') s3Server()
 if (purpose === 'test') kafkaServer()
 if (purpose === 'test') engineServers()
+if (purpose === 'test') wallsOfTheSandbox()
 if (purpose === 'test') systemPackages([['chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']]])
 
 /** The Python that users' code runs on. Without it jobs in Python are refused, everything else runs, and this says so. */
@@ -165,6 +166,17 @@ function absentEngines() {
       readdirSync('/usr/lib/postgresql').some((version) => Number(version) >= 15 && existsSync(`/usr/lib/postgresql/${version}/bin/postgres`)),
   }
   return Object.keys(isThere).filter((name) => !isThere[name])
+}
+
+/** Bubblewrap, behind which the tests run users' Python. Without it those tests are skipped, and say so. */
+function wallsOfTheSandbox() {
+  if (process.platform !== 'linux' || existsSync('/usr/bin/bwrap')) return
+  const line = 'apt-get update && apt-get install -y --no-install-recommends bubblewrap'
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+    return say(`There is no bubblewrap: the tests of the sandbox will be skipped. Install it with: sudo sh -c '${line}'`)
+  say('Installing bubblewrap for the tests of the sandbox')
+  spawnSync('sh', ['-c', line], { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+  if (!existsSync('/usr/bin/bwrap')) say(`It could not be installed; the tests of the sandbox will be skipped. Try by hand: ${line}`)
 }
 
 /** Debian packages that tests start: installed when we may, else the line that does it is printed. */

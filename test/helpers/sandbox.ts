@@ -1,6 +1,6 @@
 /** What tests of the sandbox need of the machine: bubblewrap and a Python with the packages. Without them they are skipped, and say why. */
-import { existsSync } from 'node:fs'
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnSync } from 'node:child_process'
@@ -31,6 +31,7 @@ export interface OpenedSandbox {
 /** Everything that was opened is closed when the test file is over. */
 export async function openTestSandbox(options: Partial<SandboxOptions> = {}): Promise<OpenedSandbox> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'lagoa-sandbox-')))
+  chmodSync(folder, 0o755)
   const sandbox = await openSandbox({
     python,
     environment: { hash: 'test', python: '3', packages: {}, source: 'system' },
@@ -64,3 +65,33 @@ afterAll(async () => {
     rmSync(folder, { recursive: true, force: true })
   }
 })
+
+/** Every process below one, as the kernel has it now: number and command line. */
+export function descendants(pid: number): { readonly pid: number; readonly command: string }[] {
+  const parents = new Map<number, number[]>()
+  for (const name of readdirSync('/proc')) {
+    const parent = /^\d+$/.test(name) ? parentOf(name) : null
+    if (parent !== null) parents.set(parent, [...(parents.get(parent) ?? []), Number(name)])
+  }
+  const below = (of: number): number[] => (parents.get(of) ?? []).flatMap((child) => [child, ...below(child)])
+  return below(pid).map((child) => ({ pid: child, command: read(`/proc/${child}/cmdline`).replaceAll('\0', ' ') }))
+}
+
+export const supervisors = (): number[] =>
+  descendants(process.pid).flatMap(({ pid, command }) => (command.includes('supervisor.py') && parentOf(String(pid)) === process.pid ? [pid] : []))
+
+/** A process that ended and that nobody has asked about yet is not alive. */
+export const isAlive = (pid: number): boolean => !['', 'Z', 'X'].includes(read(`/proc/${pid}/stat`).split(') ').at(-1)?.slice(0, 1) ?? '')
+
+function parentOf(pid: string): number | null {
+  const fields = read(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ')
+  return fields?.[1] === undefined ? null : Number(fields[1])
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
