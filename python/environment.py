@@ -17,7 +17,8 @@ def interpreter():
         "version": platform.python_version(),
         "implementation": platform.python_implementation(),
         "machine": platform.machine(),
-        "executable": os.path.realpath(sys.executable),
+        # Not where it leads: an environment is known by the link in it.
+        "executable": os.path.abspath(sys.executable),
         "venv": importlib.util.find_spec("venv") is not None and importlib.util.find_spec("ensurepip") is not None,
         "open": all(_may_pass(path) for path in (os.path.realpath(sys.executable), os.path.realpath(sys.base_prefix))),
     }

@@ -317,7 +317,7 @@ class _Log(io.TextIOBase):
 
 @contextmanager
 def _captured(emit: Callable[[str], None]) -> Iterator[None]:
-    """Prints and warnings go to the log; each warning once."""
+    """Prints and warnings go to the log; each warning once. There is nothing to read from."""
     log = _Log(emit)
     shown: set[tuple[str, str]] = set()
 
@@ -327,7 +327,8 @@ def _captured(emit: Callable[[str], None]) -> Iterator[None]:
             shown.add(text)
             log.write(f"{text[0]}: {text[1]}{f' (line {lineno})' if filename == FILE else ''}\n")
 
-    before = (sys.stdout, sys.stderr)
+    before = (sys.stdin, sys.stdout, sys.stderr)
+    sys.stdin = io.StringIO()  # of its own, because `exit()` closes it
     sys.stdout = sys.stderr = log
     try:
         with warnings.catch_warnings():
@@ -335,5 +336,5 @@ def _captured(emit: Callable[[str], None]) -> Iterator[None]:
             warnings.showwarning = show
             yield
     finally:
-        sys.stdout, sys.stderr = before
+        sys.stdin, sys.stdout, sys.stderr = before
         log.finish()

@@ -16,9 +16,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   flows: ['base', 'storage'],
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
-  platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts'],
-  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'alerts', 'platform'],
-  cli: ['base', 'catalog', 'lake', 'sandbox', 'platform', 'server'],
+  platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts'],
+  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'platform'],
+  cli: ['base', 'catalog', 'lake', 'sandbox', 'flows', 'platform', 'server'],
 }
 
 /** Client libraries and the only files that may import them. */
@@ -31,6 +31,7 @@ const ADAPTERS: Readonly<Record<string, RegExp>> = {
   '@platformatic/kafka': /^src\/streams\/log\/kafka\//,
   hono: /^src\/server\//,
   '@hono/node-server': /^src\/server\//,
+  croner: /^src\/flows\//,
   '@marcbachmann/cel-js': /^src\/alerts\/cel\//,
 }
 

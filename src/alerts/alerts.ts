@@ -3,7 +3,7 @@ import { systemClock, toLagoaError, type Clock, type Log } from '../base/index.t
 import type { Records } from '../storage/index.ts'
 import type { Sink } from '../streams/index.ts'
 import type { CompiledRule } from './compile.ts'
-import { startRelay } from './outbox.ts'
+import { startRelay, type QueueWait } from './outbox.ts'
 import type { Queue } from './queue/port.ts'
 import {
   alertTotals,
@@ -18,7 +18,7 @@ import {
   type AlertView,
   type RuleView,
 } from './reads.ts'
-import { endSilence, listSilences, silenceRule, type Silence } from './silences.ts'
+import { endSilence, extendSilence, listSilences, silenceRule, type Silence, type SilenceOptions } from './silences.ts'
 import { createAlertSink, type AlertCommit } from './sink.ts'
 import { syncRules, trimAlerts } from './store.ts'
 
@@ -45,13 +45,17 @@ export interface Alerts {
   firingCounts(): Promise<Map<string, number>>
   firedSince(time: number): Promise<number>
   /** Nothing that the rule has to say goes to its queues until then. */
-  silence(rule: string, options: { readonly until: number; readonly reason: string }): Promise<Silence>
+  silence(rule: string, options: SilenceOptions): Promise<Silence>
+  /** Another end for a silence that holds. */
+  extendSilence(id: string, until: number): Promise<Silence>
   endSilence(id: string): Promise<Silence>
   listSilences(): Promise<Silence[]>
   /** Calls back after each commit of this process that fired or resolved alerts. Answers how to stop. */
   onAlert(listener: (commit: AlertCommit) => void): () => void
   /** Moves everything in the outbox to its queues now; answers how many messages left. */
   drain(): Promise<number>
+  /** Messages that have not left for their queues yet, and why. */
+  waiting(): Promise<QueueWait[]>
   /** Forgets alerts that were recorded before this time and are over; answers how many. */
   trim(before: number): Promise<number>
   /** Stops the relay. The sinks' lanes are stopped before, the queue and the records closed after. */
@@ -75,6 +79,21 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
     }
   }
 
+  /** Pending episodes have the severity of their rules. */
+  function withDeclared(filter: AlertFilter = {}): AlertFilter {
+    const { severity, ...rest } = filter
+    if (filter.state !== 'pending' || severity === undefined) return filter
+    return { ...rest, rules: rules.filter((rule) => rule.severity === severity).map(({ name }) => name) }
+  }
+
+  /** What the declaration of its rule says, and the database does not hold. */
+  function asDeclared(alert: AlertView): AlertView {
+    const rule = rules.find(({ name }) => name === alert.rule)
+    if (!rule) return alert
+    if (alert.state === 'pending') return { ...alert, severity: rule.severity }
+    return alert.delivery === 'sent' && rule.routes.length === 0 ? { ...alert, delivery: 'none' } : alert
+  }
+
   return {
     async load(given) {
       const resolved = await syncRules(records, given, clock.now())
@@ -89,19 +108,20 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
       if (resolved.length > 0) announce({ fired: [], resolved })
     },
     sinks: () => sinks,
-    listRules: (of = rules) => listRules(records, of),
+    listRules: (of = rules) => listRules(records, of, relay.failures()),
     async listAlerts(filter) {
-      const page = await listAlerts(records, filter)
-      if (filter?.state !== 'pending') return page
-      // A pending episode is stored without what its declaration says anyway.
-      const severities = new Map(rules.map((rule) => [rule.name, rule.severity]))
-      return { ...page, items: page.items.map((item) => ({ ...item, severity: severities.get(item.rule) ?? item.severity })) }
+      const page = await listAlerts(records, withDeclared(filter))
+      return { ...page, items: page.items.map(asDeclared) }
     },
-    findAlert: (id) => findAlert(records, id),
+    async findAlert(id) {
+      const found = await findAlert(records, id)
+      return found && asDeclared(found)
+    },
     totals: () => alertTotals(records),
     firingCounts: () => firingCounts(records),
     firedSince: (time) => firedSince(records, time),
     silence: (rule, options) => silenceRule(records, rule, options),
+    extendSilence: (id, until) => extendSilence(records, id, until),
     endSilence: (id) => endSilence(records, id),
     listSilences: () => listSilences(records),
     onAlert(listener) {
@@ -109,6 +129,7 @@ export function openAlerts({ records, queue, log, clock = systemClock }: AlertsO
       return () => listeners.delete(listener)
     },
     drain: () => relay.drain(),
+    waiting: () => relay.waiting(),
     trim: (before) => trimAlerts(records, before),
     close: () => relay.close(),
   }

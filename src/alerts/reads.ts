@@ -1,11 +1,11 @@
 /** What screens and the API ask about rules and alerts. */
-import { invalid } from '../base/index.ts'
+import { invalid, type LagoaError } from '../base/index.ts'
 import type { Records } from '../storage/index.ts'
 import type { Limit } from './cel/expression.ts'
 import type { CompiledRule } from './compile.ts'
 import type { AlertMode, Severity } from './declare.ts'
 import type { AlertRecord } from './step.ts'
-import { listSilences, type Silence } from './silences.ts'
+import { listSilences, WAS_SILENT, type Silence } from './silences.ts'
 import { ALERT_COLUMNS } from './store.ts'
 
 export interface RuleView {
@@ -23,20 +23,32 @@ export interface RuleView {
   readonly fired: number
   /** Messages that reached their queues. */
   readonly queued: number
+  /** Messages that have not yet; at most 100,000 are counted. */
+  readonly waiting: number
   /** Keys that are firing now. */
   readonly firing: number
   readonly limits: readonly Limit[]
   /** The silence that holds longest; absent while the rule may speak. */
   readonly silence?: Silence
+  /** Why messages wait for one of its queues. */
+  readonly problem?: LagoaError
 }
 
 export type AlertState = 'pending' | 'firing' | 'resolved' | 'fired'
-export type AlertView = Omit<AlertRecord, 'state'> & { readonly state: AlertState }
+/** What became of an alert's message: `none` when its rule has no queue, `silenced` when it was left out. */
+export type Delivery = 'waiting' | 'sent' | 'silenced' | 'none'
+export type AlertView = Omit<AlertRecord, 'state'> & { readonly state: AlertState; readonly delivery?: Delivery | null }
 
 export interface AlertFilter {
   /** Pending episodes have no alert yet: they are listed only when asked for, with an id of their own and without values. */
   readonly state?: AlertState
   readonly rule?: string
+  /** As it was when they fired. Pending ones are stored without: of those, ask for the `rules` that declare it. */
+  readonly severity?: Severity
+  readonly rules?: readonly string[]
+  /** Those that started at this time or after it, and before that one, in epoch milliseconds. */
+  readonly since?: number
+  readonly until?: number
   /** 100 by default, at most 1,000. */
   readonly limit?: number
   readonly cursor?: string
@@ -55,14 +67,22 @@ export interface AlertTotals {
   readonly firing: number
 }
 
-/** The rules in the given order, with their totals. */
-export async function listRules(records: Records, rules: readonly CompiledRule[]): Promise<RuleView[]> {
+/** Messages in the outbox that are counted. */
+const MOST_WAITING = 100_000
+
+/** The rules in the given order, with their totals, and what their queues have against them. */
+export async function listRules(records: Records, rules: readonly CompiledRule[], failures: ReadonlyMap<string, LagoaError>): Promise<RuleView[]> {
   const rows = await records.query<{ name: string; matched: number; fired: number; queued: number }>(
     'select name, matched, fired, queued from alert_rules where name = any($1)',
     [rules.map(({ name }) => name)],
   )
   const totals = new Map(rows.map((row) => [row.name, row]))
   const firing = await firingCounts(records)
+  const outbox = await records.query<{ rule: string; waiting: number }>(
+    `select rule, count(*) as waiting from (select rule from alert_outbox limit ${MOST_WAITING}) o group by rule`,
+  )
+  const waiting = new Map(outbox.map((row) => [row.rule, row.waiting]))
+  const problemOf = ({ routes }: CompiledRule): LagoaError | undefined => routes.map(({ name }) => failures.get(name)).find((failure) => failure !== undefined)
   const silences = (await listSilences(records)).filter(({ active }) => active).sort((a, b) => a.until - b.until)
   const silent = new Map(silences.map((silence) => [silence.rule, silence]))
   return rules.map((rule) => ({
@@ -78,9 +98,11 @@ export async function listRules(records: Records, rules: readonly CompiledRule[]
     matched: totals.get(rule.name)?.matched ?? 0,
     fired: totals.get(rule.name)?.fired ?? 0,
     queued: totals.get(rule.name)?.queued ?? 0,
+    waiting: waiting.get(rule.name) ?? 0,
     firing: firing.get(rule.name) ?? 0,
     limits: rule.limits,
     ...((silence) => (silence ? { silence } : {}))(silent.get(rule.name)),
+    ...((problem) => (problem ? { problem } : {}))(problemOf(rule)),
   }))
 }
 
@@ -110,7 +132,7 @@ export async function firedSince(records: Records, since: number): Promise<numbe
 
 /** One alert by its id, or null. */
 export async function findAlert(records: Records, id: string): Promise<AlertView | null> {
-  const [row] = await records.query<AlertView>(`select ${ALERT_COLUMNS} from alerts where id = $1`, [id])
+  const [row] = await records.query<AlertView>(`select ${ALERT_COLUMNS}, ${DELIVERY} as delivery from alerts a where id = $1`, [id])
   return row ?? null
 }
 
@@ -119,16 +141,36 @@ export async function listAlerts(records: Records, filter: AlertFilter = {}): Pr
   const limit = filter.limit ?? 100
   if (!Number.isInteger(limit) || limit < 1 || limit > 1_000) throw invalid('alerts.bad_limit', `The limit is ${limit}`, { hint: 'Ask for 1 to 1000 alerts.' })
   const after = filter.cursor === undefined ? null : readCursor(filter.cursor)
+  const pending = filter.state === 'pending'
   const rows = await records.query<AlertView>(
-    `select * from (${filter.state === 'pending' ? PENDING : `select ${ALERT_COLUMNS} from alerts`}) a
-     where ($1::text is null or rule = $1) and ($2::text is null or state = $2) and ($3::double precision is null or ("startedAt", id) < ($3, $4))
-     order by "startedAt" desc, id desc limit $5`,
-    [filter.rule ?? null, filter.state ?? null, after?.startedAt ?? null, after?.id ?? null, limit + 1],
+    `select ${SHOWN}, ${pending ? 'null' : DELIVERY} as delivery from (
+       select * from (${pending ? PENDING : `select ${ALERT_COLUMNS}, recorded_at from alerts`}) found
+       where ($1::text is null or rule = $1) and ($2::text is null or state = $2) and ($3::double precision is null or ("startedAt", id) < ($3, $4))
+         and ($6::text is null or severity = $6) and ($7::double precision is null or "startedAt" >= $7) and ($8::double precision is null or "startedAt" < $8)
+         and ($9::text[] is null or rule = any($9))
+       order by "startedAt" desc, id desc limit $5
+     ) a order by "startedAt" desc, id desc`,
+    [
+      filter.rule ?? null,
+      filter.state ?? null,
+      after?.startedAt ?? null,
+      after?.id ?? null,
+      limit + 1,
+      filter.severity ?? null,
+      filter.since ?? null,
+      filter.until ?? null,
+      filter.rules ?? null,
+    ],
   )
   const items = rows.slice(0, limit)
   const last = items.at(-1)
   return rows.length > limit && last ? { items, cursor: cursorAfter(last) } : { items }
 }
+
+const SHOWN = 'id, rule, mode, severity, key, state, "startedAt", "resolvedAt", "endedBy", matched, values, message'
+
+/** Of the alert `a`; that its rule has no queue is not told here. */
+const DELIVERY = `case when exists (select from alert_outbox o where o.alert = a.id) then 'waiting' when ${WAS_SILENT} then 'silenced' else 'sent' end`
 
 /** Only episodes can be pending; the severity stands in for the declaration's, which the database does not hold. */
 const PENDING = `

@@ -71,5 +71,5 @@ export function createAlertSink(records: Records, stream: RuleStream, rules: rea
     }
   }
 
-  return { name: 'alerts', kind: 'alerts', pace: { records: 5_000, ms: 20 }, deliver }
+  return { name: 'alerts', kind: 'alerts', pace: { records: 5_000, ms: 5 }, begin: (partition) => void known.delete(partition), deliver }
 }

@@ -1,4 +1,5 @@
 /** `lagoa alerts ...`: alerts, rules and silences, beside a running server or without one. */
+import { userInfo } from 'node:os'
 import { closest, invalid, missing, parseDuration } from '../base/index.ts'
 import type { Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
@@ -73,11 +74,12 @@ async function silences({ alerts: all }: Platform, { values }: Arguments): Promi
   else
     print(
       textTable(
-        ['rule', 'until', 'reason', 'state', 'id'],
-        found.map(({ rule, until, reason, active, endedAt, id }) => [
+        ['rule', 'until', 'reason', 'by', 'state', 'id'],
+        found.map(({ rule, until, reason, by, active, endedAt, id }) => [
           rule,
           shownTime(until),
           reason,
+          by ?? '',
           active ? 'silent' : endedAt === null ? 'over' : 'ended',
           id,
         ]),
@@ -97,7 +99,7 @@ async function silence({ alerts: all, pipeline }: Platform, { values }: Argument
   const ms = values.for === undefined ? null : parseDuration(values.for)
   if (ms === null)
     throw invalid('cli.for', 'Nothing says for how long', { hint: `Write lagoa alerts silence ${name} --for 2h --reason 'sensor 4 is being replaced'` })
-  const made = await all.silence(name, { until: Date.now() + ms, reason: values.reason ?? '' })
+  const made = await all.silence(name, { until: Date.now() + ms, reason: values.reason ?? '', by: whoRuns() })
   if (values.json) print(JSON.stringify(made))
   else {
     print(`${name} is silent until ${shownTime(made.until)}`)
@@ -115,3 +117,12 @@ async function unsilence({ alerts: all }: Platform, { values }: Arguments, name:
 }
 
 const shownTime = (ms: number): string => (Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : String(ms))
+
+/** Whoever runs this, as the system calls them; a container may run as nobody that it knows. */
+function whoRuns(): string | undefined {
+  try {
+    return userInfo().username
+  } catch {
+    return undefined
+  }
+}

@@ -5,6 +5,10 @@ import { closest, invalid, LagoaError } from '../base/index.ts'
 export interface Flag {
   readonly type: 'string' | 'boolean'
   readonly value?: string
+  /** One letter for it, as in -p. */
+  readonly short?: string
+  /** It may be given several times. */
+  readonly multiple?: boolean
   readonly about: string
 }
 
@@ -59,6 +63,10 @@ export const FLAGS = {
   rule: { type: 'string', value: 'NAME', about: 'only alerts of this rule' },
   for: { type: 'string', value: 'DURATION', about: 'for how long, such as 2h' },
   reason: { type: 'string', value: 'TEXT', about: 'why, for those who wonder later' },
+  param: { type: 'string', value: 'KEY=VALUE', short: 'p', multiple: true, about: 'a param of the run; again for each' },
+  task: { type: 'string', value: 'NAME', about: 'only this task' },
+  flow: { type: 'string', value: 'NAME', about: 'only runs of this flow' },
+  detach: { type: 'boolean', about: 'do not wait for the end' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
   help: { type: 'boolean', about: 'print this help' },
@@ -67,7 +75,13 @@ export const FLAGS = {
 export type FlagName = keyof typeof FLAGS
 
 export interface Arguments {
-  readonly values: { readonly [name in FlagName]?: (typeof FLAGS)[name]['type'] extends 'boolean' ? boolean : string }
+  readonly values: {
+    readonly [name in FlagName]?: (typeof FLAGS)[name] extends { readonly multiple: true }
+      ? readonly string[]
+      : (typeof FLAGS)[name]['type'] extends 'boolean'
+        ? boolean
+        : string
+  }
   readonly positionals: readonly string[]
 }
 
@@ -77,7 +91,7 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
   try {
     const { values, positionals } = parseArgs({
       args: withValues(argv),
-      options: Object.fromEntries(names.map((name) => [name, { type: FLAGS[name].type }])),
+      options: Object.fromEntries(names.map((name) => [name, optionOf(FLAGS[name])])),
       allowPositionals: true,
       strict: true,
     })
@@ -96,6 +110,10 @@ export function readArguments(argv: readonly string[], allowed: readonly FlagNam
       cause: error,
     })
   }
+}
+
+function optionOf({ type, short, multiple = false }: Flag): { type: 'string' | 'boolean'; short?: string; multiple: boolean } {
+  return { type, multiple, ...(short === undefined ? {} : { short }) }
 }
 
 /** `--null -200`: what follows a flag that takes a value is its value, also when it begins with a dash and a digit. */

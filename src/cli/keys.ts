@@ -31,7 +31,7 @@ async function list({ engines }: Platform, { values }: Arguments, prefix: string
     print(
       textTable(
         ['key', 'fields', 'written', 'left'],
-        found.map(({ key, fields, updatedAt, expiresAt }) => [key, JSON.stringify(fields), new Date(updatedAt).toISOString(), leftText(expiresAt)]),
+        found.map(({ key, fields, updatedAt, expiresAt }) => [key, JSON.stringify(fields), writtenText(updatedAt), leftText(expiresAt)]),
       ),
     )
     if (cursor !== undefined) note(dim('There are more; raise --limit, or name a longer prefix.'))
@@ -46,7 +46,8 @@ async function get({ engines }: Platform, { values }: Arguments, key: string): P
   if (values.json) print(JSON.stringify(entry))
   else {
     print(textTable(['field', 'value'], Object.entries(entry.fields)))
-    note(dim(`written ${new Date(entry.updatedAt).toISOString()}, ${entry.expiresAt === null ? 'stays' : `${leftText(entry.expiresAt)} left`}`))
+    const written = entry.updatedAt === 0 ? [] : [`written ${writtenText(entry.updatedAt)}`]
+    note(dim([...written, entry.expiresAt === null ? 'stays' : `${leftText(entry.expiresAt)} left`].join(', ')))
   }
   return 0
 }
@@ -57,6 +58,9 @@ async function remove({ engines }: Platform, { values }: Arguments, names: reado
   else print(`${deleted} of ${names.length} ${names.length === 1 ? 'key was' : 'keys were'} there and ${deleted === 1 ? 'is' : 'are'} gone`)
   return 0
 }
+
+/** Nothing where the engine does not know, because another program wrote the key. */
+const writtenText = (updatedAt: number): string => (updatedAt === 0 ? '' : new Date(updatedAt).toISOString())
 
 function leftText(expiresAt: number | null): string {
   if (expiresAt === null) return ''

@@ -2,7 +2,7 @@
 /** The `lagoa` command. */
 import { readFileSync } from 'node:fs'
 import { closest, errno, invalid } from '../base/index.ts'
-import { FLAGS, readArguments, type Arguments, type FlagName } from './args.ts'
+import { FLAGS, readArguments, type Arguments, type Flag, type FlagName } from './args.ts'
 import { print, printError } from './output.ts'
 
 interface Command {
@@ -194,6 +194,36 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     run: async (args) => (await import('./alerts.ts')).alerts(args),
   },
+  run: {
+    usage: 'run FLOW [-p KEY=VALUE]...',
+    about: 'run a flow, and follow it to its end',
+    flags: [...WHERE, 'param', 'detach', 'json'],
+    words: 1,
+    examples: ['lagoa run feature_engineering -p path=companies.csv -p save_to_db=false', 'lagoa run feature_engineering --detach --json'],
+    run: async (args) => (await import('./runs.ts')).run(args),
+  },
+  flows: {
+    usage: 'flows [list|show|pause|resume] [FLOW]',
+    about: 'list flows, show one, pause its schedule',
+    flags: [...WHERE, 'json'],
+    words: 2,
+    examples: ['lagoa flows', 'lagoa flows show feature_engineering', 'lagoa flows pause feature_engineering'],
+    run: async (args) => (await import('./runs.ts')).flows(args),
+  },
+  runs: {
+    usage: 'runs [list|show|logs|cancel|pause|resume|retry] [RUN]',
+    about: 'list runs, show one, read its log, cancel or retry it',
+    flags: [...WHERE, 'flow', 'state', 'task', 'limit', 'json'],
+    words: 2,
+    examples: [
+      'lagoa runs --flow feature_engineering',
+      'lagoa runs show RUN',
+      'lagoa runs logs RUN',
+      'lagoa runs cancel RUN',
+      'lagoa runs retry RUN --task check_redis',
+    ],
+    run: async (args) => (await import('./runs.ts')).runs(args),
+  },
   doctor: {
     usage: 'doctor [DIR]',
     about: 'check this machine and the project',
@@ -253,8 +283,8 @@ function help(): string {
 
 function commandHelp({ usage, about, flags, examples }: Command): string {
   const lines = [...flags, 'verbose' as const, 'help' as const].map((name) => {
-    const flag: { readonly type: string; readonly value?: string; readonly about: string } = FLAGS[name]
-    return [`--${name}${flag.value === undefined ? '' : ` ${flag.value}`}`, flag.about] as const
+    const flag: Flag = FLAGS[name]
+    return [`${flag.short === undefined ? '' : `-${flag.short}, `}--${name}${flag.value === undefined ? '' : ` ${flag.value}`}`, flag.about] as const
   })
   const width = Math.max(...lines.map(([left]) => left.length))
   return [

@@ -1,9 +1,10 @@
 /** `lagoa replay`: held rows that pass today go back into their table, by the running server when there is one. */
 import { z } from 'zod'
-import { ERROR_KINDS, invalid, LagoaError, unavailable, type ErrorKind } from '../base/index.ts'
+import { invalid, unavailable } from '../base/index.ts'
 import type { ReplayResult } from '../lake/index.ts'
 import { aloneOrAsk, openPlatform } from '../platform/index.ts'
 import type { Arguments } from './args.ts'
+import { askServer } from './ask.ts'
 import { note, print } from './output.ts'
 import { configFor, loggerFor } from './setup.ts'
 
@@ -21,7 +22,7 @@ export async function replay(args: Arguments): Promise<number> {
         if (!lake) throw platform.problem ?? unavailable('project.not_loaded', 'No project is loaded', { hint: 'Name its folder with --project DIR.' })
         return lake.replay(name, { dryRun, signal: lost })
       },
-      (url) => ask(url, name, dryRun),
+      async (url) => ({ table: name, ...Answer.parse(await askServer(url, `/api/v1/tables/${encodeURIComponent(name)}/replay`, { dryRun })) }),
     )
     if (args.values.json) print(JSON.stringify(result))
     else printResult(result)
@@ -46,26 +47,3 @@ const Answer = z.object({
   version: z.number().nullable(),
   dryRun: z.boolean(),
 })
-const Failure = z.object({ error: z.object({ code: z.string(), kind: z.string(), message: z.string(), hint: z.string().optional() }) })
-
-async function ask(url: string, table: string, dryRun: boolean): Promise<ReplayResult> {
-  let body: unknown
-  try {
-    const answer = await fetch(`${url}/api/v1/tables/${encodeURIComponent(table)}/replay`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ dryRun }),
-    })
-    body = await answer.json()
-  } catch (cause) {
-    throw unavailable('cli.server_silent', `The Lagoa server at ${url} runs on this home and does not answer`, { hint: 'Wait for it, or stop it.', cause })
-  }
-  const failed = Failure.safeParse(body)
-  if (failed.success) {
-    const { kind, code, message, hint } = failed.data.error
-    throw new LagoaError(isKind(kind) ? kind : 'bug', code, message, { hint })
-  }
-  return { table, ...Answer.parse(body) }
-}
-
-const isKind = (kind: string): kind is ErrorKind => Object.hasOwn(ERROR_KINDS, kind)

@@ -17,9 +17,13 @@ export async function aloneOrAsk<T>(
     }
   } catch (error) {
     if (!(error instanceof LagoaError) || error.code !== 'storage.home_taken') throw error
-    const holder = await homeHolder(records)
-    // Another command holds it for a moment: it has no address.
-    if (!holder?.url.startsWith('http')) throw error
-    return ask(holder.url)
+    return ask(await serverOf({ records }, error))
   }
+}
+
+/** The address of the server that holds the home; the error, when it is another command that holds it for a moment. */
+export async function serverOf({ records }: Pick<Engines, 'records'>, taken: LagoaError): Promise<string> {
+  const holder = await homeHolder(records)
+  if (!holder?.url.startsWith('http')) throw taken
+  return holder.url
 }

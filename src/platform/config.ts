@@ -120,6 +120,16 @@ const ConfigSchema = z.strictObject({
         .describe('Where GET /api/history looks for objects, as bucket/folder; by default where the only stream that keeps objects puts them'),
     })
     .prefault({}),
+  flows: z
+    .strictObject({
+      concurrency: whole(1, 1_000).default(16).describe('Tasks that this node runs at a time'),
+      pools: z.record(z.string(), whole(1, 100_000)).default({}).describe('Named limits that tasks of all flows and nodes share: { database: 4 }'),
+    })
+    .prefault({}),
+  secrets: z
+    .record(z.string(), z.string('must be text'))
+    .default({})
+    .describe('What tasks of flows get by ctx.secret(name); set them in the environment, never in a file that is shared'),
   lake: z.strictObject({ memory: Size.default('1GB').describe('The most memory that refreshes may use'), threads: whole(1, 256).optional() }).prefault({}),
   query: z.strictObject({ memory: Size.default('512MB').describe('The most memory that queries may use'), threads: whole(1, 256).optional() }).prefault({}),
 })

@@ -3,6 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { alertMigrations, openPostgresQueue, openRabbitQueue, type Queue } from '../alerts/index.ts'
 import { backoff, LagoaError, systemClock, toLagoaError, unavailable, type Log } from '../base/index.ts'
+import { runMigrations } from '../flows/index.ts'
 import { openDuck, type Duck } from '../lake/index.ts'
 import {
   claimHome,
@@ -32,6 +33,8 @@ export interface Engines {
   readonly keys: Keys
   readonly eventLog: EventLog
   readonly queue: Queue
+  /** Removes keys whose time to live is over, where the engine does not do so itself. */
+  sweepKeys(): Promise<void>
   /** What the nodes of a project share out among them; one node alone does all. */
   readonly duties: Duties
   readonly duck: Duck
@@ -90,13 +93,12 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
     await Promise.allSettled(opening)
     const [database, duck, objects] = await Promise.all(opening)
     const { records, embedded } = database
-    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations])
+    await migrate(records, [...dutyMigrations, ...eventLogMigrations, ...offsetMigrations, ...keysMigrations, ...alertMigrations, ...runMigrations])
     const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())
     const eventLog = await openEventLog(config, records, logger)
     opened.push(() => eventLog.close())
-    const keys =
-      config.redis.url === undefined ? openPostgresKeys(records) : await openRedisKeys({ url: config.redis.url, log: logger, ...caOf(config, config.redis) })
+    const { keys, sweepKeys } = await openKeys(config, records, logger)
     opened.push(() => keys.close())
     const { rabbitmq } = config
     const queue = rabbitmq.url === undefined ? openPostgresQueue(records) : await openRabbitQueue({ url: rabbitmq.url, log: logger, ...caOf(config, rabbitmq) })
@@ -108,6 +110,7 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
       records,
       objects,
       keys,
+      sweepKeys,
       eventLog,
       queue,
       duties,
@@ -133,6 +136,24 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
 
 const caOf = ({ project }: Config, { ca }: { readonly ca?: string | undefined }): { readonly ca?: string } =>
   ca === undefined ? {} : { ca: resolve(project, ca) }
+
+/** Keys that one step of a sweep looks at, and how many steps it takes at most while it finds something. */
+const SWEPT_KEYS = 50_000
+const SWEEP_STEPS = 20
+
+async function openKeys({ redis, project }: Config, records: Records, log: Log): Promise<Pick<Engines, 'keys' | 'sweepKeys'>> {
+  if (redis.url !== undefined) {
+    const keys = await openRedisKeys({ url: redis.url, log, ...(redis.ca === undefined ? {} : { ca: resolve(project, redis.ca) }) })
+    return { keys, sweepKeys: () => Promise.resolve() }
+  }
+  const keys = openPostgresKeys(records)
+  return {
+    keys,
+    async sweepKeys() {
+      for (let step = 0; step < SWEEP_STEPS; step++) if ((await keys.sweep(SWEPT_KEYS)) === 0) return
+    },
+  }
+}
 
 async function openEventLog({ kafka, project }: Config, records: Records, log: Log): Promise<EventLog> {
   const { brokers, tls, ca, mechanism, username, password, replication } = kafka

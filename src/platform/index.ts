@@ -4,11 +4,24 @@ export { resolveConfig, type Config } from './config.ts'
 export { hidePasswords, shownConfig } from './secrets.ts'
 export { processEnvironment, settingsFrom, variableFor } from './environment.ts'
 export { loadConfigFile, loadProject, type Project } from './loader.ts'
-export { openPlatform, type OpenPlatformOptions, type Platform, type PlatformListener, type Service } from './platform.ts'
+export { openPlatform, type OpenPlatformOptions, type Platform, type PlatformListener } from './platform.ts'
+export type { Service } from './services.ts'
 export type { Feed, Pipeline } from './pipeline.ts'
 export { localFolder, openOutside, openPlaced } from './places.ts'
 export type { Patience } from './engines.ts'
 export { runOnce, type OnceSummary } from './once.ts'
-export { filterOf, noStream, readRecords, resendLetters, summarizeStreams, topicOf, type ReadRecord, type RecordsRequest, type Topic } from './records.ts'
+export {
+  filterOf,
+  noStream,
+  readLetters,
+  readRecords,
+  resendLetters,
+  resendMended,
+  summarizeStreams,
+  topicOf,
+  type ReadRecord,
+  type RecordsRequest,
+  type Topic,
+} from './records.ts'
 export { watchProject } from './watch.ts'
-export { aloneOrAsk } from './alone.ts'
+export { aloneOrAsk, serverOf } from './alone.ts'

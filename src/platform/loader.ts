@@ -1,5 +1,6 @@
 /**
- * Loads a project folder: its configuration and every declaration that a file under `streams/`, `tables/` or `alerts/` exports.
+ * Loads a project folder: its configuration and every declaration that a file under `streams/`, `tables/`,
+ * `alerts/` or `flows/` exports.
  * Files are plain modules, their imports are the graph. Types are stripped, not checked, when they are loaded, so everything is
  * validated here and a fault names the file.
  */
@@ -9,6 +10,7 @@ import { basename, join, relative, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Alert } from '../alerts/index.ts'
 import { errno, invalid, LagoaError, missing } from '../base/index.ts'
+import type { Flow } from '../flows/index.ts'
 import type { Table } from '../lake/index.ts'
 import type { Stream } from '../streams/index.ts'
 import type { ConfigDeclaration } from './define.ts'
@@ -20,11 +22,12 @@ export interface Project {
   readonly streams: readonly Stream[]
   readonly tables: readonly Table[]
   readonly alerts: readonly Alert[]
+  readonly flows: readonly Flow[]
   /** The file that declares each asset, relative to the folder. */
   readonly files: ReadonlyMap<string, string>
 }
 
-const FOLDERS = ['streams', 'tables', 'alerts'] as const
+const FOLDERS = ['streams', 'tables', 'alerts', 'flows'] as const
 const MODULE = /\.(ts|mts|js|mjs)$/
 
 let generation = 0
@@ -75,7 +78,7 @@ export async function loadProject(folder: string): Promise<Project> {
   hookProject(folder)
   generation++
   const files = new Map<string, string>()
-  const found = { stream: new Map<string, Stream>(), table: new Map<string, Table>(), alert: new Map<string, Alert>() }
+  const found = { stream: new Map<string, Stream>(), table: new Map<string, Table>(), alert: new Map<string, Alert>(), flow: new Map<string, Flow>() }
   const seen = new Set<unknown>()
   for (const sub of FOLDERS) {
     for (const path of await modulesIn(join(folder, sub))) {
@@ -92,16 +95,25 @@ export async function loadProject(folder: string): Promise<Project> {
         files.set(`${kind} ${declaration.name}`, file)
         if (declaration.kind === 'stream') found.stream.set(declaration.name, declaration)
         else if (declaration.kind === 'table') found.table.set(declaration.name, declaration)
-        else found.alert.set(declaration.name, declaration)
+        else if (declaration.kind === 'alert') found.alert.set(declaration.name, declaration)
+        else found.flow.set(declaration.name, declaration)
       }
     }
   }
   if (files.size === 0) {
     throw missing('project.empty', `${folder} declares nothing`, {
-      hint: `A project has files under ${FOLDERS.map((name) => `${name}/`).join(', ')} that export stream(...), table(...) or alert(...).`,
+      hint: `A project has files under ${FOLDERS.map((name) => `${name}/`).join(', ')} that export stream(...), table(...), alert(...) or flow(...).`,
     })
   }
-  return { folder, name: basename(folder), streams: [...found.stream.values()], tables: [...found.table.values()], alerts: [...found.alert.values()], files }
+  return {
+    folder,
+    name: basename(folder),
+    streams: [...found.stream.values()],
+    tables: [...found.table.values()],
+    alerts: [...found.alert.values()],
+    flows: [...found.flow.values()],
+    files,
+  }
 }
 
 async function importFile(folder: string, path: string): Promise<Readonly<Record<string, unknown>>> {
@@ -156,8 +168,8 @@ async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => null)) !== null
 }
 
-function kindOf(value: unknown): 'stream' | 'table' | 'alert' | null {
-  for (const kind of ['stream', 'table', 'alert'] as const) if (isKind(value, kind)) return kind
+function kindOf(value: unknown): 'stream' | 'table' | 'alert' | 'flow' | null {
+  for (const kind of ['stream', 'table', 'alert', 'flow'] as const) if (isKind(value, kind)) return kind
   return null
 }
 

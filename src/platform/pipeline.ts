@@ -46,6 +46,8 @@ export interface Feed {
   readonly simulation: SimulationSettings
   /** Run until there is nothing left to do. */
   readonly once: boolean
+  /** Nothing is fed; what comes otherwise is processed. */
+  readonly idle?: boolean
 }
 
 export interface PipelineOptions {
@@ -167,8 +169,9 @@ function refuseBucket({ name }: Stream, { bucket }: ObjectsPlan, tables: readonl
 
 const isFedBy = ({ options }: Table, stream: Stream): boolean => !isMade(options) && options.from?.kind === 'stream' && options.from.name === stream.name
 
-function chooseSources(streams: readonly Stream[], { data, rate, simulation, once }: Feed): Map<string, StreamSource> {
+function chooseSources(streams: readonly Stream[], { data, rate, simulation, once, idle = false }: Feed): Map<string, StreamSource> {
   const chosen = new Map<string, StreamSource>()
+  if (idle) return chosen
   if (data === undefined) {
     for (const stream of streams) {
       const { source } = stream.options

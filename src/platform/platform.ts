@@ -5,6 +5,7 @@
 import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
+import { openFlows, type Flows } from '../flows/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import type { Config } from './config.ts'
@@ -13,13 +14,19 @@ import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
 import { openPlaced } from './places.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
+import { probesOf } from './probes.ts'
 import { createRates, type Rates } from './rates.ts'
+import { secretOf } from './secrets.ts'
+import { watchServices, type Service } from './services.ts'
+import { toolsOf } from './tools.ts'
+import { usesOf } from './uses.ts'
 
 export interface Platform {
   readonly config: Config
   readonly engines: Engines
   readonly alerts: Alerts
   readonly query: Query
+  readonly flows: Flows
   readonly rates: Rates
   readonly startedAt: number
   /** The project as last loaded well; null while none was. */
@@ -39,14 +46,7 @@ export interface PlatformListener {
   onAlerts?(commit: AlertCommit): void
   onTable?(table: string): void
   onReload?(): void
-}
-
-export interface Service {
-  readonly name: 'records' | 'objects' | 'keys' | 'eventLog' | 'queue' | 'query'
-  readonly adapter: string
-  readonly state: 'up' | 'down'
-  readonly latencyMs: number | null
-  readonly hint?: string
+  onRuns?(ids: readonly string[]): void
 }
 
 export interface OpenPlatformOptions {
@@ -62,7 +62,9 @@ export interface OpenPlatformOptions {
   readonly patience?: Patience | undefined
 }
 
-/** Old batches of the log and old alerts are dropped this often. */
+/** How long a node that stops waits for the tasks that it runs; what is left goes to another, or to the next start. */
+const DRAIN_MS = 5_000
+/** Old batches of the log, keys whose time is over and old alerts are dropped this often. */
 const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
 const ALERT_HISTORY_MS = 90 * 86_400_000
@@ -114,6 +116,19 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       tempFolder: join(engines.temporaryFolder, 'query'),
     })
     closers.push(() => query.close())
+    const flows = openFlows({
+      records: engines.records,
+      objects: engines.objects,
+      log: logger,
+      tools: toolsOf(engines, query, alerts, () => pipeline),
+      secret: (name) => secretOf(config, name),
+      folder: config.project,
+      concurrency: config.flows.concurrency,
+      pools: config.flows.pools,
+      shared: engines.embedded === null,
+      onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
+    })
+    closers.push(() => flows.stop(DRAIN_MS))
 
     const build = (project: Project): Promise<Pipeline> =>
       buildPipeline({
@@ -135,12 +150,16 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const load = async (project: Project): Promise<void> => {
       const before = pipeline
       const next = await build(project)
+      await flows.load(project.flows, { lookOnly: feed === null })
       if (feed) await before?.stop()
       try {
         await start(next)
         problem = null
       } catch (error) {
-        if (before) await start(await build(before.project))
+        if (before) {
+          await flows.load(before.project.flows)
+          await start(await build(before.project))
+        }
         throw error
       } finally {
         retap()
@@ -148,10 +167,13 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     }
 
     const rates = createRates(() => pipeline, engines.eventLog)
+    const services = watchServices({ probes: probesOf(config, engines, query), uses: () => usesOf(engines, pipeline, alerts) })
     if (feed) {
       rates.start()
+      services.start()
       const trim = async (): Promise<void> => {
         await engines.eventLog.trim()
+        await engines.sweepKeys()
         await alerts.trim(Date.now() - ALERT_HISTORY_MS)
       }
       const trimming = setInterval(
@@ -161,6 +183,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       closers.push(async () => {
         clearInterval(trimming)
         rates.stop()
+        services.stop()
       })
     }
     closers.push(async () => {
@@ -174,12 +197,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       if (!tolerant) throw error
       problem = toLagoaError(error)
     }
+    if (feed && !feed.once) await flows.start()
 
     return {
       config,
       engines,
       alerts,
       query,
+      flows,
       rates,
       startedAt,
       get pipeline() {
@@ -211,7 +236,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
           retap()
         }
       },
-      services: () => checkServices(engines, query),
+      services: () => services.read(),
       memoryBytes: () => memoryOf([process.pid, ...(engines.embedded ? [engines.embedded.pid] : [])]),
       close: () => closeAll(closers, logger),
     }
@@ -223,33 +248,4 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
 
 async function closeAll(closers: (() => Promise<void>)[], logger: Log): Promise<void> {
   for (const close of closers.splice(0).reverse()) await close().catch((error: unknown) => logger.warn('platform.close_failed', { error: toLagoaError(error) }))
-}
-
-const PING_TIMEOUT_MS = 2000
-
-async function checkServices({ records, objects, keys, eventLog, queue }: Engines, query: Query): Promise<Service[]> {
-  const check = async (name: Service['name'], adapter: string, ping: () => Promise<unknown>): Promise<Service> => {
-    const began = performance.now()
-    let timer: NodeJS.Timeout | undefined
-    try {
-      const timeout = new Promise<never>((_, reject) => {
-        timer = setTimeout(() => reject(new Error(`no answer within ${PING_TIMEOUT_MS} ms`)), PING_TIMEOUT_MS)
-      })
-      await Promise.race([ping(), timeout])
-      return { name, adapter, state: 'up', latencyMs: performance.now() - began }
-    } catch (error) {
-      const fault = toLagoaError(error)
-      return { name, adapter, state: 'down', latencyMs: null, hint: fault.hint ?? fault.message }
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-  return Promise.all([
-    check('records', 'postgres', () => records.query('select 1')),
-    check('objects', objects.capabilities.name, () => objects.head('lagoa/health')),
-    check('keys', keys.capabilities.name, () => keys.ping()),
-    check('eventLog', eventLog.capabilities.name, () => eventLog.ends('lagoa-health')),
-    check('queue', queue.capabilities.name, () => queue.ping()),
-    check('query', 'duckdb', () => query.ping()),
-  ])
 }

@@ -7,8 +7,8 @@ export interface Rates {
   stop(): void
   /** Mean over the last ten seconds. */
   perSecond(stream: string): number
-  /** Records of all streams in each of the last 60 seconds, oldest first. */
-  history(): readonly number[]
+  /** Records of the stream, or of all streams, in each of the last 60 seconds, oldest first. */
+  history(stream?: string): readonly number[]
 }
 
 const KEPT = 60
@@ -53,7 +53,8 @@ export function createRates(pipeline: () => Pipeline | null, log: EventLog): Rat
       const last = samples.get(stream)?.slice(-MEAN_OVER) ?? []
       return last.length === 0 ? 0 : last.reduce((sum, value) => sum + value, 0) / last.length
     },
-    history() {
+    history(stream) {
+      if (stream !== undefined) return samples.get(stream) ?? []
       const all = [...samples.values()]
       const length = Math.max(0, ...all.map((kept) => kept.length))
       return Array.from({ length }, (_, i) => all.reduce((sum, kept) => sum + (kept[kept.length - length + i] ?? 0), 0))

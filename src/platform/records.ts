@@ -3,16 +3,20 @@
  * condition is true. How much is looked at in one call is bounded; the answer says where to go on.
  */
 import { checkCondition, evaluate, TRUE, type Expression } from '../alerts/index.ts'
-import { closest, missing, type Field, type Schema } from '../base/index.ts'
+import { closest, invalid, missing, type Field, type Schema } from '../base/index.ts'
 import {
+  checkRecord,
   createDecoder,
   deadLetterTopic,
   LETTER_SCHEMA,
+  listLetters,
   loadOffsets,
+  partitionOf,
   recordsOf,
   resend,
   type Decoder,
   type EventLog,
+  type LettersPage,
   type RecordBatch,
   type ResendRequest,
   type ResendResult,
@@ -144,9 +148,49 @@ function meeting({ schema, decoder }: Topic, { condition }: Filter, batch: Recor
 }
 
 /** Dead letters of a stream of the project back into it. */
-export function resendLetters(platform: Pick<Platform, 'engines' | 'pipeline'>, name: string, request: ResendRequest): Promise<ResendResult> {
+export async function resendLetters(platform: Pick<Platform, 'engines' | 'pipeline'>, name: string, request: ResendRequest): Promise<ResendResult> {
   const topic = topicOf(platform.pipeline?.project.streams ?? [], name)
   return resend(topic.stream, platform.engines.eventLog, platform.engines.records, request)
+}
+
+/** The letter at the offset back into its stream as the JSON text that somebody made of it; text that would be a letter again is refused. */
+export async function resendMended(
+  platform: Pick<Platform, 'engines' | 'pipeline'>,
+  name: string,
+  { letter, text }: { readonly letter: number; readonly text: string },
+): Promise<ResendResult> {
+  const streams = platform.pipeline?.project.streams ?? []
+  const topic = topicOf(streams, name)
+  const stream = streams.find((one) => one.name === topic.stream)
+  if (!stream) throw noStream(topic.stream, streams)
+  const checked = checkRecord(stream, createDecoder(stream.options), parsed(text))
+  if ('error' in checked) throw stillBad(checked.error.message)
+  const { key, value } = checked
+  const instead = { key, value, partition: partitionOf(key, stream.options.partitions ?? 1) }
+  return resend(topic.stream, platform.engines.eventLog, platform.engines.records, { letters: [letter], limit: 1, instead })
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    throw stillBad(error instanceof Error ? error.message : 'it is not JSON')
+  }
+}
+
+const stillBad = (why: string): Error =>
+  invalid('streams.still_bad', `The record is still not right: ${why}`, { hint: 'Give one JSON object with the fields that the stream declares.' })
+
+export interface LettersRequest {
+  readonly before?: number | undefined
+  readonly limit: number
+  readonly signal?: AbortSignal
+}
+
+/** The dead letters of a stream of the project, the newest first, with what became of them. */
+export async function readLetters(platform: Pick<Platform, 'engines' | 'pipeline'>, name: string, request: LettersRequest): Promise<LettersPage> {
+  const topic = topicOf(platform.pipeline?.project.streams ?? [], name)
+  return listLetters(topic.stream, platform.engines.eventLog, platform.engines.records, request)
 }
 
 export interface StreamSummary {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Alert } from '../alerts/index.ts'
 import { closest, Field, invalid } from '../base/index.ts'
+import type { Flow } from '../flows/index.ts'
 import type { Sql, Table } from '../lake/index.ts'
 import type { Stream } from '../streams/index.ts'
 
@@ -103,10 +104,24 @@ const AlertOptions = z.strictObject({
   ...Owned,
 })
 
-const SCHEMAS = { stream: StreamOptions, table: TableOptions, alert: AlertOptions }
+const FlowOptions = z.strictObject({
+  params: z.instanceof(z.ZodType, { error: 'is no schema: write z.object({ ... })' }).optional(),
+  cron: z.string('must be text').optional(),
+  every: Duration.optional(),
+  timeZone: z.string('must be a zone such as America/Sao_Paulo').optional(),
+  scheduleParams: z.record(z.string(), z.unknown()).optional(),
+  catchUp: z.enum(['newest', 'all', 'none'], "must be 'newest', 'all' or 'none'").optional(),
+  overlap: z.enum(['allow', 'skip', 'queue'], "must be 'allow', 'skip' or 'queue'").optional(),
+  concurrency: z.number('must be a number of runs').int().min(1).optional(),
+  priority: z.number('must be a number').int().min(-1000).max(1000).optional(),
+  description: z.string().optional(),
+  ...Owned,
+})
 
-export function checkDeclaration(value: unknown, kind: 'stream' | 'table' | 'alert', file: string): Stream | Table | Alert {
-  const declaration = value as Stream | Table | Alert
+const SCHEMAS = { stream: StreamOptions, table: TableOptions, alert: AlertOptions, flow: FlowOptions }
+
+export function checkDeclaration(value: unknown, kind: 'stream' | 'table' | 'alert' | 'flow', file: string): Stream | Table | Alert | Flow {
+  const declaration = value as Stream | Table | Alert | Flow
   const { name } = declaration
   if (typeof name !== 'string' || name === '') throw invalid('project.no_name', `${file}: a ${kind} has no name`, { hint: `Write ${kind}('name', { ... }).` })
   const parsed = SCHEMAS[kind].safeParse(declaration.options)

@@ -10,9 +10,9 @@
 import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { z } from 'zod'
 import { errno, LagoaError, unavailable } from '../base/index.ts'
@@ -49,6 +49,7 @@ const SURVEY = join(PACKAGE, 'python', 'environment.py')
 const LOCK = join(PACKAGE, 'python', 'requirements.lock')
 const LEAST = [3, 11] as const
 const INSTALL_PYTHON = 'apt-get install -y python3 python3-venv'
+const LEFT_OVER_MS = 3_600_000
 const INSTALL = 'Run: lagoa python install'
 
 const survey = z.object({
@@ -104,6 +105,7 @@ export async function installEnvironment(options: InstallOptions): Promise<Envir
   const temporary = `${folder}.${randomBytes(4).toString('hex')}`
   try {
     await mkdir(dirname(folder), { recursive: true })
+    await removeLeftOver(folder)
     const made = await make(temporary, interpreter, lock, signal, onProgress)
     await mkdir(temporary, { recursive: true })
     await writeFile(join(temporary, 'lagoa.json'), `${JSON.stringify(made, null, 2)}\n`)
@@ -174,6 +176,16 @@ async function replace(folder: string, by: string): Promise<void> {
   }
 }
 
+/** What an install that was killed left beside the folder; one that goes on is younger. */
+async function removeLeftOver(folder: string): Promise<void> {
+  for (const name of await readdir(dirname(folder))) {
+    if (!name.startsWith(`${basename(folder)}.`) || !/\.[0-9a-f]{8}(\.old)?$/.test(name)) continue
+    const path = join(dirname(folder), name)
+    const { mtimeMs } = await stat(path)
+    if (Date.now() - mtimeMs > LEFT_OVER_MS) await rm(path, { recursive: true, force: true })
+  }
+}
+
 /** The first interpreter that will do, or the reason why the best of them will not. */
 async function chooseInterpreter(wanted: string | undefined, signal: AbortSignal): Promise<Survey> {
   const names = wanted === undefined ? ['python3', '/usr/bin/python3', '/usr/local/bin/python3'] : [wanted]
@@ -219,7 +231,16 @@ interface Ran {
 async function run(program: string, args: readonly string[], signal: AbortSignal, onLine: (line: string) => void = () => undefined): Promise<Ran> {
   signal.throwIfAborted()
   const said: string[] = []
-  const child = spawn('/bin/sh', ['-c', 'umask 022; exec "$@"', 'sh', program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], signal, killSignal: 'SIGKILL' })
+  // A group of its own, so that what it starts ends with it.
+  const child = spawn('/bin/sh', ['-c', 'umask 022; exec "$@"', 'sh', program, ...args], { stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const end = (): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // It had ended by itself.
+    }
+  }
+  signal.addEventListener('abort', end)
   for (const stream of [child.stderr, child.stdout])
     createInterface({ input: stream }).on('line', (line) => {
       onLine(line)
@@ -230,6 +251,7 @@ async function run(program: string, args: readonly string[], signal: AbortSignal
     child.on('error', () => resolve(null))
     child.on('close', resolve)
   })
+  signal.removeEventListener('abort', end)
   signal.throwIfAborted()
   return { status, said }
 }

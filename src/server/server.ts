@@ -13,11 +13,13 @@ import { alertRoutes } from './routes/alerts.ts'
 import { assetRoutes } from './routes/assets.ts'
 import { branchRoutes } from './routes/branches.ts'
 import { createEventHub, eventRoutes } from './routes/events.ts'
+import { flowRoutes } from './routes/flows.ts'
 import { healthRoutes } from './routes/health.ts'
 import { integrationRoutes } from './routes/integration.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { createOverview, overviewRoutes } from './routes/overview.ts'
 import { queryRoutes } from './routes/query.ts'
+import { serviceRoutes } from './routes/services.ts'
 import { streamRoutes } from './routes/streams.ts'
 import { systemRoutes } from './routes/system.ts'
 import { tableRoutes } from './routes/tables.ts'
@@ -41,12 +43,14 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
   const overview = createOverview(platform)
   const routes: readonly Route[] = [
     ...systemRoutes(platform),
+    ...serviceRoutes(platform),
     ...overviewRoutes(overview),
     ...streamRoutes(platform),
     ...tableRoutes(platform),
     ...branchRoutes(platform),
     ...queryRoutes(platform),
     ...alertRoutes(platform),
+    ...flowRoutes(platform),
     ...assetRoutes(platform),
     ...keyRoutes(platform),
     ...integrationRoutes(platform),

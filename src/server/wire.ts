@@ -18,11 +18,44 @@ export const FieldShape = z.object({
 export const ServiceHealth = z.object({
   name: z.enum(['records', 'objects', 'keys', 'eventLog', 'queue', 'query', 'sandbox']),
   adapter: z.string().describe('Which engine serves it, such as postgres or kafka'),
-  state: z.enum(['up', 'down', 'off']),
+  state: z.enum(['up', 'degraded', 'down', 'off']).describe('degraded: it answers, but slowly, or it refuses what is written to it'),
   latencyMs: z.number().nullable(),
-  detail: z.string().optional(),
+  detail: z.string().optional().describe('What is wrong'),
   hint: z.string().optional().describe('What to do when it is down'),
 })
+
+export const ServiceShape = ServiceHealth.extend({
+  address: z.string().nullable().describe('Where it is, without secrets; null inside this process'),
+  since: z.number().describe('Since when it is in this state, as far as this process saw'),
+  history: z.array(z.number().nullable()).describe('Latencies, one each five seconds, the oldest first, at most 60; null where it did not answer'),
+  lastError: z
+    .object({ at: z.number(), code: z.string(), message: z.string(), hint: z.string().optional() })
+    .nullable()
+    .describe('Why it is down, or was when it last was'),
+  retryAt: z.number().nullable().describe('When a connection is tried next, where it is down and tried by itself'),
+  usedBy: z.array(
+    z.object({
+      kind: z.enum(['stream', 'lane', 'queue', 'tables', 'engine']),
+      name: z.string().describe('Of the stream, of the stream and its sink, of the queue, of the engine; how many tables'),
+      state: z.enum(['running', 'waiting']),
+      pending: z.number().describe('Records or messages that are not there yet'),
+      error: z.string().optional(),
+      retryAt: z.number().nullable().describe('When it is tried again'),
+    }),
+  ),
+})
+export const ServiceList = z.object({ items: z.array(ServiceShape) })
+
+export const NodeShape = z.object({
+  id: z.string(),
+  url: z.string().describe('Where it answers'),
+  host: z.string(),
+  pid: z.number(),
+  seenAt: z.number(),
+  duties: z.array(z.string()).describe('What this node does for all: sources, partitions of streams, the upkeep of tables'),
+  self: z.boolean().describe('It is the one that answers'),
+})
+export const NodeList = z.object({ items: z.array(NodeShape) })
 
 export const System = z.object({
   version: z.string(),
@@ -45,7 +78,10 @@ const SinkShape = z.object({
   lag: z.number().describe('Records in the log that it has not taken yet'),
   state: z.enum(['running', 'retrying', 'stopped']),
   error: z.string().optional(),
+  retryAt: z.number().optional().describe('When a failing one is tried again'),
 })
+
+const ProblemShape = z.object({ message: z.string(), hint: z.string().optional().describe('What to do about it') })
 
 export const StreamShape = z.object({
   name: z.string(),
@@ -56,14 +92,34 @@ export const StreamShape = z.object({
   fields: z.array(FieldShape),
   partitions: z.array(z.object({ partition: z.number(), earliest: z.number(), next: z.number(), bytes: z.number() })),
   records: z.number().describe('Records ever taken'),
-  deadLetters: z.number(),
+  deadLetters: z.number().nullable().describe('Records that ever became dead letters; null while the event log does not answer'),
   perSecond: z.number().describe('Records per second over the last ten seconds'),
+  history: z.array(z.number()).describe('Records in each of the last 60 seconds, oldest first'),
+  problem: ProblemShape.optional().describe('Why the event log does not answer'),
   source: z
     .object({ kind: z.string(), state: z.enum(['running', 'paused', 'ended', 'failed']), records: z.number(), blank: z.number(), error: z.string().optional() })
     .optional(),
   sinks: z.array(SinkShape),
 })
 export const StreamList = page(StreamShape)
+
+const CarrierShape = z.object({ url: z.string(), host: z.string(), here: z.boolean().describe('The node that answers') })
+export const StreamDetail = StreamShape.extend({
+  lanes: z
+    .array(
+      z.object({
+        sink: z.string(),
+        kind: SinkShape.shape.kind,
+        partition: z.number(),
+        position: z.number().describe('The next offset it will take'),
+        lag: z.number(),
+        state: z.enum(['running', 'retrying', 'stopped', 'elsewhere']).describe('elsewhere: only how far it has come is known here'),
+        error: z.string().optional(),
+      }),
+    )
+    .describe('One partition on its way to one sink'),
+  carriers: z.array(z.object({ partition: z.number(), node: CarrierShape })).describe('Which node carries a partition; one that none carries is absent'),
+})
 
 export const RecordShape = z.object({
   partition: z.number(),
@@ -81,6 +137,24 @@ export const ResendAnswer = z.object({
   skipped: z.number().describe('Letters that cannot be sent'),
   reasons: z.array(z.string()).describe('Why some were skipped, each reason once'),
   left: z.number().describe('Letters that are left because of the limit'),
+})
+
+export const DeadLetterShape = z.object({
+  offset: z.number().describe('Among the dead letters'),
+  time: z.number().describe('When it became one'),
+  error: z.string().describe('The code of the fault'),
+  reason: z.string().describe('What is wrong with the record'),
+  partition: z.number().nullable().describe('Where it was in the stream; null for what never got in, such as a line of a file'),
+  source: z.number().nullable().describe('Its offset there'),
+  key: z.string().nullable(),
+  text: z.string().optional().describe('The bytes, where they are text'),
+  base64: z.string().optional().describe('The bytes, where they are none'),
+  bytes: z.number().optional().describe('How many bytes there were, when only the first of them are here'),
+  resent: z.boolean().describe('It was sent again'),
+})
+export const DeadLetterList = page(DeadLetterShape).extend({
+  kept: z.number().describe('Letters that the log keeps'),
+  waiting: z.number().describe('Letters that came since the last time that all were sent again'),
 })
 
 const GroupShape = z.object({
@@ -223,6 +297,7 @@ export const SilenceShape = z.object({
   reason: z.string(),
   createdAt: z.number(),
   until: z.number(),
+  by: z.string().nullable().describe('Who asked for it, as they wrote'),
   endedAt: z.number().nullable().describe('When it was ended before its time'),
   active: z.boolean(),
 })
@@ -240,12 +315,14 @@ export const RuleShape = z.object({
   description: z.string().optional(),
   matched: z.number().describe('Readings that met the condition'),
   fired: z.number(),
-  queued: z.number(),
+  queued: z.number().describe('Messages that reached their queues'),
+  waiting: z.number().describe('Messages that have not yet; at most 100,000 are counted'),
   firing: z.number().describe('Fingerprints that are firing now'),
   limits: z
     .array(z.object({ field: z.string(), op: z.enum(['>', '>=', '<', '<=']), value: z.number() }))
     .describe('Plain comparisons in the condition, for charts'),
   silence: SilenceShape.optional().describe('Nothing goes to its queues while it holds'),
+  problem: ProblemShape.optional().describe('Why its readings are not looked at, or its messages not sent'),
 })
 export const RuleList = page(RuleShape)
 
@@ -261,10 +338,26 @@ export const AlertShape = z.object({
   matched: z.number(),
   values: z.record(z.string(), z.unknown()).describe('The fields of the reading that fired it'),
   message: z.string().optional(),
+  delivery: z
+    .enum(['waiting', 'sent', 'silenced', 'none'])
+    .optional()
+    .describe('What became of its message; none: the rule has no queue. Absent while it is pending, and in the event stream'),
 })
 export const AlertList = page(AlertShape)
 
-export const KeyShape = z.object({ key: z.string(), fields: z.record(z.string(), z.string()), updatedAt: z.number(), expiresAt: z.number().nullable() })
+export const KeyType = z.enum(['hash', 'json', 'number', 'text']).describe('hash: it has fields of its own; the others are what the one field `value` holds')
+export const KeyShape = z.object({
+  key: z.string(),
+  type: KeyType,
+  bytes: z.number().describe('Of the names and texts of its fields'),
+  fields: z.record(z.string(), z.string()),
+  updatedAt: z.number().describe('0 when it is not known, because another program wrote the key'),
+  expiresAt: z.number().nullable(),
+})
+export const KeyPrefixes = z.object({
+  items: z.array(z.object({ prefix: z.string(), keys: z.number().describe('Counted to a thousand') })),
+  complete: z.boolean().describe('There are no others'),
+})
 export const KeyList = page(KeyShape)
 
 /** What the integration routes answer: `/api/cache`, `/api/history` and `/api/alerts`. */
@@ -429,7 +522,14 @@ export const ErrorShape = z.object({
 
 export type System = z.infer<typeof System>
 export type ServiceHealth = z.infer<typeof ServiceHealth>
+export type ServiceShape = z.infer<typeof ServiceShape>
+export type NodeShape = z.infer<typeof NodeShape>
 export type StreamShape = z.infer<typeof StreamShape>
+export type StreamDetail = z.infer<typeof StreamDetail>
+export type RecordList = z.infer<typeof RecordList>
+export type DeadLetterShape = z.infer<typeof DeadLetterShape>
+export type DeadLetterList = z.infer<typeof DeadLetterList>
+export type ResendAnswer = z.infer<typeof ResendAnswer>
 export type SinkShape = z.infer<typeof SinkShape>
 export type RecordShape = z.infer<typeof RecordShape>
 export type ProduceAnswer = z.infer<typeof ProduceAnswer>
@@ -446,6 +546,7 @@ export type RuleShape = z.infer<typeof RuleShape>
 export type SilenceShape = z.infer<typeof SilenceShape>
 export type AlertShape = z.infer<typeof AlertShape>
 export type KeyShape = z.infer<typeof KeyShape>
+export type KeyPrefixes = z.infer<typeof KeyPrefixes>
 export type Overview = z.infer<typeof Overview>
 export type LiveMessage = z.infer<typeof LiveMessage>
 export type AssetSummary = z.infer<typeof AssetSummary>
@@ -495,3 +596,121 @@ export const BranchMerge = z.object({
 export type BranchShape = z.infer<typeof BranchShape>
 export type BranchDiff = z.infer<typeof BranchDiff>
 export type BranchMerge = z.infer<typeof BranchMerge>
+
+const RunStateShape = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled'])
+const TaskErrorShape = z.object({ code: z.string(), kind: z.string(), message: z.string(), hint: z.string().optional() })
+
+const ScheduleShape = z.object({
+  cron: z.string().optional(),
+  every: z.union([z.string(), z.number()]).optional(),
+  timeZone: z.string(),
+  nextAt: z.number().nullable(),
+  paused: z.boolean(),
+})
+
+export const FlowShape = z.object({
+  name: z.string(),
+  description: z.string().optional(),
+  owner: z.string().optional(),
+  tags: z.array(z.string()),
+  tasks: z.number(),
+  schedule: ScheduleShape.nullable(),
+  last: z
+    .array(z.object({ id: z.string(), state: RunStateShape, createdAt: z.number(), startedAt: z.number().nullable(), endedAt: z.number().nullable() }))
+    .describe('The newest runs first, at most 32'),
+})
+export const FlowList = page(FlowShape)
+
+export const FlowDetailShape = FlowShape.extend({
+  params: z.unknown().describe('JSON Schema of the params of a run'),
+  nodes: z
+    .array(
+      z.object({
+        name: z.string(),
+        kind: z.string(),
+        description: z.string().optional(),
+        retries: z.number(),
+        timeoutMs: z.number().nullable(),
+        pool: z.string(),
+      }),
+    )
+    .describe('The tasks; those before come first'),
+  edges: z.array(z.tuple([z.number(), z.number()])).describe('From and to, as places in nodes'),
+})
+
+export const RunShape = z.object({
+  id: z.string(),
+  kind: z.string(),
+  flow: z.string(),
+  state: RunStateShape,
+  paused: z.boolean(),
+  params: z.unknown(),
+  trigger: z.unknown().describe('Who or what asked for it'),
+  partition: z.string().nullable(),
+  backfill: z.string().nullable(),
+  parent: z.string().nullable().describe('The run one of whose tasks it is'),
+  tasks: z.number(),
+  open: z.number().describe('Tasks that have not ended'),
+  failed: z.number(),
+  createdAt: z.number(),
+  startedAt: z.number().nullable(),
+  endedAt: z.number().nullable(),
+  error: TaskErrorShape.extend({ task: z.string() }).nullable().describe('Of the first task that failed'),
+})
+export const RunList = page(RunShape)
+
+export const RunDetailShape = RunShape.extend({
+  graph: z
+    .object({
+      nodes: z.array(
+        z.object({
+          name: z.string(),
+          about: z.record(z.string(), z.unknown()),
+          pool: z.string(),
+          priority: z.number(),
+          rule: z.string(),
+          optional: z.boolean(),
+        }),
+      ),
+      edges: z.array(z.tuple([z.number(), z.number()])),
+    })
+    .describe('As it was when the run began'),
+})
+
+const RunTaskShape = z.object({
+  n: z.number(),
+  name: z.string(),
+  node: z.number(),
+  index: z.number().nullable().describe('Of the element, when its node maps over a list'),
+  state: z.enum(['waiting', 'delayed', 'ready', 'held', 'running', 'deferred', 'expanded', 'succeeded', 'failed', 'skipped', 'cancelled']),
+  reason: z.string().nullable(),
+  attempt: z.number(),
+  pool: z.string(),
+  worker: z.string().nullable(),
+  startedAt: z.number().nullable(),
+  endedAt: z.number().nullable(),
+  output: z.unknown(),
+  error: TaskErrorShape.nullable(),
+  child: z.string().nullable().describe('The run that it waits for'),
+})
+export const RunTaskList = page(RunTaskShape)
+
+export const AttemptList = z.object({
+  items: z.array(
+    z.object({
+      n: z.number(),
+      fence: z.number(),
+      attempt: z.number(),
+      worker: z.string(),
+      state: z.string(),
+      startedAt: z.number(),
+      endedAt: z.number(),
+      error: TaskErrorShape.nullable(),
+    }),
+  ),
+})
+
+export const LogList = z.object({
+  items: z.array(z.object({ n: z.number(), fence: z.number(), at: z.number(), level: z.enum(['debug', 'info', 'warn', 'error']), text: z.string() })),
+  cursor: z.string().describe('Pass it to read on; the same again when nothing came'),
+})

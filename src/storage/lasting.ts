@@ -7,6 +7,8 @@ import { backoff, systemClock, toLagoaError, type LagoaError, type Log } from '.
 export interface Lasting<C> {
   /** Rejects with the reason of the last failure while there is no connection. */
   use(): Promise<C>
+  /** When a connection is tried next; null while there is one, or while one is being made. */
+  retryAt(): number | null
   /** Ends the connection and makes no other. */
   close(): Promise<void>
 }
@@ -35,6 +37,7 @@ export async function openLasting<C>(options: LastingOptions<C>): Promise<Lastin
   let current: Promise<C> | null = null
   let fault: LagoaError = options.closed()
   let told: string | null = null
+  let retryAt: number | null = null
 
   /** An engine that stays away says so once; another reason is news. */
   function tellAway(): void {
@@ -72,7 +75,10 @@ export async function openLasting<C>(options: LastingOptions<C>): Promise<Lastin
       current = null
       tellAway()
       tried.resolve()
-      await systemClock.sleep(backoff(Math.max(0, failures), SHORTEST_MS, LONGEST_MS), closing.signal).catch(() => undefined)
+      const wait = backoff(Math.max(0, failures), SHORTEST_MS, LONGEST_MS)
+      retryAt = systemClock.now() + wait
+      await systemClock.sleep(wait, closing.signal).catch(() => undefined)
+      retryAt = null
     }
   }
 
@@ -85,6 +91,7 @@ export async function openLasting<C>(options: LastingOptions<C>): Promise<Lastin
       if (current === null) throw fault
       return current
     },
+    retryAt: () => retryAt,
     async close() {
       closing.abort()
       ended.resolve(options.closed())

@@ -1,8 +1,24 @@
 /**
  * The live cache: the newest record per key, written to the Keys port. Each delivery is coalesced to one write a key, guarded by
  * the record's place in the log, so a replay of any length changes nothing.
+ *
+ * A mark in the store tells how far it holds what the log says. Each delivery moves it on, from where it was left: when it is not there
+ * any more, or elsewhere, the store was emptied or is another one. Then it is filled again from the log, the newest records first, so that
+ * nobody sees a reading older than the one that follows; deliveries of new records go on meanwhile.
  */
-import { invalid, isMissing, jsonValue, parseDuration, type RowColumn, type Rows } from '../base/index.ts'
+import {
+  conflict,
+  invalid,
+  isMissing,
+  jsonValue,
+  type LagoaError,
+  newId,
+  parseDuration,
+  systemClock,
+  type Clock,
+  type RowColumn,
+  type Rows,
+} from '../base/index.ts'
 import type { Keys, KeyWrite } from '../storage/index.ts'
 import type { Live, Stream } from './declare.ts'
 import { checkForm, keptRecords, nameOf, parseTemplate, type Template } from './kept.ts'
@@ -75,19 +91,75 @@ function planOne(stream: Stream, live: LiveOption, index: number): LivePlan {
   }
 }
 
-export function liveSink(stream: Stream, plan: LivePlan, keys: Keys): Sink {
+export function liveSink(stream: Stream, plan: LivePlan, keys: Keys, clock: Clock = systemClock): Sink {
   const { only, as } = plan.option
   const writesOf = only === undefined && as === undefined ? coalesce : coalesceForms
+  /** By partition, the mark as this lane left it, and how far what came is written. */
+  const marks = new Map<number, { text: string | null; isFull: boolean; upTo: number }>()
+  const nameOfMark = (partition: number): string => `${stream.name}/${plan.name}/${partition}`
+
+  const markOf = (partition: number): { text: string | null; isFull: boolean; upTo: number } => {
+    const mark = marks.get(partition) ?? { text: null, isFull: false, upTo: 0 }
+    marks.set(partition, mark)
+    return mark
+  }
+  const moveMark = async (partition: number, to: string): Promise<void> => {
+    const mark = markOf(partition)
+    if (mark.text !== to && !(await keys.moveMark(nameOfMark(partition), mark.text, to))) throw lost(stream, plan, partition)
+    mark.text = to
+  }
   return {
     name: plan.name,
     kind: 'live',
     pace: { records: 20_000, ms: 50 },
-    async deliver({ batches, partition }) {
+    async position(partition) {
+      const text = await keys.mark(nameOfMark(partition))
+      const full = /^full (\d+)$/.exec(text ?? '')?.[1]
+      marks.set(partition, { text, isFull: full !== undefined, upTo: Number(full ?? 0) })
+      return full === undefined ? null : Number(full)
+    },
+    async deliver({ batches, partition, upTo }) {
       const writes = writesOf(stream, plan, batches, partition)
       if (writes.length > 0) await keys.put(writes)
+      const mark = markOf(partition)
+      mark.upTo = upTo
+      // While the store is being filled its mark stays, and is looked at when that is done.
+      if (mark.isFull) await moveMark(partition, fullUpTo(upTo))
+    },
+    refill: {
+      async confirm(partition, upTo) {
+        const { isFull, text } = markOf(partition)
+        if (!isFull) return
+        if (text !== fullUpTo(upTo)) await moveMark(partition, fullUpTo(upTo))
+        else if ((await keys.mark(nameOfMark(partition))) !== text) throw lost(stream, plan, partition)
+      },
+      async fill(partition, upTo, stretches, signal) {
+        const mark = markOf(partition)
+        mark.upTo = Math.max(mark.upTo, upTo)
+        await moveMark(partition, `filling ${newId()}`)
+        for await (const batches of stretches) {
+          const writes = writesOf(stream, plan, batches, partition)
+          const left = plan.ttlMs === null ? null : plan.ttlMs - (clock.now() - (batches.at(-1)?.appendedAt ?? 0))
+          // What is older is over, too.
+          if (left !== null && left <= 0) break
+          if (writes.length > 0) await keys.put(left === null ? writes : writes.map((write) => ({ ...write, ttlMs: left })))
+        }
+        signal.throwIfAborted()
+        // Deliveries that come meanwhile leave the mark to this.
+        do await moveMark(partition, fullUpTo(mark.upTo))
+        while (mark.text !== fullUpTo(mark.upTo))
+        mark.isFull = true
+      },
     },
   }
 }
+
+const fullUpTo = (offset: number): string => `full ${offset}`
+
+const lost = (stream: Stream, { name }: LivePlan, partition: number): LagoaError =>
+  conflict('streams.keys_lost', `The store of ${name} no longer has what it got of ${stream.name}/${partition}`, {
+    hint: 'It is filled again from the event log. When this comes again and again, two projects use one store: give each its own database in redis.url.',
+  })
 
 /** The same for records that are kept in a shape of their own, or not all of them. */
 function coalesceForms(stream: Stream, plan: LivePlan, batches: readonly DecodedBatch[], partition: number): KeyWrite[] {

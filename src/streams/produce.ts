@@ -25,7 +25,7 @@ export async function produce(stream: Stream, decoder: Decoder, log: EventLog, i
   const turn = Math.floor(Math.random() * partitions)
   const lots = Array.from({ length: partitions }, () => ({ indexes: [] as number[], keys: [] as (string | null)[], values: [] as string[] }))
   const results = incoming.map((record, index): ProduceResult => {
-    const checked = 'error' in record ? record : check(stream, decoder, record.message)
+    const checked = 'error' in record ? record : checkRecord(stream, decoder, record.message)
     if ('error' in checked) return checked
     const lot = lots[partitionOf(checked.key, partitions, turn + index)]
     lot?.indexes.push(index)
@@ -62,11 +62,12 @@ export async function produce(stream: Stream, decoder: Decoder, log: EventLog, i
 
 const NOT_STORED = { code: 'not_stored', message: 'the record was not stored, because one before it could not be' }
 
-type Checked =
+export type CheckedRecord =
   | { readonly key: string | null; readonly value: string }
   | { readonly error: { readonly code: string; readonly message: string; readonly field?: string } }
 
-function check(stream: Stream, decoder: Decoder, message: unknown): Checked {
+/** The key and the text under which a record goes into the log, or why it may not. */
+export function checkRecord(stream: Stream, decoder: Decoder, message: unknown): CheckedRecord {
   const refusal = decoder.check(message)
   if (refusal) return { error: { code: refusal.code, message: refusal.reason, ...(refusal.field === undefined ? {} : { field: refusal.field }) } }
   let value: string

@@ -7,7 +7,7 @@ import { invalid, LagoaError } from '../base/index.ts'
 import type { Records } from '../storage/index.ts'
 import type { DeadLetter } from './dead-letters.ts'
 import { deadLetterTopic, readLetter } from './dead-letters.ts'
-import { encodeRecords, recordsOf, type RecordView } from './log/batch.ts'
+import { encodeRecords, recordsOf, type NewRecord, type RecordView } from './log/batch.ts'
 import type { EventLog } from './log/port.ts'
 import { loadOffset, moveOffset, type OffsetKey } from './offsets.ts'
 
@@ -16,6 +16,8 @@ export interface ResendRequest {
   readonly letters: readonly number[] | 'all'
   /** At most this many. */
   readonly limit: number
+  /** Goes in place of what came, for the only one of `letters`: a record that was mended by hand. */
+  readonly instead?: NewRecord & { readonly partition: number }
   readonly signal?: AbortSignal
 }
 
@@ -30,14 +32,36 @@ export interface ResendResult {
   readonly left: number
 }
 
+/** The letters of a stream, the newest first. */
+export interface LettersPage {
+  readonly letters: readonly ListedLetter[]
+  /** The offset before which older letters are; null at the oldest. */
+  readonly before: number | null
+  /** Letters that the log keeps. */
+  readonly kept: number
+  /** Letters that came since the last time that all were sent. */
+  readonly waiting: number
+}
+
+export interface ListedLetter {
+  /** In `<stream>.dlq`. */
+  readonly offset: number
+  /** Epoch milliseconds at which it became a letter. */
+  readonly time: number
+  /** Null when the record holds something else than a letter. */
+  readonly letter: DeadLetter | null
+  readonly value: Uint8Array
+  readonly isResent: boolean
+}
+
 const MOST_REASONS = 10
 
-export async function resend(stream: string, log: EventLog, records: Records, { letters, limit, signal }: ResendRequest): Promise<ResendResult> {
+export async function resend(stream: string, log: EventLog, records: Records, { letters, limit, instead, signal }: ResendRequest): Promise<ResendResult> {
   const tally = { resent: 0, already: 0, skipped: 0 }
   const reasons = new Set<string>()
   const send = async (letter: RecordView): Promise<void> => {
     signal?.throwIfAborted()
-    const outcome = await resendOne(stream, log, letter)
+    const outcome = await resendOne(stream, log, letter, instead)
     if (outcome === 'resent' || outcome === 'already') tally[outcome]++
     else {
       tally.skipped++
@@ -98,15 +122,77 @@ async function sendChosen(
   return Math.max(0, wanted.length - limit)
 }
 
-async function resendOne(stream: string, log: EventLog, { offset, value }: RecordView): Promise<'resent' | 'already' | { readonly reason: string }> {
+async function resendOne(
+  stream: string,
+  log: EventLog,
+  { offset, value }: RecordView,
+  instead: ResendRequest['instead'],
+): Promise<'resent' | 'already' | { readonly reason: string }> {
   const letter = readLetter(value)
   if (!letter) return { reason: 'it is no dead letter' }
+  if (instead) return sendAs(stream, log, offset, instead)
   if (letter.partition === null) return { reason: 'it is a line of a file that could not be read: mend the file, and give it again' }
   const bytes = await rawOf(stream, log, letter, letter.partition)
   if (!bytes) return { reason: 'only the first of its bytes are kept, and the stream no longer has the record' }
-  const batch = encodeRecords([{ key: letter.key, value: bytes }])
-  const { duplicate } = await log.append(stream, letter.partition, batch, { producer: { id: `resend/${offset}`, sequence: 1 } })
+  return sendAs(stream, log, offset, { key: letter.key, value: bytes, partition: letter.partition })
+}
+
+/** Appends it as what the letter at the offset becomes, unless that was done before. */
+async function sendAs(
+  stream: string,
+  log: EventLog,
+  offset: number,
+  { partition, ...record }: NewRecord & { readonly partition: number },
+): Promise<'resent' | 'already'> {
+  const { duplicate } = await log.append(stream, partition, encodeRecords([record]), { producer: { id: markOf(offset), sequence: 1 } })
   return duplicate ? 'already' : 'resent'
+}
+
+/** The producer's mark that a letter leaves in the stream when it is sent again. */
+const markOf = (offset: number): string => `resend/${offset}`
+
+/** Marks that are looked up at the same time. */
+const LOOKED_UP = 8
+
+/** At most `limit` letters before the offset, or the newest. */
+export async function listLetters(
+  stream: string,
+  log: EventLog,
+  records: Records,
+  { before, limit, signal }: { readonly before?: number | undefined; readonly limit: number; readonly signal?: AbortSignal },
+): Promise<LettersPage> {
+  const topic = deadLetterTopic(stream)
+  const place: OffsetKey = { stream: topic, sink: 'resend', partition: 0 }
+  const [[part], sentUpTo] = await Promise.all([log.offsets(topic), loadOffset(records, place)])
+  const { earliest, next } = part ?? { earliest: 0, next: 0 }
+  const end = Math.max(earliest, Math.min(before ?? next, next))
+  const from = Math.max(earliest, end - limit)
+  const found: RecordView[] = []
+  const times = new Map<number, number>()
+  for (let at = from; at < end;) {
+    signal?.throwIfAborted()
+    const batches = await log.read(topic, 0, at, { maxRecords: limit })
+    if (batches.length === 0) break
+    for (const batch of batches) {
+      for (const letter of recordsOf(batch)) {
+        if (letter.offset < at || letter.offset >= end) continue
+        found.push(letter)
+        times.set(letter.offset, batch.appendedAt)
+      }
+      at = Math.max(at + 1, batch.baseOffset + batch.count)
+    }
+  }
+  const resent = new Set<number>()
+  for (let i = 0; i < found.length; i += LOOKED_UP) {
+    signal?.throwIfAborted()
+    const lot = found.slice(i, i + LOOKED_UP)
+    const marks = await Promise.all(lot.map(({ offset }) => log.producerState(stream, markOf(offset))))
+    for (const [n, mark] of marks.entries()) if (mark) resent.add(lot[n]?.offset ?? -1)
+  }
+  const letters = found
+    .reverse()
+    .map(({ offset, value }) => ({ offset, time: times.get(offset) ?? 0, letter: readLetter(value), value, isResent: resent.has(offset) }))
+  return { letters, before: from > earliest ? from : null, kept: next - earliest, waiting: Math.max(0, next - Math.max(earliest, sentUpTo ?? 0)) }
 }
 
 /** A letter holds the first bytes of a long record; the whole one is in the stream for as long as that keeps it. */

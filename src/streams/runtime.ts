@@ -4,7 +4,7 @@ import type { Duties, Offer, Records } from '../storage/index.ts'
 import { createDecoder, type Decoder } from './decode.ts'
 import { deadLetterSink, deadLetterTopic } from './dead-letters.ts'
 import type { Stream } from './declare.ts'
-import { createLane, type Lane } from './lane.ts'
+import { createLane, type Lane, type LaneStatus } from './lane.ts'
 import { loadOffsets } from './offsets.ts'
 import type { EventLog, PartitionOffsets, TopicOptions } from './log/port.ts'
 import type { RecordBatch } from './log/batch.ts'
@@ -57,7 +57,23 @@ export interface StreamStatus {
     readonly lag: number
     readonly state: 'running' | 'retrying' | 'stopped'
     readonly error: string | undefined
+    /** When a failing one is tried again. */
+    readonly retryAt: number | null
   }[]
+  readonly lanes: readonly LaneView[]
+}
+
+/** One partition on its way to one sink. */
+export interface LaneView {
+  readonly sink: string
+  readonly kind: Sink['kind']
+  readonly partition: number
+  /** The next offset that it will take. */
+  readonly position: number
+  readonly lag: number
+  /** `elsewhere`: another node carries it, or none does; only how far it has come is known here. */
+  readonly state: LaneStatus['state'] | 'elsewhere'
+  readonly error: string | undefined
 }
 
 /** A source waits while the slowest sink is this many records behind. */
@@ -104,7 +120,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
   /** A log that is away is waited for, and holds up no other stream. */
   const ensureLater = async (topic: TopicOptions, signal: AbortSignal): Promise<void> => {
     for (let attempt = 0; ; attempt++) {
-      await clock.sleep(backoff(attempt), signal)
+      await clock.sleep(backoff(attempt, 100, 2_000), signal)
       try {
         return await ensureTopics(topic)
       } catch (thrown) {
@@ -181,7 +197,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
         const ends = await log.ends(stream.name)
         for (;;) {
           const positionOf = await positions()
-          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0))) return
+          if (lanes.every((lane) => positionOf(lane) >= (ends[lane.partition] ?? 0) && !lane.status().filling)) return
           signal?.throwIfAborted()
           if (stopping.signal.aborted) return
           await clock.sleep(parts.every((part) => part.isHeld()) ? 5 : 100, signal)
@@ -218,6 +234,22 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
             lag: Math.max(0, ends.reduce((sum, { next }) => sum + next, 0) - position),
             state: worst?.state ?? (stopping.signal.aborted || own.length === 0 ? 'stopped' : 'running'),
             error: worst?.error,
+            retryAt: worst?.retryAt ?? null,
+          }
+        }),
+        lanes: lanes.map((lane) => {
+          const { sink, partition } = lane
+          const position = positionOf(lane)
+          const here = parts[partition]?.isHeld() === true ? lane.status() : undefined
+          const end = ends.find((one) => one.partition === partition)?.next ?? position
+          return {
+            sink: sink.name,
+            kind: sink.kind,
+            partition,
+            position,
+            lag: Math.max(0, end - position),
+            state: here?.state ?? 'elsewhere',
+            error: here?.error,
           }
         }),
       }

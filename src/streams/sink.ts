@@ -16,9 +16,23 @@ export interface Sink {
   readonly kind: 'alerts' | 'live' | 'table' | 'objects' | 'dead_letters'
   /** A delivery is due when this many records are pending or the oldest has waited this long. */
   readonly pace: { readonly records: number; readonly ms: number }
+  /** A lane begins. Another node may have carried the partition meanwhile, so what is remembered of it may be out of date. */
+  begin?(partition: number): void
   /** The next offset by what the sink has durably stored itself; null when the lane's own offset decides. */
   position?(partition: number): Promise<number | null>
+  /** For a sink whose store may lose what it holds while the offsets stay; then `position`, where it has one, is how far all is there. */
+  readonly refill?: Refill
   deliver(delivery: Delivery, signal: AbortSignal): Promise<void>
+}
+
+export interface Refill {
+  /** Asked while nothing new comes: rejects when what was delivered up to there is gone, and the lane begins anew. */
+  confirm(partition: number, upTo: number): Promise<void>
+  /**
+   * Takes what is needed of the stretches, the newest first, which end at `upTo`, beside deliveries of what comes after them. Resolves when
+   * all is there again. Called when `position` answered null.
+   */
+  fill(partition: number, upTo: number, stretches: AsyncIterable<readonly DecodedBatch[]>, signal: AbortSignal): Promise<void>
 }
 
 /** Consecutive records [from, upTo) of one partition. */

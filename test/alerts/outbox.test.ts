@@ -85,6 +85,27 @@ describe('the relay', () => {
     await inner.close()
   })
 
+  it('serves a queue while another takes its time', async () => {
+    const inner = openPostgresQueue(records)
+    const { publishIn: _, ...rest } = inner
+    const taken = Promise.withResolvers<void>()
+    const slow: Queue = {
+      ...rest,
+      async publish(name, messages) {
+        if (name === 'a') await taken.promise
+        await inner.publish(name, messages)
+        if (name === 'b') taken.resolve()
+      },
+    }
+    const relay = startRelay(records, slow, { log: silentLog })
+    await fill('a', 0, 5)
+    await fill('b', 0, 5)
+    relay.wake()
+    await expect.poll(() => bodiesIn(inner, 'a'), { timeout: 5_000 }).toEqual(numbered(0, 5))
+    await relay.close()
+    await inner.close()
+  })
+
   it('rests between its looks while the database is away, also when a queue had failed before', async () => {
     await fill('a', 0, 3)
     let gone = false
@@ -122,6 +143,25 @@ describe('the relay', () => {
     relay.wake()
     await expect.poll(queued, { timeout: 3_000 }).toEqual({ queued: 5 })
     expect(await inner.total('a')).toBe(5)
+    await relay.close()
+    await inner.close()
+  })
+
+  it('tells why messages wait for a queue, until it takes them', async () => {
+    let away = true
+    const inner = openPostgresQueue(records)
+    const relay = startRelay(
+      records,
+      elsewhere(inner, () => (away ? 'before' : null)),
+      { log: silentLog },
+    )
+    await fill('a', 0, 2)
+    relay.wake()
+    await expect.poll(() => [...relay.failures().keys()], { timeout: 3_000 }).toEqual(['a'])
+    expect(relay.failures().get('a')?.message).toBeTruthy()
+    away = false
+    await expect.poll(() => relay.failures().size, { timeout: 10_000 }).toBe(0)
+    expect(await inner.total('a')).toBe(2)
     await relay.close()
     await inner.close()
   })

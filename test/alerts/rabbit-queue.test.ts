@@ -216,7 +216,7 @@ describe.skipIf(noRabbit !== null)(`queues in RabbitMQ${noRabbit === null ? '' :
   })
 
   describe('when the broker is killed', () => {
-    it('in the middle of publishing, the relay says everything again, and nothing is lost', async () => {
+    it('in the middle of publishing, the relay says everything again, and nothing is lost', { timeout: 180_000 }, async () => {
       const { records } = await testRecords()
       await migrate(records, alertMigrations)
       const total = 20_000
@@ -236,14 +236,14 @@ describe.skipIf(noRabbit !== null)(`queues in RabbitMQ${noRabbit === null ? '' :
       await expect(early.ping()).rejects.toMatchObject(away)
       expect((await records.query('select 1 from alert_outbox')).length).toBeGreaterThan(0)
       await server.start()
-      await expect.poll(async () => (await records.query('select 1 from alert_outbox limit 1')).length, { timeout: 20_000 }).toBe(0)
-      await expect.poll(() => outcome(early.ping()), { timeout: 10_000 }).toBe('done')
+      await expect.poll(async () => (await records.query('select 1 from alert_outbox limit 1')).length, { timeout: 60_000 }).toBe(0)
+      await expect.poll(() => outcome(early.ping()), { timeout: 20_000 }).toBe('done')
       await relay.close()
       const consumer = await connect(server.url)
       const channel = await consumer.createChannel()
       const ids = new Set<string>()
       await channel.consume('killed', (got) => got && ids.add(String(got.properties.messageId)), { noAck: true })
-      await expect.poll(() => ids.size, { timeout: 10_000 }).toBe(total)
+      await expect.poll(() => ids.size, { timeout: 30_000 }).toBe(total)
       await consumer.close()
     })
   })

@@ -15,6 +15,7 @@ import {
   trimAlerts,
   type Alert,
   type AlertCommit,
+  type AlertFilter,
   type Alerts,
   type RuleStream,
 } from '../../src/alerts/index.ts'
@@ -35,7 +36,7 @@ const each = alert('each', {
 })
 const episode = alert('episode', { on: readings, when: 'co > 10', clear: 'co < 5', to: [queue('sensor_alert')] })
 const held = alert('held', { on: readings, when: 'co > 8', for: { readings: 2 }, to: [] })
-const lasting = alert('lasting', { on: readings, when: 'co > 8', for: '3s', by: 'co', to: [queue('second')] })
+const lasting = alert('lasting', { on: readings, when: 'co > 8', for: '3s', by: 'co', severity: 'info', to: [queue('second')] })
 const rules = compileRules([each, episode, held, lasting])
 
 const APPENDED = Date.UTC(2026, 0, 1)
@@ -112,6 +113,26 @@ describe('the alert sink', () => {
       { numRuns: 60 },
     )
   }, 60_000)
+
+  it('forgets what it knew of a partition that another node carried meanwhile', async () => {
+    const batches = batchesOf(
+      schema,
+      [12, 1, 12, 1].map((co, i) => ({ sensor: 'a', co, at: i * 1_000 })),
+      [1, 2, 3],
+      APPENDED,
+    )
+    const [here, there] = [newSink(), newSink()]
+    for (const [turn, batch] of batches.entries()) {
+      const carrying = turn % 2 === 0 ? here : there
+      carrying.begin?.(0)
+      await carrying.deliver(deliveryOf('readings', 0, [batch]), signal)
+    }
+    const episodes = await records.query("select state, resolved_at from alerts where rule = 'episode' order by started_at")
+    expect(episodes).toEqual([
+      { state: 'resolved', resolved_at: 1_000 },
+      { state: 'resolved', resolved_at: 3_000 },
+    ])
+  })
 
   it('answers each alert with what the reading said', async () => {
     await newSink().deliver(deliveryOf('readings', 3, [batchOf(schema, [{ sensor: 'a', co: 12.5, at: 1_000 }], 0, APPENDED)]), signal)
@@ -256,6 +277,15 @@ describe('alerts as a whole', () => {
       expect(await alerts.totals()).toEqual({ matched: 14, fired: 8, queued: 9, firing: 3 })
       expect(Object.fromEntries(await alerts.firingCounts())).toEqual({ episode: 1, held: 1, lasting: 1 })
       expect((await alerts.listAlerts({ state: 'pending' })).items).toMatchObject([{ rule: 'lasting', key: '9', state: 'pending', startedAt: 4_000 }])
+      const keysOf = async (filter: AlertFilter): Promise<string[]> => (await alerts.listAlerts(filter)).items.map(({ key }) => key)
+      expect(await keysOf({ state: 'pending', severity: 'info' })).toEqual(['9'])
+      expect(await keysOf({ state: 'pending', severity: 'warning' })).toEqual([])
+      expect(await keysOf({ severity: 'info', since: 2_000 })).toEqual([])
+      const deliveries = async (rule: string): Promise<unknown[]> => (await alerts.listAlerts({ rule })).items.map(({ delivery }) => delivery)
+      expect([await deliveries('each'), await deliveries('held')]).toEqual([
+        ['sent', 'sent', 'sent'],
+        ['none', 'none'],
+      ])
       const starts: number[] = []
       for (let cursor: string | undefined; ;) {
         const page = await alerts.listAlerts({ limit: 3, ...(cursor === undefined ? {} : { cursor }) })

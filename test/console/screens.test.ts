@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { backOff } from '../../console/src/api/back-off.ts'
 import { crumbs } from '../../console/src/app/crumbs.ts'
 import { rank } from '../../console/src/app/rank.ts'
-import { alertsSearch, lakeSearch, liveSearch, readNames, tableSearch, writeNames } from '../../console/src/app/search.ts'
+import { alertsSearch, lakeSearch, liveSearch, readNames, streamSearch, streamsSearch, tableSearch, writeNames } from '../../console/src/app/search.ts'
 import { freshness, shownTables } from '../../console/src/features/lake/order.ts'
 import { layoutBands, shares } from '../../console/src/features/overview/bands.ts'
 import { situation } from '../../console/src/features/overview/situation.ts'
@@ -151,7 +151,12 @@ describe('addresses', () => {
     expect(lakeSearch({ tier: 'lead', desc: 'yes' })).toEqual({ tier: undefined, q: undefined, sort: undefined, desc: undefined })
     expect(tableSearch({ tab: 'history', version: '12' })).toEqual({ tab: 'history', version: 12 })
     expect(tableSearch({ version: -1 })).toEqual({ tab: undefined, version: undefined })
-    expect(alertsSearch({ state: 'firing' })).toEqual({ state: 'firing', rule: undefined })
+    expect(alertsSearch({ state: 'firing', severity: 'loud', span: '9y' })).toEqual({ tab: 'history', state: 'firing' })
+    expect(alertsSearch({ tab: 'rules', rule: 'air' })).toEqual({ tab: 'rules', rule: 'air' })
+    expect(alertsSearch({ tab: 'none' })).toEqual({})
+    expect(streamsSearch({ sort: 'size', desc: true, q: 3 })).toEqual({ q: '3', desc: true })
+    expect(streamSearch({ tab: 'records', partition: '2', offset: 5, time: 9, open: '1-x' })).toEqual({ tab: 'records', partition: 2, offset: 5 })
+    expect(streamSearch({ time: 9, offset: -1, letter: 4, open: '1-20' })).toEqual({ time: 9, letter: 4, open: '1-20' })
   })
 
   it('carry station names with commas and percent signs', () => {
@@ -165,6 +170,7 @@ describe('addresses', () => {
   it('become breadcrumbs', () => {
     expect(crumbs('/').map((crumb) => crumb.page)).toEqual(['page.overview'])
     expect(crumbs('/lake/silver.readings').map((crumb) => crumb.label)).toEqual(['lake', 'silver', 'readings'])
+    expect(crumbs('/streams/gold.air').map((crumb) => crumb.label)).toEqual(['streams', 'gold.air'])
     expect(crumbs('/lake/%E0%A4%A').map((crumb) => crumb.label)).toEqual(['lake', '%E0%A4%A'])
   })
 })

@@ -1,4 +1,5 @@
 /** What every adapter of the Keys port promises; see src/storage/keys/port.ts. */
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '../../src/base/index.ts'
@@ -140,6 +141,55 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       expect(await keys.scan(`${prefix}nothing`, { limit: 10 })).toEqual({ entries: [] })
     })
 
+    test('prefixes are what stands before the next colon, with how many keys go on, and no others', async () => {
+      const root = `${unique()}:`
+      const names = ['a:1', 'a:2', 'a:b:3', 'b:', 'c', 'd*:1', 'é:\u{1F600}:1', 'gone:1', ...Array.from({ length: 1_100 }, (_, i) => `many:${i}`)].map(
+        (name) => root + name,
+      )
+      await keys.put(names.map((key) => ({ key, fields: { v: key }, ...(key.includes('gone') ? { ttlMs: 1 } : {}) })))
+      await sleep(20)
+      const found = [
+        { prefix: `${root}a:`, keys: 3 },
+        { prefix: `${root}b:`, keys: 1 },
+        { prefix: `${root}d*:`, keys: 1 },
+        { prefix: `${root}many:`, keys: 1_000 },
+        { prefix: `${root}é:`, keys: 1 },
+      ]
+      expect(await keys.prefixes(root, { limit: 100 })).toEqual({ prefixes: found, complete: true })
+      expect(await keys.prefixes(root, { limit: 5 })).toEqual({ prefixes: found, complete: true })
+      expect(await keys.prefixes(root, { limit: 2 })).toEqual({ prefixes: found.slice(0, 2), complete: false })
+      expect(await keys.prefixes(`${root}a:`, { limit: 100 })).toEqual({ prefixes: [{ prefix: `${root}a:b:`, keys: 1 }], complete: true })
+      expect(await keys.prefixes(`${root}d*`, { limit: 100 })).toEqual({ prefixes: [{ prefix: `${root}d*:`, keys: 1 }], complete: true })
+      expect(await keys.prefixes(`${root}nothing`, { limit: 100 })).toEqual({ prefixes: [], complete: true })
+      expect((await keys.prefixes('', { limit: 200 })).prefixes).toContainEqual({ prefix: root, keys: 1_000 })
+      await keys.delete(names)
+    })
+
+    test('a key of any length and with any character is kept, apart from others that begin alike, and found by the whole or by its kept name', async () => {
+      const prefix = `${unique()}:`
+      const long = prefix + randomBytes(4_000).toString('hex')
+      const names = [
+        long,
+        `${long.slice(0, -1)}x`,
+        `${prefix}nul\0`,
+        `${prefix}nul\ufffd`,
+        `${prefix}half\ud800`,
+        `${prefix}half\udfff`,
+        prefix + 'é'.repeat(600),
+      ]
+      await keys.put(names.map((key, i) => ({ key, fields: { v: String(i) }, order: { source: 's', offset: i } })))
+      await keys.put(names.map((key, i) => ({ key, fields: { v: 'replayed' }, order: { source: 's', offset: i } })))
+      expect((await keys.getMany(names)).map((entry) => entry?.fields['v'])).toEqual(names.map((_, i) => String(i)))
+      expect((await keys.get(long))?.fields).toEqual({ v: '0' })
+      const found = await all(keys, prefix, 100)
+      expect(found.map((entry) => entry.fields['v'] ?? '').toSorted(compareUtf8)).toEqual(names.map((_, i) => String(i)))
+      for (const { key } of found) expect(Buffer.byteLength(key)).toBeLessThanOrEqual(1_024)
+      const first = found.find((entry) => entry.fields['v'] === '0')
+      expect(first?.key.startsWith(long.slice(0, 150))).toBe(true)
+      expect((await keys.get(first?.key ?? ''))?.fields).toEqual({ v: '0' })
+      expect(await keys.delete(names)).toBe(names.length)
+    })
+
     test('an entry without fields is refused, and nothing of its call is written', async () => {
       const key = unique()
       await expect(
@@ -184,6 +234,23 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       expect((await keys.getMany([`${prefix}0`, `${prefix}4999`])).map((entry) => entry?.fields['i'])).toEqual(['0', '4999'])
     })
 
+    test('a mark moves only from where it is, and is no key', async () => {
+      const name = unique()
+      expect(await keys.mark(name)).toBeNull()
+      expect(await keys.moveMark(name, 'a', 'b')).toBe(false)
+      expect(await keys.moveMark(name, null, '')).toBe(true)
+      expect(await keys.moveMark(name, null, 'b')).toBe(false)
+      expect(await keys.moveMark(name, '', 'full 1')).toBe(true)
+      expect(await keys.moveMark(name, '', 'full 2')).toBe(false)
+      const other = await open()
+      expect(await other.mark(name)).toBe('full 1')
+      const outcomes = await Promise.all(Array.from({ length: 10 }, (_, i) => (i % 2 ? keys : other).moveMark(name, 'full 1', `full ${i + 2}`)))
+      expect(outcomes.filter(Boolean)).toEqual([true])
+      await other.close()
+      expect(await keys.get(name)).toBeNull()
+      expect((await all(keys, '', 1000)).filter(({ key }) => key.includes(name))).toEqual([])
+    })
+
     test('ping answers milliseconds', async () => {
       expect(await keys.ping()).toBeGreaterThanOrEqual(0)
     })
@@ -197,6 +264,8 @@ export function keysContract(name: string, open: () => Promise<Keys>): void {
       await expect(other.put([{ key: 'a', fields: {} }])).rejects.toMatchObject(closed)
       await expect(other.scan('a', { limit: 1 })).rejects.toMatchObject(closed)
       await expect(other.delete(['a'])).rejects.toMatchObject(closed)
+      await expect(other.mark('a')).rejects.toMatchObject(closed)
+      await expect(other.moveMark('a', null, 'b')).rejects.toMatchObject(closed)
       await expect(other.ping()).rejects.toMatchObject(closed)
     })
   })

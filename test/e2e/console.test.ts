@@ -224,7 +224,7 @@ test('tables and alerts lead to their lineage', async () => {
   try {
     await page.getByRole('main').getByRole('link', { name: 'Lineage' }).click()
     await page.getByRole('heading', { level: 1, name: 'silver.readings comes from 2 assets and feeds 3 assets.' }).waitFor()
-    await page.goto(`${url}/alerts`)
+    await page.goto(`${url}/alerts?tab=rules`)
     await page.getByRole('link', { name: 'Lineage air_critical' }).click()
     await page.getByRole('heading', { level: 1, name: 'air_critical comes from 1 asset and feeds 1 asset.' }).waitFor()
   } finally {

@@ -13,8 +13,8 @@ export interface Certificates {
   readonly key: string
 }
 
-/** `names` as openssl writes them: `IP:127.0.0.1,DNS:localhost`. */
-export function makeCertificates(names: string = 'IP:127.0.0.1'): Certificates {
+/** `names` as openssl writes them: `IP:127.0.0.1,DNS:localhost`; with days below 0 the certificate has expired. */
+export function makeCertificates(names: string = 'IP:127.0.0.1', days: number = 2): Certificates {
   const folder = tempFolder()
   // A server that runs as another user reads them.
   chmodSync(folder, 0o755)
@@ -23,7 +23,7 @@ export function makeCertificates(names: string = 'IP:127.0.0.1'): Certificates {
   openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=server', '-keyout', at('key.pem'), '-out', at('request.pem'))
   writeFileSync(at('names'), `subjectAltName=${names}\n`)
   const signed = ['-CA', at('ca.pem'), '-CAkey', at('ca-key.pem'), '-CAcreateserial', '-extfile', at('names')]
-  openssl('x509', '-req', '-days', '2', '-in', at('request.pem'), '-out', at('cert.pem'), ...signed)
+  openssl('x509', '-req', '-days', String(days), '-in', at('request.pem'), '-out', at('cert.pem'), ...signed)
   return { ca: at('ca.pem'), cert: at('cert.pem'), key: at('key.pem') }
 }
 

@@ -2,7 +2,7 @@
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
+import { afterAll } from './over.ts'
 
 /** A new empty folder. Call it at the top of a test file, in a hook or in a test. */
 export function tempFolder(): string {

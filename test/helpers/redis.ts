@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll } from 'vitest'
+import { afterAll } from './over.ts'
 import type { Certificates } from './certificates.ts'
 import { tempFolder } from './folder.ts'
 import { answersOn, end, freePort, programAt, startProgram } from './servers.ts'

@@ -201,8 +201,35 @@ def clocked(times, work):
     return answer
 
 
-STEPS = {step.__name__: step for step in (check, job, fuzz, hostile, speed, check_speed)}
+def doors(request):
+    """Allowed names that are modules without a list, and modules that are reached by another name than their own."""
+    import functools
+    import types
+
+    found = []
+    for path, names in validator.ALLOWED.items():
+        root, *parts = path.split(".")
+        module = functools.reduce(getattr, parts, __import__(root))
+        for name in names:
+            value = getattr(module, name, None)
+            if isinstance(value, types.ModuleType) and f"{path}.{name}" not in validator.ALLOWED:
+                found.append(f"{path}.{name}")
+    return sorted(found)
+
+
+STEPS = {step.__name__: step for step in (check, job, fuzz, hostile, speed, check_speed, doors)}
+
+
+
+def plain(value):
+    """As JSON has it."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
+
 
 for line in sys.stdin:
     wanted = json.loads(line)
-    print(json.dumps(STEPS[wanted["step"]](wanted), default=str), flush=True)
+    print(json.dumps(plain(STEPS[wanted["step"]](wanted)), default=str), flush=True)

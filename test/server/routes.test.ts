@@ -7,6 +7,7 @@ import { readings, writeReadings } from '../examples/readings.ts'
 import { EXAMPLE, eventually, newHome, once, serve, temporaryFolder, type Served } from '../helpers/cli.ts'
 
 let server: Served
+let run: string
 
 interface Operation {
   readonly operationId: string
@@ -33,6 +34,9 @@ beforeAll(async () => {
   expect(ofGroup.items.map(({ offset }) => offset)).toEqual([7, 8])
   await server.post('/api/v1/rules/air_episode/silences', { for: '1h', reason: 'a test' })
   await server.post('/api/v1/branches', { name: 'dev', tables: ['silver.readings'] })
+  const { id } = await server.post<{ id: string }>('/api/v1/flows/pipeline_sensor_airflow/runs', { params: { path: 'air-quality/nothing.csv' } })
+  run = id
+  await eventually('a task has failed', async () => (await server.get<{ items: unknown[] }>(`/api/v1/runs/${id}/tasks/0/attempts`)).items.length > 0)
   await eventually('the reading is live', async () => (await server.get<{ items: unknown[] }>('/api/v1/streams/sensor_raw/latest')).items.length > 0)
 }, 60_000)
 afterAll(async () => {
@@ -42,6 +46,7 @@ afterAll(async () => {
 const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/streams/{name}': 'sensor_raw',
   '/api/v1/streams/{name}/records': 'sensor_raw',
+  '/api/v1/streams/{name}/dead-letters': 'sensor_raw',
   '/api/v1/streams/{name}/groups': 'sensor_raw',
   '/api/v1/streams/{name}/latest': 'sensor_raw',
   '/api/v1/streams/{name}/series': 'sensor_raw',
@@ -57,6 +62,7 @@ const SAMPLES: Readonly<Record<string, string>> = {
   '/api/v1/assets/{id}': 'table:silver.readings',
   '/api/v1/branches/{name}': 'dev',
   '/api/v1/branches/{name}/diff': 'dev',
+  '/api/v1/flows/{name}': 'pipeline_sensor_airflow',
 }
 const QUERIES: Readonly<Record<string, string>> = {
   '/api/v1/streams/{name}/series': '?fields=co,no2&from=1078900000000&until=1090000000000',
@@ -66,10 +72,13 @@ const QUERIES: Readonly<Record<string, string>> = {
 }
 const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/system': wire.System,
+  '/api/v1/services': wire.ServiceList,
+  '/api/v1/nodes': wire.NodeList,
   '/api/v1/overview': wire.Overview,
   '/api/v1/streams': wire.StreamList,
-  '/api/v1/streams/{name}': wire.StreamShape,
+  '/api/v1/streams/{name}': wire.StreamDetail,
   '/api/v1/streams/{name}/records': wire.RecordList,
+  '/api/v1/streams/{name}/dead-letters': wire.DeadLetterList,
   '/api/v1/streams/{name}/groups': wire.GroupList,
   '/api/v1/streams/{name}/latest': wire.LatestList,
   '/api/v1/streams/{name}/series': wire.SeriesShape,
@@ -88,6 +97,7 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/alerts': wire.AlertList,
   '/api/v1/keys': wire.KeyList,
   '/api/v1/keys/{key}': wire.KeyShape,
+  '/api/v1/key-prefixes': wire.KeyPrefixes,
   '/api/cache/{key}': wire.CacheFields,
   '/api/history/{filename}': wire.StoredObject,
   '/api/alerts': wire.AlertMessage,
@@ -95,11 +105,22 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/assets/{id}': wire.AssetShape,
   '/api/v1/lineage': wire.LineageShape,
   '/api/v1/impact': wire.ImpactShape,
+  '/api/v1/flows': wire.FlowList,
+  '/api/v1/flows/{name}': wire.FlowDetailShape,
+  '/api/v1/runs': wire.RunList,
+  '/api/v1/runs/{id}': wire.RunDetailShape,
+  '/api/v1/runs/{id}/tasks': wire.RunTaskList,
+  '/api/v1/runs/{id}/tasks/{n}/attempts': wire.AttemptList,
+  '/api/v1/runs/{id}/logs': wire.LogList,
 }
 /** Answers that are no JSON of `wire`. */
 const APART = ['/api/v1/events', '/health/live', '/health/ready', '/metrics']
 
-const place = (path: string): string => path.replace(/\{\w+\}/, encodeURIComponent(SAMPLES[path] ?? '')) + (QUERIES[path] ?? '')
+const place = (path: string): string =>
+  path
+    .replace('/runs/{id}', `/runs/${run}`)
+    .replace('{n}', '0')
+    .replace(/\{\w+\}/, encodeURIComponent(SAMPLES[path] ?? '')) + (QUERIES[path] ?? '')
 
 describe('the API description', () => {
   test('is a sound OpenAPI 3.1 document', async () => {

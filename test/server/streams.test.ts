@@ -1,5 +1,6 @@
 /** What the API does with the records of a stream: filters, dead letters, silences and keys, on the example project. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { AlertList, DeadLetterList, RuleList, SilenceShape, StreamDetail, StreamList } from '../../src/server/wire.ts'
 import { EXAMPLE, eventually, project, serve, type Served } from '../helpers/cli.ts'
 
 let server: Served
@@ -106,7 +107,22 @@ describe('dead letters', () => {
     })
     expect(await call('POST', '/api/v1/streams/s/dead-letters/resend', { offsets: [letter?.offset] }, dev)).toMatchObject({ body: { resent: 0, already: 1 } })
     await eventually('the rows', async () => JSON.stringify(await rows()) === '[[1],[99],[99]]')
-    for (const wrong of [{}, { all: true, offsets: [1] }, { all: false }, { offsets: [] }, { offsets: [-1] }, { all: true, limit: 0 }])
+    const listed = await dev.get<{ items: object[] }>('/api/v1/streams/s/dead-letters')
+    expect(DeadLetterList.strict().parse(listed)).toMatchObject({
+      items: [{ offset: 0, error: 'wrong_type', partition: 0, source: 1, text: '{"v":"much"}', resent: true }],
+      kept: 1,
+      waiting: 0,
+    })
+    for (const wrong of [
+      {},
+      { all: true, value: '{}' },
+      { offsets: [0, 1], value: '{}' },
+      { all: true, offsets: [1] },
+      { all: false },
+      { offsets: [] },
+      { offsets: [-1] },
+      { all: true, limit: 0 },
+    ])
       expect((await call('POST', '/api/v1/streams/s/dead-letters/resend', wrong, dev)).status).toBe(400)
     expect(await call('POST', '/api/v1/streams/s/dead-letters/resend', { offsets: [7] }, dev)).toMatchObject({
       status: 400,
@@ -115,6 +131,79 @@ describe('dead letters', () => {
     expect((await call('POST', '/api/v1/streams/nothing/dead-letters/resend', { all: true }, dev)).status).toBe(404)
     await dev.kill()
   }, 30_000)
+})
+
+describe('a dead letter that is mended by hand', () => {
+  test('is refused while it is wrong, and then takes its place under its own key', async () => {
+    const folder = project({
+      'streams/s.ts': `import { csv, stream, t } from 'lagoa'\nexport const s = stream('s', { partitions: 4, key: 'id', schema: { id: t.string(), v: t.double() },\n  upcast: (m) => ({ ...m, v: m.v === 'x' ? 'much' : Number(m.v) }), replay: (path) => csv({ path, columns: { id: 'id', v: 'v' } }) })\n`,
+      'letters.csv': 'id;v\na;1\nb;x\n',
+    })
+    const one = await serve('start', ['--project', folder, '--data', `${folder}/letters.csv`])
+    const letters = async (): Promise<{ offset: number; resent: boolean }[]> =>
+      (await one.get<{ items: { offset: number; resent: boolean }[] }>('/api/v1/streams/s/dead-letters')).items
+    await eventually('the letter', async () => (await letters()).length === 1)
+    const send = (value: string) => call('POST', '/api/v1/streams/s/dead-letters/resend', { offsets: [0], value }, one)
+    for (const [value, message] of [
+      ['', /JSON/],
+      ['{', /JSON/],
+      ['[]', /must be a JSON object/],
+      ['{"id":"b","v":"x"}', /v: /],
+    ] as const)
+      expect(await send(value)).toMatchObject({
+        status: 400,
+        body: { error: { code: 'streams.still_bad', message: expect.stringMatching(message) as string } },
+      })
+    expect(await send('{"id":"b",\n "v":2}')).toMatchObject({ status: 200, body: { resent: 1 } })
+    expect(await send('{"id":"b","v":3}')).toMatchObject({ status: 200, body: { resent: 0, already: 1 } })
+    expect((await letters()).map(({ resent }) => resent)).toEqual([true])
+    const detail = StreamDetail.strict().parse(await one.get('/api/v1/streams/s'))
+    expect(detail.carriers.map(({ partition, node }) => [partition, node.here])).toEqual([0, 1, 2, 3].map((partition) => [partition, true]))
+    expect(detail.lanes.map(({ sink, partition, state }) => `${sink} ${partition} ${state}`)).toEqual(
+      [0, 1, 2, 3].map((partition) => `dead-letters ${partition} running`),
+    )
+    const partitions = detail.partitions.filter(({ next }) => next > 0).map(({ partition }) => partition)
+    const values = await Promise.all(
+      partitions.map(
+        async (partition) => (await one.get<Page<{ key: string; value: unknown }>>(`/api/v1/streams/s/records?partition=${partition}&offset=0`)).items,
+      ),
+    )
+    expect(values.flat().filter(({ key, value }) => key === 'b' && JSON.stringify(value) === '{"id":"b","v":2}')).toHaveLength(1)
+    await one.kill()
+  }, 30_000)
+})
+
+describe('an engine that is away', () => {
+  test('leaves the streams listed, with the reason and what to do', async () => {
+    const one = await serve('start', ['--project', EXAMPLE, '--count', '1'], { env: { LAGOA_KAFKA__BROKERS: '127.0.0.1:1' } })
+    const away = { message: expect.stringContaining('Kafka') as string, hint: expect.stringContaining('kafka.brokers') as string }
+    const { items } = StreamList.parse(await one.get('/api/v1/streams'))
+    expect(items).toMatchObject([{ name: 'sensor_raw', partitions: [], deadLetters: null, problem: away }])
+    expect(StreamDetail.parse(await one.get('/api/v1/streams/sensor_raw'))).toMatchObject({ problem: away })
+    expect(await call('GET', '/api/v1/streams/sensor_raw/dead-letters', undefined, one)).toMatchObject({
+      status: 503,
+      body: { error: { code: 'streams.kafka_away' } },
+    })
+    expect(RuleList.parse(await one.get('/api/v1/rules')).items.map(({ problem }) => problem)).toEqual([away, away])
+    await one.kill()
+  }, 90_000)
+  test('keeps alerts waiting, which their rules tell with the reason', async () => {
+    const one = await serve('start', ['--project', EXAMPLE, '--count', '1'], { env: { LAGOA_RABBITMQ__URL: 'amqp://127.0.0.1:1' } })
+    await one.post('/api/v1/streams/sensor_raw/records', [reading('Osasco', 50, 1)])
+    const rules = await eventually(
+      'the rules tell it',
+      async () =>
+        (({ items }) => items.every(({ waiting, problem }) => waiting > 0 && problem !== undefined) && items)(RuleList.parse(await one.get('/api/v1/rules'))),
+      30_000,
+    )
+    expect(rules).toMatchObject([
+      { name: 'air_critical', waiting: 1, queued: 0, problem: { message: expect.stringContaining('RabbitMQ') as string } },
+      { name: 'air_episode', waiting: 1, queued: 0 },
+    ])
+    const alerts = AlertList.parse(await one.get('/api/v1/alerts'))
+    expect(alerts.items.map(({ delivery }) => delivery)).toEqual(['waiting', 'waiting'])
+    await one.kill()
+  }, 90_000)
 })
 
 /** A stream whose upcast reads `m.v` so. */
@@ -154,6 +243,30 @@ describe('a silence', () => {
     expect(await taken()).toBe('No alerts in queue')
     expect((await server.get<Page<{ active: boolean }>>('/api/v1/silences')).items.map(({ active }) => active)).toEqual([false])
   })
+  test('is told of beside the alerts that it kept quiet, which others are not', async () => {
+    const { items } = AlertList.parse(await server.get('/api/v1/alerts?rule=air_critical&severity=critical'))
+    expect(items.slice(0, 2).map(({ delivery }) => delivery)).toEqual(['sent', 'silenced'])
+    const [newest] = items
+    expect((await server.get<Page<object>>(`/api/v1/alerts?rule=air_critical&since=${newest?.startedAt}`)).items).toHaveLength(1)
+    expect((await server.get<Page<object>>(`/api/v1/alerts?rule=air_critical&until=${items.at(-1)?.startedAt}`)).items).toEqual([])
+    expect((await server.get<Page<object>>('/api/v1/alerts?severity=info')).items).toEqual([])
+  })
+  test('gets another end while it holds, and says who asked for it', async () => {
+    const made = SilenceShape.parse((await call('POST', '/api/v1/rules/air_episode/silences', { for: '1h', reason: 'r', by: ' Ana ' })).body)
+    expect(made.by).toBe('Ana')
+    const path = `/api/v1/silences/${made.id}`
+    const moved = SilenceShape.parse((await call('PATCH', path, { for: '3h' })).body)
+    expect(Math.round((moved.until - made.until) / 3_600_000)).toBe(2)
+    for (const [body, code] of [
+      [{}, 'http.invalid_request'],
+      [{ until: 1 }, 'alerts.silence_time'],
+      [{ for: '2y' }, 'alerts.silence_time'],
+    ] as const)
+      expect(await call('PATCH', path, body)).toMatchObject({ status: 400, body: { error: { code } } })
+    await call('DELETE', path)
+    expect(await call('PATCH', path, { for: '1h' })).toMatchObject({ status: 409, body: { error: { code: 'alerts.silence_over' } } })
+    expect((await call('PATCH', '/api/v1/silences/none', { for: '1h' })).status).toBe(404)
+  })
   test('ends by itself', async () => {
     await call('POST', '/api/v1/rules/air_critical/silences', { until: Date.now() + 400, reason: 'for a moment' })
     await eventually('it is over', async () => (await server.get<Page<{ active: boolean }>>('/api/v1/silences')).items.every(({ active }) => !active))
@@ -169,6 +282,7 @@ describe('a silence', () => {
     [{ until: 1e300, reason: 'r' }, 'alerts.silence_time'],
     [{ for: '1h', reason: ' ' }, 'alerts.silence_reason'],
     [{ for: '1h', reason: 'x'.repeat(501) }, 'alerts.silence_reason'],
+    [{ for: '1h', reason: 'r', by: 'x'.repeat(101) }, 'alerts.silence_by'],
   ])('is refused: %j', async (body, code) => {
     expect(await call('POST', '/api/v1/rules/air_critical/silences', body)).toMatchObject({ status: 400, body: { error: { code } } })
   })

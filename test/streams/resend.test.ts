@@ -1,6 +1,6 @@
 /** Dead letters sent back into their stream: whole, in place, each once, whoever sends them and however often. */
 import { beforeAll, describe, expect, it } from 'vitest'
-import { deadLetterTopic, encodeRecords, recordsOf, resend, type ResendResult, type Stream } from '../../src/streams/index.ts'
+import { deadLetterTopic, encodeRecords, listLetters, recordsOf, resend, type ResendResult, type Stream } from '../../src/streams/index.ts'
 import { testRecords } from '../helpers/postgres.ts'
 import { openRunning, type Running } from './running.ts'
 
@@ -43,6 +43,40 @@ describe('sending dead letters again', () => {
     expect(again.map(({ key }) => key)).toEqual([null, 'k', null, null, null])
     expect(again.map(({ value }) => value.toString('hex'))).toEqual([odd[0], odd[2], odd[1], odd[3], odd[4]].map((value) => value?.toString('hex')))
     expect(await values(of.name, 0)).toEqual([])
+  })
+
+  it('sends in place of a letter what somebody made of it, in the partition and under the key that it says', async () => {
+    const of = at.declare({ partitions: 2 })
+    await at.append(of, [])
+    await at.log.append(of.name, 1, encodeRecords([{ key: 'old', value: 'bad' }]))
+    await run(of)
+    const instead = { key: 'new', value: '{"id":1}', partition: 0 }
+    expect(counts(await resend(of.name, at.log, records, { letters: [0], limit: 1, instead }))).toEqual([1, 0, 0, 0])
+    expect(await values(of.name, 0)).toEqual([{ key: 'new', value: Buffer.from('{"id":1}') }])
+    // It is the same letter: as it first came it does not follow.
+    expect(counts(await send(of, 'all'))).toEqual([0, 1, 0, 0])
+  })
+
+  it('lists the letters newest first, page by page, and tells which were sent again', async () => {
+    const of = at.declare()
+    await at.append(
+      of,
+      Array.from({ length: 7 }, (_, i) => `bad ${i}`),
+    )
+    await run(of)
+    await send(of, [1, 6])
+    const pages = []
+    for (let before: number | null | undefined; before !== null;) {
+      const page = await listLetters(of.name, at.log, records, { before, limit: 3 })
+      expect([page.kept, page.waiting]).toEqual([7, 7])
+      pages.push(page.letters.map(({ offset, letter, isResent }) => `${offset} ${letter?.text}${isResent ? ' resent' : ''}`))
+      before = page.before
+    }
+    expect(pages).toEqual([['6 bad 6 resent', '5 bad 5', '4 bad 4'], ['3 bad 3', '2 bad 2', '1 bad 1 resent'], ['0 bad 0']])
+    await send(of, 'all', 4)
+    expect((await listLetters(of.name, at.log, records, { limit: 1 })).waiting).toBe(3)
+    expect((await listLetters(of.name, at.log, records, { before: 0, limit: 3 })).letters).toEqual([])
+    expect((await listLetters('nothing', at.log, records, { limit: 3 })).letters).toEqual([])
   })
 
   it('makes a new letter of what is still bad, which can be sent again for itself', async () => {

@@ -1,4 +1,5 @@
 /** A stream at work: draining, dead letters, the live cache, taps. */
+import { randomBytes } from 'node:crypto'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createLog, silentLog, t, unavailable, type Schema } from '../../src/base/index.ts'
 import { openFolderObjects, openPostgresKeys, type KeyWrite, type Keys } from '../../src/storage/index.ts'
@@ -210,12 +211,31 @@ describe('the live cache', () => {
     expect(await content(keys, `${of.name}:`)).toEqual(wanted)
   })
 
+  it('goes on after a record whose key no index takes, and holds that one too', async () => {
+    const of = live()
+    const keys = openPostgresKeys(records)
+    const long = randomBytes(4_000).toString('hex')
+    await at.append(of, [])
+    await at.log.append(
+      of.name,
+      0,
+      encodeJson(
+        null,
+        ['before', long, 'after'].map((sensor, id) => JSON.stringify({ id, sensor })),
+      ),
+    )
+    await run(of, keys)
+    const found = await keys.getMany(['before', long, 'after'].map((sensor) => `${of.name}:${sensor}`))
+    expect(found.map((entry) => entry?.fields['id'])).toEqual(['0', '1', '2'])
+    expect(found[1]?.fields['sensor']).toBe(long)
+  })
+
   it('writes each key once a delivery, leaves out missing values and records without a key', async () => {
     const of = live({ schema: { id: t.int().nullable().missing(-200), sensor: t.string().nullable() } })
     await at.append(of, [])
     await at.log.append(of.name, 0, encodeJson(null, ['{"id":1,"sensor":"a"}', '{"id":2}', '{"id":3,"sensor":"b"}', '{"id":-200,"sensor":"a"}']))
     const writes: KeyWrite[] = []
-    const keys: Keys = { ...openPostgresKeys(records), put: (some) => Promise.resolve(void writes.push(...some)) }
+    const keys: Keys = Object.assign(openPostgresKeys(records), { put: (some: readonly KeyWrite[]) => Promise.resolve(void writes.push(...some)) })
     await run(of, keys)
     expect(writes.toSorted((a, b) => a.key.localeCompare(b.key))).toEqual([
       { key: `${of.name}:a`, fields: { sensor: 'a' }, order: { source: `${of.name}/0`, offset: 3 } },

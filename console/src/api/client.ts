@@ -40,6 +40,10 @@ export function post<T>(path: string, body?: unknown, signal?: AbortSignal): Pro
   })
 }
 
+export function patch<T>(path: string, body: unknown): Promise<T> {
+  return call<T>(apiPath(path), { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+}
+
 export function remove<T>(path: string, signal?: AbortSignal): Promise<T> {
   return call<T>(apiPath(path), { method: 'DELETE', ...(signal === undefined ? {} : { signal }) })
 }

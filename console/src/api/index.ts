@@ -1,4 +1,5 @@
-export { ApiError, post, remove } from './client.ts'
+export { backOff } from './back-off.ts'
+export { ApiError, patch, post, remove } from './client.ts'
 export { type EventHub, hub } from './events.ts'
 export * from './queries.ts'
 export { syncCache } from './sync.ts'

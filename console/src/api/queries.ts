@@ -8,15 +8,23 @@ import type {
   BranchDiff,
   BranchShape,
   CheckShape,
+  DeadLetterList,
   ImpactShape,
+  KeyPrefixes,
+  KeyShape,
   LatestShape,
   LineageShape,
+  NodeShape,
   Overview,
   Page,
   ProfileShape,
   QueryResult,
+  RecordList,
   RuleShape,
   SeriesShape,
+  ServiceShape,
+  SilenceShape,
+  StreamDetail,
   StreamShape,
   System,
   TableShape,
@@ -42,6 +50,54 @@ export const streamsQuery = queryOptions({
   queryFn: ({ signal }) => get<Page<StreamShape>>('streams', { [list]: most }, signal),
   refetchInterval: 30_000,
 })
+
+export const streamPath = (name: string): string => `streams/${encodeURIComponent(name)}`
+
+export const streamQuery = (name: string) =>
+  queryOptions({ queryKey: ['streams', name], queryFn: ({ signal }) => get<StreamDetail>(streamPath(name), {}, signal), refetchInterval: 2_000 })
+
+export type RecordsFrom = { partition: number; offset?: number | undefined; time?: number | undefined; filter?: string | undefined }
+
+/** Records of one partition: the newest, or from a place on. */
+export function fetchRecords(stream: string, from: RecordsFrom, limit: number, signal: AbortSignal): Promise<RecordList> {
+  return get<RecordList>(`${streamPath(stream)}/records`, { ...from, limit }, signal)
+}
+
+export const recordPagesQuery = (stream: string, from: RecordsFrom) =>
+  infiniteQueryOptions({
+    queryKey: ['records', stream, from],
+    queryFn: ({ signal, pageParam }) => get<RecordList>(`${streamPath(stream)}/records`, { ...from, limit: 200, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    // At the end there may be more by and by: what was read is not read again.
+    getNextPageParam: (last) => String(last.next),
+    retry: false,
+    staleTime: declared,
+  })
+
+export const recordQuery = (stream: string, partition: number, offset: number) =>
+  queryOptions({
+    queryKey: ['records', stream, 'one', partition, offset],
+    queryFn: ({ signal }) => fetchRecords(stream, { partition, offset }, 1, signal),
+    retry: false,
+    // A record never changes.
+    staleTime: declared,
+  })
+
+export const lettersQuery = (stream: string) =>
+  infiniteQueryOptions({
+    queryKey: ['streams', stream, 'letters'],
+    queryFn: ({ signal, pageParam }) => get<DeadLetterList>(`${streamPath(stream)}/dead-letters`, { limit: 50, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    // Pages that somebody has gone back to are not read again and again.
+    refetchInterval: (query) => ((query.state.data?.pages.length ?? 0) <= 2 ? 5_000 : false),
+  })
+
+export const letterQuery = (stream: string, offset: number) =>
+  queryOptions({
+    queryKey: ['streams', stream, 'letter', offset],
+    queryFn: ({ signal }) => get<DeadLetterList>(`${streamPath(stream)}/dead-letters`, { limit: 1, cursor: offset + 1 }, signal),
+  })
 
 export const latestQuery = (stream: string) =>
   queryOptions({
@@ -94,7 +150,18 @@ export const rulesQuery = queryOptions({
   refetchInterval: 30_000,
 })
 
-export type AlertFilter = { state?: AlertShape['state'] | undefined; rule?: string | undefined }
+export const silencesQuery = queryOptions({
+  queryKey: ['silences'],
+  queryFn: ({ signal }) => get<Page<SilenceShape>>('silences', {}, signal),
+  refetchInterval: 15_000,
+})
+
+export type AlertFilter = {
+  state?: AlertShape['state'] | undefined
+  rule?: string | undefined
+  severity?: AlertShape['severity'] | undefined
+  since?: number | undefined
+}
 
 export const recentAlertsQuery = (filter: AlertFilter, limit: number) =>
   queryOptions({
@@ -175,3 +242,43 @@ export const branchDiffQuery = (name: string, table: string) =>
     queryKey: ['branches', name, 'diff', table],
     queryFn: ({ signal }) => get<BranchDiff>(`${branchPath(name)}/diff`, { table, [list]: 200 }, signal),
   })
+
+export const servicesQuery = queryOptions({
+  queryKey: ['services'],
+  queryFn: ({ signal }) => get<{ items: ServiceShape[] }>('services', {}, signal),
+  refetchInterval: 2_000,
+})
+
+export const nodesQuery = queryOptions({
+  queryKey: ['nodes'],
+  queryFn: ({ signal }) => get<{ items: NodeShape[] }>('nodes', {}, signal),
+  refetchInterval: 5_000,
+})
+
+export type KeyFilter = { prefix?: string | undefined; pattern?: string | undefined; type?: KeyShape['type'] | undefined }
+
+/** So many pages are read again to stay current; who has gone further down looks at what was. */
+const renewedPages = 3
+
+export const keyPagesQuery = (filter: KeyFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['keys', 'pages', filter],
+    queryFn: ({ signal, pageParam }) => get<Page<KeyShape>>('keys', { ...filter, limit: 200, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 0) <= renewedPages ? 5_000 : false),
+  })
+
+export const keyPrefixesQuery = (prefix: string) =>
+  queryOptions({
+    queryKey: ['keys', 'prefixes', prefix],
+    queryFn: ({ signal }) => get<KeyPrefixes>('key-prefixes', { prefix, [list]: 40 }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: 15_000,
+  })
+
+export const keyPath = (key: string): string => `keys/${encodeURIComponent(key)}`
+
+export const keyQuery = (key: string) =>
+  queryOptions({ queryKey: ['keys', 'one', key], queryFn: ({ signal }) => get<KeyShape>(keyPath(key), {}, signal), refetchInterval: 2_000 })

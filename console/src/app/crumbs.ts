@@ -2,18 +2,31 @@
 
 export type Crumb = {
   readonly label: string
-  readonly page?: 'page.overview' | 'page.live' | 'page.alerts' | 'page.lake' | 'page.sql' | 'page.lineage' | 'page.branches'
-  readonly to?: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/lake/branches'
+  readonly page?:
+    | 'page.overview'
+    | 'page.live'
+    | 'page.streams'
+    | 'page.alerts'
+    | 'page.lake'
+    | 'page.sql'
+    | 'page.lineage'
+    | 'page.branches'
+    | 'page.keys'
+    | 'page.health'
+  readonly to?: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/lake/branches' | '/keys' | '/health'
   readonly tier?: 'bronze' | 'silver' | 'gold'
 }
 
 const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
   '': { page: 'page.overview', to: '/' },
   live: { page: 'page.live', to: '/live' },
+  streams: { page: 'page.streams', to: '/streams' },
   alerts: { page: 'page.alerts', to: '/alerts' },
   lake: { page: 'page.lake', to: '/lake' },
   sql: { page: 'page.sql', to: '/sql' },
   lineage: { page: 'page.lineage', to: '/lineage' },
+  keys: { page: 'page.keys', to: '/keys' },
+  health: { page: 'page.health', to: '/health' },
 }
 
 export function crumbs(pathname: string): Crumb[] {
@@ -29,6 +42,7 @@ export function crumbs(pathname: string): Crumb[] {
       ...(third === undefined || third === '' ? [] : [{ label: decode(third) }]),
     ]
   const name = decode(second)
+  if (first !== 'lake') return [...found, { label: name }]
   const dot = name.indexOf('.')
   const tier = name.slice(0, Math.max(0, dot))
   if (tier === 'bronze' || tier === 'silver' || tier === 'gold') return [...found, { label: tier, to: '/lake', tier }, { label: name.slice(dot + 1) }]

@@ -1,13 +1,13 @@
 /** The pages that exist, in the order of the sidebar; the palette offers the same. */
-import { Activity, Bell, Database, LayoutDashboard, type LucideIcon, SquareTerminal, Waypoints } from 'lucide-react'
+import { Activity, Bell, Cable, Database, HeartPulse, KeyRound, LayoutDashboard, type LucideIcon, SquareTerminal, Waypoints } from 'lucide-react'
 
 type PageLink = {
-  readonly to: '/' | '/live' | '/alerts' | '/lake' | '/sql' | '/lineage'
-  readonly title: `page.${'overview' | 'live' | 'alerts' | 'lake' | 'sql' | 'lineage'}`
+  readonly to: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/health'
+  readonly title: `page.${'overview' | 'live' | 'streams' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'health'}`
   readonly icon: LucideIcon
 }
 
-export const pageGroups: readonly { readonly title: 'group.data' | undefined; readonly pages: readonly PageLink[] }[] = [
+export const pageGroups: readonly { readonly title: 'group.data' | 'group.system' | undefined; readonly pages: readonly PageLink[] }[] = [
   {
     title: undefined,
     pages: [
@@ -19,9 +19,12 @@ export const pageGroups: readonly { readonly title: 'group.data' | undefined; re
   {
     title: 'group.data',
     pages: [
+      { to: '/streams', title: 'page.streams', icon: Cable },
       { to: '/lake', title: 'page.lake', icon: Database },
       { to: '/sql', title: 'page.sql', icon: SquareTerminal },
       { to: '/lineage', title: 'page.lineage', icon: Waypoints },
+      { to: '/keys', title: 'page.keys', icon: KeyRound },
     ],
   },
+  { title: 'group.system', pages: [{ to: '/health', title: 'page.health', icon: HeartPulse }] },
 ]

@@ -6,9 +6,9 @@ import { Modal } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
-import { Activity, Columns3, Database, type LucideIcon } from 'lucide-react'
+import { Activity, Bell, Cable, Columns3, Database, type LucideIcon } from 'lucide-react'
 import { useEffect, useId, useRef, useState } from 'react'
-import { assetsQuery, streamsQuery, tablesQuery } from '../api/index.ts'
+import { assetsQuery, rulesQuery, streamsQuery, tablesQuery } from '../api/index.ts'
 import { kindIcons } from '../ui/assets.ts'
 import { useWords } from '../ui/words/index.tsx'
 import { pageGroups } from './pages.ts'
@@ -22,6 +22,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const router = useRouter()
   const tables = useQuery(tablesQuery).data?.items ?? []
   const streams = useQuery(streamsQuery).data?.items ?? []
+  const rules = useQuery(rulesQuery).data?.items ?? []
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
   const [wanted] = useDebouncedValue(text.trim(), 120)
@@ -32,9 +33,11 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const places: { label: string; kind: string; href: string; icon: LucideIcon }[] = [
     ...pageGroups.flatMap((group) => group.pages).map((page) => ({ label: say(page.title), kind: say('palette.page'), href: page.to, icon: page.icon })),
     ...tables.map((table) => ({ label: table.name, kind: say('palette.table'), href: `/lake/${encodeURIComponent(table.name)}`, icon: Database })),
+    ...streams.map((stream) => ({ label: stream.name, kind: say('palette.stream'), href: `/streams/${encodeURIComponent(stream.name)}`, icon: Cable })),
     ...streams
       .filter((stream) => stream.live !== undefined)
-      .map((stream) => ({ label: stream.name, kind: say('palette.stream'), href: `/live?stream=${encodeURIComponent(stream.name)}`, icon: Activity })),
+      .map((stream) => ({ label: stream.name, kind: say('page.live'), href: `/live?stream=${encodeURIComponent(stream.name)}`, icon: Activity })),
+    ...rules.map((rule) => ({ label: rule.name, kind: say('asset.alert'), href: `/alerts?tab=rules&rule=${encodeURIComponent(rule.name)}`, icon: Bell })),
   ]
   const lineage = (asset: string, column?: string): string => router.buildLocation({ to: '/lineage', search: { asset, column } }).href
   const named = rank(places, text)

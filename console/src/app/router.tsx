@@ -1,7 +1,7 @@
 /** Addresses of the console: one lazy chunk a feature. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { FailedScreen, LoadingScreen } from '../ui/states.tsx'
-import { alertsSearch, branchSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, tableSearch } from './search.ts'
+import { alertsSearch, branchSearch, keysSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, streamSearch, streamsSearch, tableSearch } from './search.ts'
 import { NotFound, Shell } from './shell.tsx'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
@@ -53,6 +53,18 @@ const lineage = createRoute({
   validateSearch: lineageSearch,
   component: lazyRouteComponent(() => import('../features/lineage/screen.tsx'), 'LineageScreen'),
 })
+const streams = createRoute({
+  getParentRoute: () => root,
+  path: '/streams',
+  validateSearch: streamsSearch,
+  component: lazyRouteComponent(() => import('../features/streams/list.tsx'), 'StreamsScreen'),
+})
+const stream = createRoute({
+  getParentRoute: () => root,
+  path: '/streams/$name',
+  validateSearch: streamSearch,
+  component: lazyRouteComponent(() => import('../features/streams/stream.tsx'), 'StreamScreen'),
+})
 const alerts = createRoute({
   getParentRoute: () => root,
   path: '/alerts',
@@ -60,8 +72,20 @@ const alerts = createRoute({
   component: lazyRouteComponent(() => import('../features/alerts/screen.tsx'), 'AlertsScreen'),
 })
 
+const keys = createRoute({
+  getParentRoute: () => root,
+  path: '/keys',
+  validateSearch: keysSearch,
+  component: lazyRouteComponent(() => import('../features/keys/screen.tsx'), 'KeysScreen'),
+})
+const health = createRoute({
+  getParentRoute: () => root,
+  path: '/health',
+  component: lazyRouteComponent(() => import('../features/health/screen.tsx'), 'HealthScreen'),
+})
+
 export const router = createRouter({
-  routeTree: root.addChildren([overview, live, lake, table, branches, branch, sql, lineage, alerts]),
+  routeTree: root.addChildren([overview, live, lake, table, branches, branch, sql, lineage, streams, stream, alerts, keys, health]),
   defaultPreload: 'intent',
   defaultPendingComponent: LoadingScreen,
   defaultPendingMs: 150,

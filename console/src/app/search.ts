@@ -46,9 +46,73 @@ export const tableSearch = (raw: Raw): TableSearch => ({ tab: oneOf(raw['tab'], 
 export type SqlSearch = { q?: string | undefined }
 export const sqlSearch = (raw: Raw): SqlSearch => ({ q: text(raw['q']) })
 
+const streamSorts = ['name', 'perSecond', 'records', 'partitions', 'lag', 'deadLetters'] as const
+export type StreamSort = (typeof streamSorts)[number]
+export type StreamsSearch = { q?: string | undefined; sort?: StreamSort | undefined; desc?: boolean | undefined }
+export const streamsSearch = (raw: Raw): StreamsSearch => ({
+  q: text(raw['q']),
+  sort: oneOf(raw['sort'], streamSorts),
+  desc: raw['desc'] === true ? true : undefined,
+})
+
+export const streamTabs = ['overview', 'records', 'letters'] as const
+export type StreamTab = (typeof streamTabs)[number]
+/**
+ * Records are followed as they come, or read on from an `offset` or a `time` (epoch milliseconds) of one partition. `open` is the
+ * record that is shown, as `partition-offset`; `letter` the dead letter.
+ */
+export type StreamSearch = {
+  tab?: StreamTab | undefined
+  partition?: number | undefined
+  offset?: number | undefined
+  time?: number | undefined
+  filter?: string | undefined
+  open?: string | undefined
+  letter?: number | undefined
+}
+export const streamSearch = (raw: Raw): StreamSearch => {
+  const offset = whole(raw['offset'])
+  return {
+    tab: oneOf(raw['tab'], streamTabs),
+    partition: whole(raw['partition']),
+    offset,
+    time: offset === undefined ? whole(raw['time']) : undefined,
+    filter: text(raw['filter']),
+    open: readPlace(text(raw['open'])) === undefined ? undefined : text(raw['open']),
+    letter: whole(raw['letter']),
+  }
+}
+
+export type RecordPlace = { readonly partition: number; readonly offset: number }
+export const readPlace = (place: string | undefined): RecordPlace | undefined => {
+  const [, partition, offset] = /^(\d{1,9})-(\d{1,15})$/.exec(place ?? '') ?? []
+  return partition === undefined || offset === undefined ? undefined : { partition: Number(partition), offset: Number(offset) }
+}
+export const writePlace = ({ partition, offset }: RecordPlace): string => `${partition}-${offset}`
+
+export const alertTabs = ['firing', 'history', 'rules', 'silences'] as const
+export type AlertTab = (typeof alertTabs)[number]
 export const alertStates = ['firing', 'pending', 'resolved', 'fired'] as const
-export type AlertsSearch = { state?: (typeof alertStates)[number] | undefined; rule?: string | undefined }
-export const alertsSearch = (raw: Raw): AlertsSearch => ({ state: oneOf(raw['state'], alertStates), rule: text(raw['rule']) })
+export const severities = ['critical', 'warning', 'info'] as const
+export const alertSpans = ['1h', '24h', '7d', '30d'] as const
+export type AlertSpan = (typeof alertSpans)[number]
+export type AlertsSearch = {
+  tab?: AlertTab | undefined
+  state?: (typeof alertStates)[number] | undefined
+  rule?: string | undefined
+  severity?: (typeof severities)[number] | undefined
+  span?: AlertSpan | undefined
+}
+/** An address that filters and names no tab is one of the history. */
+export const alertsSearch = (raw: Raw): AlertsSearch => {
+  const filters = {
+    state: oneOf(raw['state'], alertStates),
+    rule: text(raw['rule']),
+    severity: oneOf(raw['severity'], severities),
+    span: oneOf(raw['span'], alertSpans),
+  }
+  return { tab: oneOf(raw['tab'], alertTabs) ?? (Object.values(filters).some((each) => each !== undefined) ? 'history' : undefined), ...filters }
+}
 
 export const assetKinds = ['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
 export const directions = ['up', 'both', 'down'] as const
@@ -90,3 +154,20 @@ export const lineageSearch = (raw: Raw): LineageSearch => {
 
 export type BranchSearch = { table?: string | undefined }
 export const branchSearch = (raw: Raw): BranchSearch => ({ table: text(raw['table']) })
+
+export const keyTypes = ['hash', 'json', 'number', 'text'] as const
+/** `prefix` is where the reader stands among the keys, `q` filters there, `key` is the one that is read; `view` is how. */
+export type KeysSearch = {
+  prefix?: string | undefined
+  q?: string | undefined
+  type?: (typeof keyTypes)[number] | undefined
+  key?: string | undefined
+  view?: 'raw' | undefined
+}
+export const keysSearch = (raw: Raw): KeysSearch => ({
+  prefix: text(raw['prefix']),
+  q: text(raw['q']),
+  type: oneOf(raw['type'], keyTypes),
+  key: text(raw['key']),
+  view: oneOf(raw['view'], ['raw']),
+})

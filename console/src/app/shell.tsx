@@ -92,9 +92,11 @@ function Sidebar() {
   const tables = useQuery(tablesQuery).data
   const streams = useQuery(streamsQuery).data
   const firing = useQuery(overviewQuery).data?.alerts.firing ?? 0
+  const down = system?.services.filter(({ state }) => state === 'down').length ?? 0
   const now = useNow(30_000)
   const counts: Readonly<Record<string, number | undefined>> = {
     '/lake': tables?.items.length,
+    '/streams': streams?.items.length,
     '/live': streams?.items.filter((each) => each.live !== undefined).length,
   }
   return (
@@ -120,6 +122,7 @@ function Sidebar() {
                       <span className="unseen"> {say('alerts.firing.word')}</span>
                     </b>
                   )}
+                  {page.to === '/health' && down > 0 && <b className="firing">{say('services.down', { n: down })}</b>}
                   {count !== undefined && count > 0 && <b>{format.number(count)}</b>}
                 </Link>
               )

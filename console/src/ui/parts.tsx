@@ -123,6 +123,16 @@ export function Choice<T extends string>({
   )
 }
 
+/** One fact of a line of facts: its name above, what is so below. */
+export function Fact({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt>{label}</dt>
+      <dd>{children}</dd>
+    </div>
+  )
+}
+
 /** A link to a path the server chose, followed inside the console. */
 export function PathLink({ href, className, children }: { href: string; className?: string; children: ReactNode }) {
   const router = useRouter()

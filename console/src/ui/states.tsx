@@ -73,6 +73,34 @@ export function InlineProblem({ title, hint, action }: { title: string; hint?: s
   )
 }
 
+/** The way to the next page of a list, and what kept it from coming. */
+export function More({
+  pages,
+  label,
+}: {
+  pages: {
+    readonly hasNextPage: boolean
+    readonly isFetchingNextPage: boolean
+    readonly isFetchNextPageError: boolean
+    readonly error: unknown
+    readonly fetchNextPage: () => unknown
+  }
+  label: string
+}) {
+  const { say } = useWords()
+  if (!pages.hasNextPage) return null
+  return (
+    <div className="more">
+      {pages.isFetchNextPageError && (
+        <InlineProblem title={problemText(pages.error, say('error.unreachable'))} hint={pages.error instanceof ApiError ? pages.error.hint : undefined} />
+      )}
+      <Button loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
+        {label}
+      </Button>
+    </div>
+  )
+}
+
 export function Empty({ title, children, actions }: { title: string; children?: string | undefined; actions?: ReactNode }) {
   return (
     <div className="notice">

@@ -33,6 +33,8 @@ export interface Queue {
   total(queue: string): Promise<number>
   /** Rejects when the engine does not answer. */
   ping(): Promise<void>
+  /** When an engine that is away is tried next; absent where each call tries by itself. */
+  retryAt?(): number | null
   close(): Promise<void>
 }
 

@@ -71,6 +71,7 @@ export async function openRabbitQueue({ url, ca, settleMs = SETTLE_MS, log }: Ra
         return waiting === null ? 0 : Math.max(waiting, published.get(queue) ?? 0)
       }),
     ping: () => call((connection) => connection.ping()),
+    retryAt: () => broker.retryAt(),
     close: async () => {
       closed = true
       await Promise.allSettled(running)

@@ -266,7 +266,7 @@ export function openRunEngine({
     },
     async register(graph, { slots } = {}) {
       const text = JSON.stringify(graph)
-      const hash = createHash('sha256').update(text).digest('hex').slice(0, 32)
+      const hash = graphHash(graph)
       await records.transaction(async (tx) => {
         await tx.query('insert into run_flows (name, slots) values ($1, $2) on conflict (name) do update set slots = excluded.slots', [
           graph.flow,
@@ -382,5 +382,8 @@ function errorOf(error: unknown): TaskError {
   const { code, kind, message, hint } = toLagoaError(error)
   return { code, kind, message, hint }
 }
+
+/** The name of a graph: of its content. */
+export const graphHash = (graph: RunGraph): string => createHash('sha256').update(JSON.stringify(graph)).digest('hex').slice(0, 32)
 
 const noRun = (run: string): Error => missing('runs.no_run', `There is no run ${run}`, { hint: 'See `lagoa runs`.' })

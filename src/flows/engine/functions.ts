@@ -180,13 +180,14 @@ export const FUNCTIONS = /* sql */ `
           select run, n from run_tasks where state = 'ready' and pool = p.name order by priority desc, ready_at limit most for update skip locked
         ), claimed as (
           update run_tasks t set state = 'running', worker = p_worker, lease_until = p_now + p_lease_ms * interval '1 ms',
-            fence = t.fence + 1, attempt = t.attempt + case when t.resumed then 0 else 1 end, started_at = p_now, ended_at = null, error = null
+            fence = t.fence + 1, attempt = t.attempt + case when t.resumed then 0 else 1 end,
+            started_at = case when t.resumed then t.started_at else p_now end, ended_at = null, error = null
           from picked k where t.run = k.run and t.n = k.n
-          returning t.run, t.n, t.node, t.item_index, t.item, t.fence, t.attempt, t.resumed, t.child, t.ready_at, t.priority
+          returning t.run, t.n, t.node, t.item_index, t.item, t.fence, t.attempt, t.resumed, t.child, t.ready_at, t.priority, t.started_at
         )
         select coalesce(jsonb_agg(jsonb_build_object(
             'run', c.run, 'n', c.n, 'node', c.node, 'itemIndex', c.item_index, 'item', c.item, 'fence', c.fence, 'attempt', c.attempt,
-            'resumed', c.resumed, 'child', c.child, 'flow', r.flow, 'kind', r.kind, 'graph', r.graph, 'params', r.params, 'partition', r.partition,
+            'resumed', c.resumed, 'child', c.child, 'ageMs', extract(epoch from p_now - c.started_at) * 1000, 'flow', r.flow, 'kind', r.kind, 'graph', r.graph, 'params', r.params, 'partition', r.partition,
             'inputs', (
               select coalesce(jsonb_object_agg(u.n, u.output), '{}') from run_edges e join run_tasks u on u.run = c.run and u.n = e.source
               where e.graph = r.graph and e.target = c.node)

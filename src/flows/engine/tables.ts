@@ -130,6 +130,22 @@ export const runMigrations: readonly Migration[] = [
         error jsonb,
         primary key (run, n, fence)
       );
+      create table run_schedules (
+        flow text primary key,
+        -- Names what it says; the next time of another spec means nothing.
+        spec text not null,
+        next_at timestamptz,
+        paused boolean not null default false
+      );
+      create table run_logs (
+        run text not null references runs on delete cascade,
+        n integer not null,
+        fence integer not null,
+        seq integer not null,
+        -- Lines of [epoch milliseconds, level, text].
+        lines jsonb not null,
+        primary key (run, n, fence, seq)
+      );
       ${FUNCTIONS}
     `,
   },

@@ -59,6 +59,8 @@ export interface HeldTask {
   /** It was deferred and goes on. */
   readonly resumed: boolean
   readonly child: string | null
+  /** Since this attempt began, the time that it was deferred included. */
+  readonly ageMs: number
   readonly flow: string
   readonly kind: string
   readonly graph: string

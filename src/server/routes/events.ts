@@ -13,6 +13,7 @@ import { lookAt } from '../look.ts'
 import { check, type Route } from '../route.ts'
 import type { AlertShape, LiveMessage } from '../wire.ts'
 import { alertShape } from './alerts.ts'
+import { serviceHealth } from './services.ts'
 
 export interface EventHub {
   attach(response: ServerResponse, streams: readonly string[]): void
@@ -93,7 +94,7 @@ function attachBrowser(platform: Platform, response: ServerResponse, wanted: rea
   const flushing = setInterval(() => void flush().catch(() => undefined), FLUSH_MS)
   const slow = async (): Promise<void> => {
     const rates = Object.fromEntries([...(platform.pipeline?.streams.keys() ?? [])].map((name) => [name, platform.rates.perSecond(name)]))
-    slowParts = { services: [...(await platform.services())], memoryBytes: await platform.memoryBytes(), rates }
+    slowParts = { services: (await platform.services()).map(serviceHealth), memoryBytes: await platform.memoryBytes(), rates }
   }
   const slowly = setInterval(() => void slow().catch(() => undefined), SLOW_PARTS_MS)
   void slow().catch(() => undefined)

@@ -2,6 +2,7 @@
 import type { Platform } from '../../platform/index.ts'
 import { lookAt } from '../look.ts'
 import type { Route } from '../route.ts'
+import { serviceHealth } from './services.ts'
 
 export function healthRoutes(platform: Platform): Route[] {
   return [
@@ -18,10 +19,12 @@ export function healthRoutes(platform: Platform): Route[] {
       access: { action: 'read', resource: 'health' },
       summary: 'Every engine answers and the project is loaded; 503 with the reasons otherwise',
       async handle(context) {
-        const services = await platform.services()
-        const ready = platform.pipeline !== null && services.every(({ state }) => state === 'up')
+        const services = (await platform.services()).map(serviceHealth)
+        const ready = platform.pipeline !== null && services.every(({ state }) => state !== 'down')
         const problems = [
-          ...services.filter(({ state }) => state === 'down').map(({ name, hint }) => `${name}: ${hint}`),
+          ...services
+            .filter(({ state }) => state === 'down')
+            .map(({ name, adapter, detail, hint }) => `${name} (${adapter}): ${[detail, hint].filter((text) => text !== undefined).join('. ')}`),
           ...(platform.pipeline ? [] : [platform.problem?.message ?? 'the project is not loaded']),
         ]
         return context.json({ status: ready ? 'ok' : 'unavailable', problems, services }, ready ? 200 : 503)
@@ -113,7 +116,7 @@ async function metrics(platform: Platform): Promise<string> {
       'lagoa_service_up',
       'gauge',
       'Whether an engine answers',
-      (await platform.services()).map(({ name, adapter, state }) => [{ service: name, adapter }, state === 'up' ? 1 : 0]),
+      (await platform.services()).map(({ name, adapter, state }) => [{ service: name, adapter }, state === 'down' ? 0 : 1]),
     ),
     family('process_resident_memory_bytes', 'gauge', 'Resident memory of the server process', [[{}, process.memoryUsage.rss()]]),
     family('process_cpu_seconds_total', 'counter', 'User and system time of the server process', [

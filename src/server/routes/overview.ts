@@ -1,10 +1,12 @@
 /** The state of the whole, in one answer: what moves, how fresh it is, and what needs somebody. */
+import { toLagoaError } from '../../base/index.ts'
 import type { Platform, Pipeline } from '../../platform/index.ts'
 import { isMade, tierOf } from '../../lake/index.ts'
 import { livesOf, planLive } from '../../streams/index.ts'
 import { lookAt } from '../look.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { Overview } from '../wire.ts'
+import { serviceHealth } from './services.ts'
 import { checksOf } from './tables.ts'
 
 export interface OverviewSource {
@@ -48,6 +50,9 @@ export function overviewRoutes(source: OverviewSource): Route[] {
 async function readOverview(platform: Platform, freshness: readonly number[]): Promise<Overview> {
   const { pipeline, alerts, rates } = platform
   const attention: Overview['attention'] = []
+  const services = await platform.services()
+  // An engine that hangs would hold up the whole.
+  const hasKeys = services.some(({ name, state }) => name === 'keys' && state !== 'down')
   if (platform.problem)
     attention.push({
       id: 'project',
@@ -80,7 +85,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         subject: name,
         count: null,
         since: null,
-        link: '/live',
+        link: `/streams/${encodeURIComponent(name)}`,
       })
     if (status.source?.state === 'failed')
       attention.push({
@@ -92,7 +97,7 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
         subject: `${name}: ${status.source.kind}`,
         count: null,
         since: null,
-        link: '/live',
+        link: `/streams/${encodeURIComponent(name)}`,
       })
     for (const sink of status.sinks)
       if (sink.state === 'retrying')
@@ -105,9 +110,9 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
           subject: `${name}: ${sink.name}`,
           count: null,
           since: null,
-          link: '/live',
+          link: `/streams/${encodeURIComponent(name)}`,
         })
-    attention.push(...(await staleKeys(platform, name)))
+    if (hasKeys) attention.push(...(await staleKeys(platform, name)))
   }
 
   const tiers = new Map((['bronze', 'silver', 'gold'] as const).map((tier) => [tier, { tier, tables: 0, rows: 0, bytes: 0 }]))
@@ -189,21 +194,23 @@ async function readOverview(platform: Platform, freshness: readonly number[]): P
       subject: alert.rule,
       count: null,
       since: alert.startedAt,
-      link: `/alerts?state=firing`,
+      link: '/alerts',
     })
-  for (const service of await platform.services())
+  for (const service of services) {
+    const { detail, hint } = serviceHealth(service)
     if (service.state === 'down')
       attention.push({
         id: `service:${service.name}`,
         severity: 'error',
         kind: 'service',
         title: `${service.name} does not answer`,
-        detail: service.hint ?? '',
+        detail: [detail, hint].filter((text) => text !== undefined).join('. '),
         subject: service.name,
         count: null,
-        since: null,
-        link: '/',
+        since: service.since,
+        link: '/health',
       })
+  }
 
   const liveStreams = [...(pipeline?.streams.values() ?? [])].filter(({ stream }) => livesOf(stream).length > 0).length
   const midnight = new Date().setHours(0, 0, 0, 0)
@@ -256,13 +263,23 @@ async function freshnessOf({ lake, streams }: Pipeline): Promise<number | null> 
   return ages.length === 0 ? null : (ages[Math.min(ages.length - 1, Math.floor(ages.length * 0.95))] ?? null)
 }
 
+/** None while the engine is away: that is told as itself, and the rest of the overview stands. */
+async function entriesOf({ engines }: Platform, prefix: string): Promise<Awaited<ReturnType<Platform['engines']['keys']['scan']>>['entries']> {
+  try {
+    return (await engines.keys.scan(prefix, { limit: 1000 })).entries
+  } catch (error) {
+    if (toLagoaError(error).kind === 'unavailable') return []
+    throw error
+  }
+}
+
 /** Devices that reported lately but have fallen silent, while others go on. */
 async function staleKeys(platform: Platform, stream: string): Promise<Overview['attention']> {
   const declared = platform.pipeline?.streams.get(stream)?.stream
   const live = declared ? planLive(declared) : null
   if (!live || platform.rates.perSecond(stream) === 0) return []
   const { by } = live
-  const { entries } = await platform.engines.keys.scan(live.prefix, { limit: 1000 })
+  const entries = await entriesOf(platform, live.prefix)
   const now = Date.now()
   return entries
     .filter(({ updatedAt }) => updatedAt > 0 && now - updatedAt > STALE_KEY_MS)

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { invalid, missing, overLimit, parseDuration, type Field } from '../../base/index.ts'
-import { filterOf, noStream, readRecords, resendLetters, topicOf, type Platform, type Topic } from '../../platform/index.ts'
+import { invalid, missing, overLimit, parseDuration, toLagoaError, type Field, type LagoaError } from '../../base/index.ts'
+import { filterOf, noStream, readLetters, readRecords, resendLetters, resendMended, topicOf, type Platform, type Topic } from '../../platform/index.ts'
 import {
   commitGroup,
   deadLetterTopic,
@@ -11,21 +11,26 @@ import {
   planLive,
   produce,
   readLetter,
+  type ListedLetter,
   type StreamRuntime,
+  type StreamStatus,
 } from '../../streams/index.ts'
 import { check, jsonRoute, limitParam, type Route } from '../route.ts'
 import { readSeries } from '../series.ts'
 import {
+  DeadLetterList,
   GroupList,
   LatestList,
   ProduceAnswer,
   RecordList,
   ResendAnswer,
   SeriesShape,
+  StreamDetail,
   StreamList,
-  StreamShape,
+  type DeadLetterShape,
   type FieldShape,
   type RecordShape,
+  type StreamShape,
 } from '../wire.ts'
 
 const Name = z.object({ name: z.string() })
@@ -35,9 +40,10 @@ const Instant = z.coerce.number().min(-62_135_596_800_000).max(253_402_300_799_9
 const MOST_RECORDS = 100_000
 /** Dead letters of one request. */
 const MOST_LETTERS = 10_000
+/** Characters of a record that was mended by hand. */
+const MOST_TEXT = 1024 * 1024
 
 export function streamRoutes(platform: Platform): Route[] {
-  const shape = async (runtime: StreamRuntime): Promise<StreamShape> => streamShape(platform, runtime)
   return [
     jsonRoute({
       method: 'get',
@@ -46,17 +52,18 @@ export function streamRoutes(platform: Platform): Route[] {
       summary: 'The streams with their sinks and lag',
       answer: StreamList,
       async handle() {
-        return { items: await Promise.all([...(platform.pipeline?.streams.values() ?? [])].map(shape)) }
+        const streams = [...(platform.pipeline?.streams.values() ?? [])]
+        return { items: await Promise.all(streams.map(async (runtime) => streamShape(platform, runtime, await runtime.status()))) }
       },
     }),
     jsonRoute({
       method: 'get',
       path: '/api/v1/streams/{name}',
       access: { action: 'read', resource: 'streams' },
-      summary: 'One stream',
+      summary: 'One stream, with its lanes and the nodes that carry them',
       params: Name,
-      answer: StreamShape,
-      handle: ({ params }) => shape(streamOf(platform, params.name)),
+      answer: StreamDetail,
+      handle: ({ params }) => streamDetail(platform, streamOf(platform, params.name)),
     }),
     {
       method: 'post',
@@ -130,21 +137,49 @@ export function streamRoutes(platform: Platform): Route[] {
       },
     }),
     jsonRoute({
+      method: 'get',
+      path: '/api/v1/streams/{name}/dead-letters',
+      access: { action: 'read', resource: 'streams' },
+      summary: 'The dead letters of a stream, newest first, with what became of them. A cursor is an offset: those before it',
+      params: Name,
+      query: z.object({
+        limit: limitParam(200, 50),
+        cursor: z.coerce.number().int().min(0).optional(),
+      }),
+      answer: DeadLetterList,
+      async handle({ params, query: { limit, cursor }, context }) {
+        const page = await readLetters(platform, params.name, { limit, before: cursor, signal: context.req.raw.signal })
+        return {
+          items: page.letters.map(letterShape),
+          kept: page.kept,
+          waiting: page.waiting,
+          ...(page.before === null ? {} : { cursor: String(page.before) }),
+        }
+      },
+    }),
+    jsonRoute({
       method: 'post',
       path: '/api/v1/streams/{name}/dead-letters/resend',
       access: { action: 'write', resource: 'streams' },
-      summary: 'Append dead letters to their stream again, as they first came, each at most once: those at `offsets`, or `all` since the last time',
+      summary:
+        'Append dead letters to their stream again, each at most once: those at `offsets`, or `all` since the last time. As they first came, or one of them as the JSON in `value`, which must be right',
       params: Name,
       body: z
         .strictObject({
           offsets: z.array(z.number().int().min(0)).min(1).max(MOST_LETTERS).optional(),
           all: z.literal(true).optional(),
+          value: z.string().max(MOST_TEXT).optional(),
           limit: z.number().int().min(1).max(MOST_LETTERS).default(1000),
         })
-        .refine(({ offsets, all }) => (offsets === undefined) !== (all === undefined), { error: 'give either offsets or all' }),
+        .refine(({ offsets, all }) => (offsets === undefined) !== (all === undefined), { error: 'give either offsets or all' })
+        .refine(({ offsets, value }) => value === undefined || offsets?.length === 1, { error: 'a value is for one offset' }),
       answer: ResendAnswer,
-      async handle({ params, body: { offsets, limit }, context }) {
-        const result = await resendLetters(platform, params.name, { letters: offsets ?? 'all', limit, signal: context.req.raw.signal })
+      async handle({ params, body: { offsets, value, limit }, context }) {
+        const [letter] = offsets ?? []
+        const result =
+          value !== undefined && letter !== undefined
+            ? await resendMended(platform, params.name, { letter, text: value })
+            : await resendLetters(platform, params.name, { letters: offsets ?? 'all', limit, signal: context.req.raw.signal })
         return { ...result, reasons: [...result.reasons] }
       },
     }),
@@ -201,12 +236,40 @@ const fieldShapes = (schema: Readonly<Record<string, Field>>): FieldShape[] =>
     ...(field.description === undefined ? {} : { description: field.description }),
   }))
 
-async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<StreamShape> {
+async function streamDetail(platform: Platform, runtime: StreamRuntime): Promise<StreamDetail> {
+  const status = await runtime.status()
+  const prefix = `stream/${runtime.stream.name}/`
+  const carriers = (await platform.engines.duties.nodes()).flatMap(({ url, host, duties }, index) =>
+    duties.filter((duty) => duty.startsWith(prefix)).map((duty) => ({ partition: Number(duty.slice(prefix.length)), node: { url, host, here: index === 0 } })),
+  )
+  return {
+    ...(await streamShape(platform, runtime, status)),
+    lanes: status.lanes.map(({ error, ...lane }) => ({ ...lane, ...(error === undefined ? {} : { error }) })),
+    carriers: carriers.sort((a, b) => a.partition - b.partition),
+  }
+}
+
+const problemShape = ({ message, hint }: LagoaError): NonNullable<StreamShape['problem']> => ({ message, ...(hint === undefined ? {} : { hint }) })
+
+/** Of an event log that is away nothing is known, and the streams are listed all the same. */
+async function lettersOf(platform: Platform, stream: string): Promise<{ readonly count: number | null; readonly fault: LagoaError | undefined }> {
+  try {
+    const ends = await platform.engines.eventLog.ends(deadLetterTopic(stream))
+    return { count: ends.reduce((sum, next) => sum + next, 0), fault: undefined }
+  } catch (thrown) {
+    const fault = toLagoaError(thrown)
+    if (fault.kind !== 'unavailable') throw fault
+    return { count: null, fault }
+  }
+}
+
+async function streamShape(platform: Platform, runtime: StreamRuntime, { partitions, source, sinks, problem }: StreamStatus): Promise<StreamShape> {
   const { stream } = runtime
   const { options } = stream
   const [live] = livesOf(stream)
-  const { partitions, source, sinks } = await runtime.status()
-  const dead = await platform.engines.eventLog.ends(deadLetterTopic(stream.name))
+  // A log that just did not answer is not asked again.
+  const letters = problem ? { count: null, fault: problem } : await lettersOf(platform, stream.name)
+  const { fault } = letters
   return {
     name: stream.name,
     ...(options.description === undefined ? {} : { description: options.description }),
@@ -216,8 +279,10 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
     fields: fieldShapes(stream.schema),
     partitions: partitions.map((partition) => ({ ...partition })),
     records: partitions.reduce((sum, { next }) => sum + next, 0),
-    deadLetters: dead.reduce((sum, next) => sum + next, 0),
+    deadLetters: letters.count,
     perSecond: platform.rates.perSecond(stream.name),
+    history: [...platform.rates.history(stream.name)],
+    ...(fault ? { problem: problemShape(fault) } : {}),
     ...(source
       ? {
           source: {
@@ -225,12 +290,21 @@ async function streamShape(platform: Platform, runtime: StreamRuntime): Promise<
             state: source.state,
             records: source.records,
             blank: source.blank,
-            ...(source.failure ? { error: source.failure.message } : {}),
+            ...(source.failure ? { error: [source.failure.message, source.failure.hint].filter((part) => part !== undefined).join('. ') } : {}),
           },
         }
       : {}),
-    sinks: sinks.map(({ error, ...sink }) => ({ ...sink, ...(error === undefined ? {} : { error }) })),
+    sinks: sinks.map(({ error, retryAt, ...sink }) => ({ ...sink, ...(error === undefined ? {} : { error }), ...(retryAt === null ? {} : { retryAt }) })),
   }
+}
+
+function letterShape({ offset, time, letter, value, isResent }: ListedLetter): DeadLetterShape {
+  const place = { offset, time, resent: isResent }
+  // Somebody may have written there what is no letter.
+  if (!letter)
+    return { ...place, error: 'no_letter', reason: 'it is no dead letter', partition: null, source: null, key: null, text: Buffer.from(value).toString() }
+  const { offset: source, ...rest } = letter
+  return { ...rest, ...place, source }
 }
 
 /** A stream, or the dead letters of one. */

@@ -3,6 +3,7 @@ import type { Platform } from '../../platform/index.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { version } from '../version.ts'
 import { System } from '../wire.ts'
+import { serviceHealth } from './services.ts'
 
 export function systemRoutes(platform: Platform): Route[] {
   return [
@@ -22,7 +23,7 @@ export function systemRoutes(platform: Platform): Route[] {
           startedAt: platform.startedAt,
           now: Date.now(),
           memoryBytes: await platform.memoryBytes(),
-          services: [...(await platform.services())],
+          services: (await platform.services()).map(serviceHealth),
           problems: problem ? [{ code: problem.code, message: problem.message, ...(problem.hint === undefined ? {} : { hint: problem.hint }) }] : [],
         }
       },

@@ -1,7 +1,8 @@
 /** Keys in one Postgres table. A call is one statement, so a batch of writes costs one commit. */
 import { unavailable } from '../../base/index.ts'
 import type { Migration, Records } from '../records/port.ts'
-import type { KeyEntry, Keys, KeysCapabilities, KeyWrite } from './port.ts'
+import { keptName } from './names.ts'
+import { MOST_COUNTED, type KeyEntry, type KeyPrefix, type Keys, type KeysCapabilities, type KeyWrite } from './port.ts'
 import { newestPerKey } from './writes.ts'
 
 /** The table; rows are rewritten all the time, so pages keep room for the next version of a row. */
@@ -17,6 +18,10 @@ export const keysMigrations: readonly Migration[] = [
         updated_at timestamptz not null,
         expires_at timestamptz
       ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.2)`,
+  },
+  {
+    name: 'keys_002_mark',
+    sql: 'create table lagoa_key_mark (name text primary key, value text not null) with (fillfactor = 50)',
   },
 ]
 
@@ -67,9 +72,10 @@ class TableKeys implements PostgresKeys {
   async getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]> {
     this.#refuseWhenClosed()
     if (keys.length === 0) return []
-    const rows = await this.#records.query<KeyEntry>(GET, [keys], { name: 'keys_get' })
+    const names = keys.map(keptName)
+    const rows = await this.#records.query<KeyEntry>(GET, [names], { name: 'keys_get' })
     const found = new Map(rows.map((row) => [row.key, row]))
-    return keys.map((key) => found.get(key) ?? null)
+    return names.map((name) => found.get(name) ?? null)
   }
 
   async scan(
@@ -83,10 +89,35 @@ class TableKeys implements PostgresKeys {
     return rows.length > options.limit && last ? { entries, cursor: last.key } : { entries }
   }
 
+  async prefixes(prefix: string, { limit }: { readonly limit: number }): Promise<{ readonly prefixes: KeyPrefix[]; readonly complete: boolean }> {
+    this.#refuseWhenClosed()
+    const parameters = [prefix, prefixEnd(prefix), limit, MOST_COUNTED, WALKED_KEYS]
+    const rows = await this.#records.query<{ prefix: string | null; keys: number }>(PREFIXES, parameters, { name: 'keys_prefixes' })
+    const prefixes = rows.flatMap(({ prefix: name, keys }) => (name === null ? [] : [{ prefix: name, keys }]))
+    return { prefixes: prefixes.slice(0, limit), complete: rows.length === prefixes.length && prefixes.length <= limit }
+  }
+
+  async mark(name: string): Promise<string | null> {
+    this.#refuseWhenClosed()
+    const [row] = await this.#records.query<{ value: string }>('select value from lagoa_key_mark where name = $1', [name], { name: 'keys_mark' })
+    return row?.value ?? null
+  }
+
+  async moveMark(name: string, from: string | null, to: string): Promise<boolean> {
+    this.#refuseWhenClosed()
+    const moved =
+      from === null
+        ? await this.#records.query('insert into lagoa_key_mark (name, value) values ($1, $2) on conflict do nothing returning 1', [name, to])
+        : await this.#records.query('update lagoa_key_mark set value = $3 where name = $1 and value = $2 returning 1', [name, from, to], {
+            name: 'keys_mark_move',
+          })
+    return moved.length > 0
+  }
+
   async delete(keys: readonly string[]): Promise<number> {
     this.#refuseWhenClosed()
     if (keys.length === 0) return 0
-    const [row] = await this.#records.query<{ gone: number }>(DELETE, [keys], { name: 'keys_delete' })
+    const [row] = await this.#records.query<{ gone: number }>(DELETE, [keys.map(keptName)], { name: 'keys_delete' })
     return row?.gone ?? 0
   }
 
@@ -142,6 +173,37 @@ const SCAN = `
   select ${ENTRY} from lagoa_key
   where key >= $1 and ($2::text is null or key > $2) and ($3::text is null or key < $3) and ${LIVE}
   order by key limit $4`
+
+/** How many keys without another colon are passed over on the way to the next prefix. */
+const WALKED_KEYS = 100_000
+
+/**
+ * Steps from prefix to prefix through the index: the first key after all that begin like the last one. ';' is what comes after ':'. A row
+ * without a prefix says that the walk was given up.
+ */
+const PREFIXES = `
+  with recursive walk (prefix, start, step) as (
+    select null::text collate "C", $1::text collate "C", 0
+    union all
+    select next.prefix, left(next.prefix, -1) || ';', walk.step + 1
+    from walk, lateral (
+      select case when strpos(substr(page.key, length($1) + 1), ':') > 0 then left(page.key, length($1) + strpos(substr(page.key, length($1) + 1), ':')) end as prefix
+      from (
+        select key, row_number() over (order by key) as place
+        from (select key from lagoa_key where key >= walk.start and ($2::text is null or key < $2) and ${LIVE} order by key limit $5) as seen
+      ) as page
+      where strpos(substr(page.key, length($1) + 1), ':') > 0 or page.place = $5
+      order by page.place limit 1
+    ) as next
+    where walk.start is not null and walk.step <= $3
+  )
+  select walk.prefix, counted.keys from walk, lateral (
+    select count(*) as keys from (
+      select 1 from lagoa_key where key >= walk.prefix and key < left(walk.prefix, -1) || ';' and ${LIVE} limit $4
+    ) as seen
+  ) as counted
+  where walk.step > 0
+  order by walk.step`
 
 const DELETE = `
   with gone as (delete from lagoa_key where key = any($1::text[]) returning ${LIVE} as live)

@@ -4,9 +4,11 @@
  */
 import { invalid, type Log, unavailable } from '../../base/index.ts'
 import { openLasting, type Lasting } from '../lasting.ts'
-import type { KeyEntry, Keys, KeysCapabilities, KeyWrite } from './port.ts'
+import { compareUtf8 } from '../objects/paths.ts'
+import { keptName } from './names.ts'
+import { MOST_COUNTED, type KeyEntry, type KeyPrefix, type Keys, type KeysCapabilities, type KeyWrite } from './port.ts'
 import { connectRedis, redisPlace, type RedisConnection } from './redis/connection.ts'
-import { DELETE, ORDER_PREFIX, READ, WRITE } from './redis/scripts.ts'
+import { DELETE, MARK, MARK_PREFIX, MOVE_MARK, ORDER_PREFIX, READ, WRITE } from './redis/scripts.ts'
 import { newestPerKey } from './writes.ts'
 
 export interface RedisKeysOptions {
@@ -26,6 +28,7 @@ const LOTS_AT_ONCE = 4
 /** How many keys one call of scan may look at: with a rare prefix in a large database, a page is empty rather than late. */
 const SCAN_KEYS = 200_000
 const SCAN_STEP = 1_000
+const MOST_PREFIXES = 10_000
 
 /** A server that is away, or that refuses us, is told by the calls: they reject until it is there, and it is tried for ever. */
 export async function openRedisKeys({ url, ca, silenceMs = 10_000, log }: RedisKeysOptions): Promise<Keys> {
@@ -51,11 +54,15 @@ class HashKeys implements Keys {
   async put(writes: readonly KeyWrite[]): Promise<void> {
     const server = await this.#server.use()
     const newest = newestPerKey(writes)
-    const reserved = newest.find(({ key }) => key.startsWith(ORDER_PREFIX))
+    const reserved = newest.find(({ key }) => isReserved(key))
     if (reserved)
-      throw invalid('storage.reserved_key', `The key ${JSON.stringify(reserved.key)} begins with ${ORDER_PREFIX}, where Lagoa keeps what it needs for itself`, {
-        hint: 'Choose another prefix.',
-      })
+      throw invalid(
+        'storage.reserved_key',
+        `The key ${JSON.stringify(reserved.key)} begins with ${prefixOf(reserved.key)}, where Lagoa keeps what it needs for itself`,
+        {
+          hint: 'Choose another prefix.',
+        },
+      )
     for (const group of groups(writeLots(newest))) await Promise.all(group.map(({ keys, values }) => server.run(WRITE, keys, values)))
   }
 
@@ -65,7 +72,7 @@ class HashKeys implements Keys {
   }
 
   async getMany(keys: readonly string[]): Promise<(KeyEntry | null)[]> {
-    return read(await this.#server.use(), keys)
+    return read(await this.#server.use(), keys.map(keptName))
   }
 
   async scan(
@@ -81,10 +88,42 @@ class HashKeys implements Keys {
     return cursor === '0' ? { entries } : { entries, cursor }
   }
 
+  async prefixes(prefix: string, { limit }: { readonly limit: number }): Promise<{ readonly prefixes: KeyPrefix[]; readonly complete: boolean }> {
+    const server = await this.#server.use()
+    const counts = new Map<string, number>()
+    let cursor = '0'
+    let all = true
+    for (let looked = 0; looked < SCAN_KEYS; looked += SCAN_STEP) {
+      const [next, found] = await server.scan(cursor, patternOf(prefix), SCAN_STEP)
+      for (const name of found) {
+        const colon = name.indexOf(':', prefix.length)
+        if (colon < 0 || !isOwn(name)) continue
+        const part = name.slice(0, colon + 1)
+        if (counts.has(part) || counts.size < MOST_PREFIXES) counts.set(part, Math.min(MOST_COUNTED, (counts.get(part) ?? 0) + 1))
+        else all = false
+      }
+      cursor = next
+      if (cursor === '0') break
+    }
+    const prefixes = [...counts].map(([name, keys]) => ({ prefix: name, keys })).sort((a, b) => compareUtf8(a.prefix, b.prefix))
+    return { prefixes: prefixes.slice(0, limit), complete: all && cursor === '0' && prefixes.length <= limit }
+  }
+
+  async mark(name: string): Promise<string | null> {
+    const server = await this.#server.use()
+    const mark = await server.run(MARK, [MARK_PREFIX + name], [])
+    return typeof mark === 'string' ? mark : null
+  }
+
+  async moveMark(name: string, from: string | null, to: string): Promise<boolean> {
+    const server = await this.#server.use()
+    return (await server.run(MOVE_MARK, [MARK_PREFIX + name], from === null ? ['new', to] : ['from', from, to])) === 1
+  }
+
   async delete(keys: readonly string[]): Promise<number> {
     const server = await this.#server.use()
     let gone = 0
-    for (const lot of keyLots(keys.filter((key) => !key.startsWith(ORDER_PREFIX)))) gone += Number(await server.run(DELETE, lot.flatMap(withOrder), []))
+    for (const lot of keyLots(keys.map(keptName).filter((name) => !isReserved(name)))) gone += Number(await server.run(DELETE, lot.flatMap(withOrder), []))
     return gone
   }
 
@@ -93,6 +132,10 @@ class HashKeys implements Keys {
     const start = performance.now()
     await server.ping()
     return performance.now() - start
+  }
+
+  retryAt(): number | null {
+    return this.#server.retryAt()
   }
 
   close(): Promise<void> {
@@ -116,14 +159,14 @@ async function scanNames(
   start: string,
   limit: number,
 ): Promise<{ readonly names: string[]; readonly cursor: string }> {
-  const pattern = `${prefix.replaceAll(/[\\*?[\]]/g, '\\$&')}*`
+  const pattern = patternOf(prefix)
   const names = new Set<string>()
   let cursor = start
   let count = Math.min(limit, SCAN_STEP)
   for (let looked = 0; looked < SCAN_KEYS;) {
     const wanted = limit - names.size
     const [next, found] = await server.scan(cursor, pattern, count)
-    const own = found.filter((name) => !name.startsWith(ORDER_PREFIX))
+    const own = found.filter(isOwn)
     if (own.length > wanted && count > wanted) {
       count = wanted
       continue
@@ -136,6 +179,16 @@ async function scanNames(
   }
   return { names: [...names], cursor }
 }
+
+/** Neither the adapter's, nor one that cannot be asked for. */
+const isOwn = (name: string): boolean => !isReserved(name) && keptName(name) === name
+
+const patternOf = (prefix: string): string => `${prefix.replaceAll(/[\\*?[\]]/g, '\\$&')}*`
+
+/** The prefix of Lagoa's own names with which this one begins. */
+const prefixOf = (key: string): string | undefined => [ORDER_PREFIX, MARK_PREFIX].find((prefix) => key.startsWith(prefix))
+
+const isReserved = (key: string): boolean => prefixOf(key) !== undefined
 
 const withOrder = (key: string): [string, string] => [key, ORDER_PREFIX + key]
 
@@ -184,7 +237,7 @@ function entriesOf(keys: readonly string[], reply: unknown): (KeyEntry | null)[]
   const [time, ...found]: unknown[] = Array.isArray(reply) ? reply : []
   return keys.map((key, i) => {
     const entry = found[i]
-    return Array.isArray(entry) && !key.startsWith(ORDER_PREFIX) ? entryOf(key, entry, Number(time)) : null
+    return Array.isArray(entry) && !isReserved(key) ? entryOf(key, entry, Number(time)) : null
   })
 }
 

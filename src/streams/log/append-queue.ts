@@ -2,6 +2,7 @@
  * Appends in the order of their calls, one statement at a time for each partition. Whatever small appends came while a statement
  * was under way go out as one batch with the next: a lone producer waits for nobody, and many share one commit.
  */
+import { LagoaError } from '../../base/index.ts'
 import { mergeBatches, type RecordBatch } from './batch.ts'
 import type { ProducerMark } from './port.ts'
 
@@ -10,7 +11,13 @@ export interface Appended {
   readonly duplicate: boolean
 }
 
-export type Store = (topic: string, partition: number, batch: RecordBatch, producer: ProducerMark | undefined) => Promise<Appended>
+/** What the engine answers; where it could not keep a batch together, from which record on each piece begins at which offset. */
+export interface Stored extends Appended {
+  readonly pieces?: readonly { readonly from: number; readonly baseOffset: number }[]
+}
+
+/** Rejects with `streams.record_too_large` only when nothing was stored. */
+export type Store = (topic: string, partition: number, batch: RecordBatch, producer: ProducerMark | undefined) => Promise<Stored>
 
 export interface AppendQueue {
   append(topic: string, partition: number, batch: RecordBatch, producer: ProducerMark | undefined): Promise<Appended>
@@ -26,20 +33,24 @@ export function createAppendQueue(store: Store): AppendQueue {
   const queues = new Map<string, Waiting[]>()
   const working = new Set<Promise<void>>()
 
-  const work = async (place: string, topic: string, partition: number, queue: Waiting[]): Promise<void> => {
-    while (queue.length > 0) {
-      const lot = queue.splice(0, lotSize(queue))
-      try {
-        const { baseOffset, duplicate } = await store(topic, partition, mergeBatches(lot.map(({ batch }) => batch)), lot[0]?.producer)
-        let next = baseOffset
-        for (const { batch, resolve } of lot) {
-          resolve({ baseOffset: next, duplicate })
-          next += batch.count
-        }
-      } catch (error) {
-        for (const { reject } of lot) reject(error)
+  const storeLot = async (topic: string, partition: number, lot: readonly Waiting[]): Promise<void> => {
+    try {
+      const stored = await store(topic, partition, mergeBatches(lot.map(({ batch }) => batch)), lot[0]?.producer)
+      let record = 0
+      for (const { batch, resolve } of lot) {
+        resolve({ baseOffset: offsetOf(stored, record), duplicate: stored.duplicate })
+        record += batch.count
       }
+    } catch (error) {
+      // What the engine does not take must not take its neighbours with it.
+      if (lot.length > 1 && error instanceof LagoaError && error.code === 'streams.record_too_large')
+        for (const one of lot) await storeLot(topic, partition, [one])
+      else for (const { reject } of lot) reject(error)
     }
+  }
+
+  const work = async (place: string, topic: string, partition: number, queue: Waiting[]): Promise<void> => {
+    while (queue.length > 0) await storeLot(topic, partition, queue.splice(0, lotSize(queue)))
     queues.delete(place)
   }
 
@@ -71,6 +82,11 @@ interface Waiting {
   readonly producer: ProducerMark | undefined
   readonly resolve: (appended: Appended) => void
   readonly reject: (error: unknown) => void
+}
+
+function offsetOf({ baseOffset, pieces = [] }: Stored, record: number): number {
+  const piece = pieces.findLast(({ from }) => from <= record)
+  return piece ? piece.baseOffset + record - piece.from : baseOffset + record
 }
 
 /** How many from the head of the queue go out together: a marked append is alone, since its mark stands for exactly its records. */

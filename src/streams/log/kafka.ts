@@ -5,7 +5,7 @@
  *
  * Opening does not wait for Kafka: while it is away calls reject with `streams.kafka_away`, and go on when it answers.
  */
-import { invalid, type Log } from '../../base/index.ts'
+import { invalid, systemClock, type Log } from '../../base/index.ts'
 import { createAppendQueue } from './append-queue.ts'
 import { emptyBatch, type RecordBatch } from './batch.ts'
 import { openCluster, type Cluster } from './kafka/cluster.ts'
@@ -26,17 +26,20 @@ export interface KafkaLogOptions {
   readonly sasl?: { readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; readonly username: string; readonly password: string } | undefined
   /** On how many brokers new topics are kept; without it the cluster's own choice. */
   readonly replication?: number | undefined
+  /** How long a partition is followed after somebody last asked for it; half a minute unless said. */
+  readonly idleMs?: number | undefined
 }
 
 const MAX_WAIT_MS = 1000
+const CLOSING_MS = 5000
 /** How long the number of a topic's partitions is taken for right where only the end of each is asked for. */
 const LAYOUT_AGE_MS = 1000
 const BROKERS_CHOICE = -1
 
-export async function openKafkaLog({ brokers, log, tls, sasl, replication = BROKERS_CHOICE }: KafkaLogOptions): Promise<EventLog> {
+export async function openKafkaLog({ brokers, log, tls, sasl, replication = BROKERS_CHOICE, idleMs }: KafkaLogOptions): Promise<EventLog> {
   const cluster = await openCluster({ brokers, log, tls, sasl })
   const topics = createTopics(cluster, log, replication)
-  const reader = createReader(cluster, log)
+  const reader = createReader(cluster, log, idleMs)
   const producer = createProducer(cluster, topics)
   const transactions = createTransactions(cluster, topics, reader)
   let closed = false
@@ -45,9 +48,11 @@ export async function openKafkaLog({ brokers, log, tls, sasl, replication = BROK
     if (closed) throw logClosed()
   }
 
-  const appends = createAppendQueue(async (topic, partition, batch, mark) =>
-    mark ? transactions.append(topic, partition, batch, mark) : { baseOffset: await producer.append(topic, partition, batch), duplicate: false },
-  )
+  const appends = createAppendQueue(async (topic, partition, batch, mark) => {
+    if (mark) return transactions.append(topic, partition, batch, mark)
+    const pieces = await producer.append(topic, partition, batch)
+    return { baseOffset: pieces[0]?.baseOffset ?? -1, duplicate: false, pieces }
+  })
 
   /** The numbers of a topic's partitions; none when it is not there. */
   const partitionsOf = async (topic: string): Promise<number[]> => [...((await cluster.leaders(topic, LAYOUT_AGE_MS)) ?? []).keys()]
@@ -144,9 +149,11 @@ export async function openKafkaLog({ brokers, log, tls, sasl, replication = BROK
       if (closed) return
       closed = true
       const stopped = reader.close()
-      await appends.idle()
-      await stopped
-      await cluster.close()
+      // What is under way is finished, but not for as long as an append may wait for brokers that are away.
+      const finished = new AbortController()
+      await Promise.race([appends.idle(), systemClock.sleep(CLOSING_MS, finished.signal).catch(() => undefined)])
+      finished.abort()
+      await Promise.all([cluster.close(), appends.idle(), stopped])
     },
   }
 }

@@ -56,7 +56,7 @@ async function keepRunning(options: SourceRunOptions, status: SourceStatus): Pro
       // What the user must mend first (a file that is not there) is not tried again; an engine that is away is.
       if (!ERROR_KINDS[failure.kind].retry) return
       if (status.records > before) attempt = 0
-      await clock.sleep(backoff(attempt), signal).catch(() => undefined)
+      await clock.sleep(backoff(attempt, 100, 2_000), signal).catch(() => undefined)
       status.state = 'running'
       status.failure = undefined
     }

@@ -1,158 +1,94 @@
-/** What fires now, what has fired, and the rules that decide it. */
+/** Alerts: what fires now, what has fired, the rules that decide it, and what keeps them quiet. */
 import './alerts.css'
-import { Button } from '@mantine/core'
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { getRouteApi, Link } from '@tanstack/react-router'
-import { alertPagesQuery, recentAlertsQuery, type RuleShape, rulesQuery } from '../../api/index.ts'
-import { alertStates } from '../../app/search.ts'
-import { AlertRow } from '../../ui/alerts.tsx'
-import { useNow } from '../../ui/now.ts'
-import { Choice, Mark, PageHead, Panel, Tag } from '../../ui/parts.tsx'
-import { Empty, Failure, LoadingRows } from '../../ui/states.tsx'
+import { Button, Tabs } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import { getRouteApi } from '@tanstack/react-router'
+import { BellOff } from 'lucide-react'
+import { useState } from 'react'
+import { recentAlertsQuery, rulesQuery, silencesQuery } from '../../api/index.ts'
+import { type AlertTab, alertTabs } from '../../app/search.ts'
+import { PageHead } from '../../ui/parts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
+import { Firing } from './firing.tsx'
+import { History } from './history.tsx'
+import { Rules } from './rules.tsx'
+import { SilenceDialog } from './silence.tsx'
+import { Silences } from './silences.tsx'
 
 const route = getRouteApi('/alerts')
 
 export function AlertsScreen() {
   const { say, format } = useWords()
-  const search = route.useSearch()
+  const { tab = 'firing' } = route.useSearch()
   const navigate = route.useNavigate()
-  const now = useNow()
-  const firing = useQuery(recentAlertsQuery({ state: 'firing' }, 100))
+  const firing = useQuery(recentAlertsQuery({ state: 'firing' }, 200))
   const rules = useQuery(rulesQuery)
-  const pages = useInfiniteQuery(alertPagesQuery(search))
-  // What fires now stands above the history, not twice.
-  const items = (pages.data?.pages.flatMap((page) => page.items) ?? []).filter(
-    (alert) => search.state !== undefined || search.rule !== undefined || alert.state !== 'firing',
-  )
-  const set = (change: Partial<typeof search>): void => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
-  const count = firing.data?.items.length ?? 0
-  const title = firing.data === undefined ? say('page.alerts') : count === 0 ? say('alerts.title.none') : say('situation.firing', { n: count })
-  const filtered = search.state !== undefined || search.rule !== undefined
+  const silences = useQuery(silencesQuery)
+  // The rule that is asked for, or none yet chosen.
+  const [silencing, setSilencing] = useState<{ rule: string | undefined }>()
+  const count = rules.data?.items.reduce((sum, rule) => sum + rule.firing, 0) ?? firing.data?.items.length ?? 0
+  const quiet = silences.data?.items.filter(({ active }) => active).length ?? 0
+  const troubled = rules.data?.items.filter(({ problem }) => problem !== undefined).length ?? 0
+  const title =
+    firing.data === undefined && rules.data === undefined
+      ? say('page.alerts')
+      : [count === 0 ? say('alerts.title.none') : say('situation.firing', { n: count }), troubled > 0 ? say('alerts.title.troubled', { n: troubled }) : '']
+          .filter((part) => part !== '')
+          .join(' ')
+  const number = (n: number | undefined): string => (n === undefined || n === 0 ? '' : format.number(n))
+  const counts: Readonly<Record<AlertTab, string>> = { firing: number(count), history: '', rules: number(rules.data?.items.length), silences: number(quiet) }
 
   return (
     <>
-      <PageHead title={title} sub={rules.data === undefined ? undefined : say('alerts.sub', { n: rules.data.items.length })} />
-      <div className="alert-columns">
-        <div className="grid">
-          {count > 0 && search.state === undefined && search.rule === undefined && (
-            <Panel title={say('alerts.firing')} tag={<Tag kind="bad">{format.number(count)}</Tag>}>
-              <ul>
-                {firing.data?.items.map((alert) => (
-                  <AlertRow key={alert.id} alert={alert} now={now} />
-                ))}
-              </ul>
-            </Panel>
-          )}
-          <Panel title={say('alerts.history')}>
-            <div className="row alert-filters">
-              <Choice
-                label={say('alerts.state')}
-                value={search.state ?? 'all'}
-                options={[{ value: 'all', label: say('alerts.state.all') }, ...alertStates.map((state) => ({ value: state, label: say(`alert.${state}`) }))]}
-                onChange={(state) => set({ state: state === 'all' ? undefined : state })}
-              />
-              <select aria-label={say('alerts.rule')} value={search.rule ?? ''} onChange={(event) => set({ rule: event.currentTarget.value || undefined })}>
-                <option value="">{say('alerts.rule.all')}</option>
-                {rules.data?.items.map((rule) => (
-                  <option key={rule.name} value={rule.name}>
-                    {rule.name}
-                  </option>
-                ))}
-              </select>
-            </div>
-            {pages.isPending ? (
-              <LoadingRows rows={8} />
-            ) : pages.isError ? (
-              <Failure error={pages.error} onRetry={() => void pages.refetch()} />
-            ) : items.length === 0 ? (
-              <Empty
-                title={say(filtered ? 'alerts.noMatch' : 'alerts.none.title')}
-                actions={
-                  filtered ? (
-                    <Link to="/alerts" className="action-link">
-                      {say('alerts.clear')}
-                    </Link>
-                  ) : undefined
-                }
-              >
-                {filtered ? undefined : say('alerts.none.text')}
-              </Empty>
-            ) : (
-              <ul>
-                {items.map((alert) => (
-                  <AlertRow key={alert.id} alert={alert} now={now} />
-                ))}
-              </ul>
-            )}
-            {pages.hasNextPage && (
-              <div className="more">
-                <Button loading={pages.isFetchingNextPage} onClick={() => void pages.fetchNextPage()}>
-                  {say('alerts.more')}
-                </Button>
-              </div>
-            )}
-          </Panel>
-        </div>
-        <Panel
-          title={say('alerts.rules')}
-          tag={rules.data !== undefined && rules.data.items.length > 0 ? <Tag kind="plain">{format.number(rules.data.items.length)}</Tag> : undefined}
-        >
-          {rules.isPending ? (
-            <LoadingRows />
-          ) : rules.isError ? (
-            <Failure error={rules.error} onRetry={() => void rules.refetch()} />
-          ) : rules.data.items.length === 0 ? (
-            <Empty title={say('rules.none.title')}>{say('rules.none.text')}</Empty>
-          ) : (
-            <ul>
-              {rules.data.items.map((rule) => (
-                <Rule key={rule.name} rule={rule} />
-              ))}
-            </ul>
-          )}
-        </Panel>
-      </div>
-    </>
-  )
-}
-
-function Rule({ rule }: { rule: RuleShape }) {
-  const { say, format } = useWords()
-  return (
-    <li className="rule">
-      <div className="name">
-        <Mark tone={rule.firing > 0 ? 'bad' : 'ok'} />
-        <b>{rule.name}</b>
-        <Tag kind={rule.severity === 'critical' ? 'bad' : rule.severity === 'warning' ? 'warn' : 'plain'}>{say(`severity.${rule.severity}`)}</Tag>
-        <span className="acts">
-          <Link to="/lineage" search={{ asset: `alert:${rule.name}` }} className="action-link">
-            {say('page.lineage')}
-            <span className="unseen"> {rule.name}</span>
-          </Link>
-          <Link to="/live" search={{ stream: rule.on }} className="action-link">
-            {say('rule.watch')}
-            <span className="unseen"> {rule.name}</span>
-          </Link>
-        </span>
-      </div>
-      {rule.description !== undefined && <div className="quiet">{rule.description}</div>}
-      <code>
-        {rule.when}
-        {rule.for !== undefined && ` ${say('rule.for', { for: rule.for })}`}
-      </code>
-      {rule.clear !== undefined && (
-        <code>
-          {say('rule.clear')} {rule.clear}
-        </code>
+      <PageHead
+        title={title}
+        sub={
+          rules.data === undefined
+            ? undefined
+            : [say('alerts.sub', { n: rules.data.items.length }), quiet > 0 ? say('alerts.sub.silent', { n: quiet }) : '']
+                .filter((part) => part !== '')
+                .join(' ')
+        }
+        actions={
+          rules.data === undefined || rules.data.items.length === 0 ? undefined : (
+            <Button leftSection={<BellOff aria-hidden />} onClick={() => setSilencing({ rule: undefined })}>
+              {say('silence.rule')}
+            </Button>
+          )
+        }
+      />
+      <Tabs
+        value={tab}
+        onChange={(next) => {
+          const chosen = alertTabs.find((each) => each === next)
+          if (chosen !== undefined) void navigate({ search: chosen === 'firing' ? {} : { tab: chosen }, replace: true })
+        }}
+        keepMounted={false}
+        className="table-tabs"
+      >
+        <Tabs.List aria-label={say('page.alerts')}>
+          {alertTabs.map((each) => (
+            <Tabs.Tab key={each} value={each}>
+              {say(`alerts.${each}`)} {counts[each] !== '' && <i>{counts[each]}</i>}
+            </Tabs.Tab>
+          ))}
+        </Tabs.List>
+        <Tabs.Panel value="firing">
+          <Firing alerts={firing} rules={rules.data?.items ?? []} onSilence={(rule) => setSilencing({ rule })} />
+        </Tabs.Panel>
+        <Tabs.Panel value="history">
+          <History rules={rules.data?.items ?? []} />
+        </Tabs.Panel>
+        <Tabs.Panel value="rules">
+          <Rules rules={rules} onSilence={(rule) => setSilencing({ rule })} />
+        </Tabs.Panel>
+        <Tabs.Panel value="silences">
+          <Silences silences={silences} onSilence={() => setSilencing({ rule: undefined })} />
+        </Tabs.Panel>
+      </Tabs>
+      {silencing !== undefined && (
+        <SilenceDialog rule={silencing.rule} rules={rules.data?.items.map(({ name }) => name) ?? []} onClose={() => setSilencing(undefined)} />
       )}
-      <div className="quiet small facts-line">
-        <span>{say(`rule.mode.${rule.mode}`)}</span>
-        <span>{rule.firing > 0 ? say('rule.firing', { n: rule.firing }) : say('rule.quiet')}</span>
-        <span>{say('rule.fired', { n: rule.fired, count: format.count(rule.fired) })}</span>
-        {rule.queued > 0 && <span>{say('rule.queued', { n: rule.queued })}</span>}
-        {rule.to.length > 0 && <span className="mono">→ {rule.to.join(', ')}</span>}
-      </div>
-    </li>
+    </>
   )
 }

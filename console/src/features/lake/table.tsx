@@ -3,7 +3,6 @@ import { Button, Tabs } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { RotateCw, SquareTerminal, Waypoints } from 'lucide-react'
-import type { ReactNode } from 'react'
 import {
   ApiError,
   assetQuery,
@@ -21,7 +20,7 @@ import { type Tab, tabs } from '../../app/search.ts'
 import { DataGrid } from '../../ui/data-grid.tsx'
 import { fieldLabel, unitLabel } from '../../ui/format.ts'
 import { useNow } from '../../ui/now.ts'
-import { PageHead, Panel, Tag } from '../../ui/parts.tsx'
+import { Fact, PageHead, Panel, Tag } from '../../ui/parts.tsx'
 import { Empty, FailedScreen, Failure, InlineProblem, LoadingRows, LoadingScreen, problemText } from '../../ui/states.tsx'
 import { toast } from '../../ui/toasts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -253,15 +252,6 @@ function useRefresh(name: string): { run: () => void; running: boolean } {
   return { run: () => refresh.mutate(), running: refresh.isPending }
 }
 
-function Fact({ label, children }: { label: string; children: ReactNode }) {
-  return (
-    <div>
-      <dt>{label}</dt>
-      <dd>{children}</dd>
-    </div>
-  )
-}
-
 function Names({ names, known }: { names: readonly string[]; known: readonly string[] }) {
   return (
     <span className="names">
@@ -271,7 +261,7 @@ function Names({ names, known }: { names: readonly string[]; known: readonly str
             {each}
           </Link>
         ) : (
-          <Link key={each} to="/live" search={{ stream: each }} className="link">
+          <Link key={each} to="/streams/$name" params={{ name: each }} className="link">
             {each}
           </Link>
         ),
@@ -323,7 +313,7 @@ function Preview({
           <>
             <Tag kind="run">{say('preview.version', { version: format.number(version) })}</Tag>
             {shown !== undefined && <span className="quiet">{format.ago(shown.timestamp, now)}</span>}
-            <Link to="/lake/$name" params={{ name }} search={(old) => ({ ...old, version: undefined })} className="link">
+            <Link from="/lake/$name" to="/lake/$name" params={{ name }} search={(old) => ({ ...old, version: undefined })} className="link">
               {say('versions.newest')}
             </Link>
           </>

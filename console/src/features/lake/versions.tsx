@@ -30,7 +30,7 @@ export function VersionRail({ name, versions, current, now }: { name: string; ve
       title={say('versions.title')}
       right={
         current !== undefined && current !== newest ? (
-          <Link to="/lake/$name" params={{ name }} search={(old) => ({ ...old, version: undefined })} className="link">
+          <Link from="/lake/$name" to="/lake/$name" params={{ name }} search={(old) => ({ ...old, version: undefined })} className="link">
             {say('versions.newest')}
           </Link>
         ) : undefined
@@ -58,6 +58,7 @@ export function VersionRail({ name, versions, current, now }: { name: string; ve
         {rail.map((each) => (
           <li key={each.version}>
             <Link
+              from="/lake/$name"
               to="/lake/$name"
               params={{ name }}
               search={(old) => ({ ...old, version: each.version === newest ? undefined : each.version })}

@@ -113,12 +113,27 @@ function OpenScreen({ asset }: { asset: AssetShape }) {
     )
   if (asset.kind === 'alert')
     return (
-      <Link to="/alerts" search={{ rule: asset.name }} className="action-link">
+      <Link to="/alerts" search={{ tab: 'rules', rule: asset.name }} className="action-link">
         {say('lineage.openAlert')}
       </Link>
     )
-  const stream = asset.kind === 'stream' ? asset.name : asset.kind === 'live' && asset.partOf !== undefined ? placeName({ asset: asset.partOf }) : undefined
-  if (stream === undefined || streams?.find(({ name }) => name === stream)?.live === undefined) return null
+  const stream = asset.kind === 'stream' ? asset.name : asset.partOf === undefined ? undefined : placeName({ asset: asset.partOf })
+  if (stream === undefined || (asset.kind !== 'stream' && asset.kind !== 'live' && asset.kind !== 'dead_letters')) return null
+  const known = streams?.find(({ name }) => name === stream)
+  if (asset.kind !== 'live')
+    return (
+      <>
+        <Link to="/streams/$name" params={{ name: stream }} search={asset.kind === 'stream' ? {} : { tab: 'letters' }} className="action-link">
+          {say('lineage.openStream')}
+        </Link>
+        {asset.kind === 'stream' && known?.live !== undefined && (
+          <Link to="/live" search={{ stream }} className="action-link">
+            {say('lineage.openLive')}
+          </Link>
+        )}
+      </>
+    )
+  if (known?.live === undefined) return null
   return (
     <Link to="/live" search={{ stream }} className="action-link">
       {say('lineage.openLive')}

@@ -372,7 +372,7 @@ function Feed({ stream, rules }: { stream: string; rules: readonly RuleShape[] }
       title={say('page.alerts')}
       tag={firing > 0 ? <Tag kind="bad">{say('live.firing', { n: firing })}</Tag> : undefined}
       right={
-        <Link to="/alerts" className="link">
+        <Link to="/alerts" search={{ tab: 'rules' }} className="link">
           {say('live.rules')}
         </Link>
       }

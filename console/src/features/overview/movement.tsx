@@ -44,7 +44,10 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
           <ul className="movement-list">
             {sources.map((source) => (
               <li key={source.name}>
-                <span className="quiet">{source.kind}</span> <b>{source.name}</b>
+                <span className="quiet">{source.kind}</span>{' '}
+                <Link to="/streams/$name" params={{ name: source.name }}>
+                  <b>{source.name}</b>
+                </Link>
                 <span className="r">{pace(source)}</span>
               </li>
             ))}
@@ -96,7 +99,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
           if (box === undefined) return null
           const y = box.y + box.height / 2
           return (
-            <g key={source.name}>
+            <Link key={source.name} to="/streams/$name" params={{ name: source.name }}>
               <rect {...box} rx={2} fill="var(--line2)" />
               <text x={box.x - 9} y={y - 2} textAnchor="end" className="name">
                 {cut(source.name, 22)}
@@ -104,7 +107,7 @@ export function Movement({ movement }: { movement: Overview['movement'] }) {
               <text x={box.x - 9} y={y + 13} textAnchor="end" className="detail">
                 {pace(source)} · {source.kind}
               </text>
-            </g>
+            </Link>
           )
         })}
         {consumers.map((consumer, i) => {

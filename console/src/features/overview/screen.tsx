@@ -60,7 +60,16 @@ function Figures({ data }: { data: Overview }) {
   const [age, ageUnit] = data.freshnessMs === null ? ['–', ''] : format.span(data.freshnessMs).split(' ')
   return (
     <dl className="panel kpis">
-      <Figure label={say('kpi.events')} value={format.rate(data.eventsPerSecond)} unit={say('unit.perSecond')} detail={say('kpi.events.detail')}>
+      <Figure
+        label={say('kpi.events')}
+        value={format.rate(data.eventsPerSecond)}
+        unit={say('unit.perSecond')}
+        detail={
+          <Link to="/streams" className="link">
+            {say('kpi.events.detail')}
+          </Link>
+        }
+      >
         <Spark values={data.eventsHistory} />
       </Figure>
       <Figure
@@ -216,7 +225,14 @@ function Services({ services }: { services: ServiceHealth[] }) {
   return (
     <Panel
       title={say('services.title')}
-      right={down.length === 0 ? say('services.all') : <span className="c-bad">{say('services.down', { n: down.length })}</span>}
+      right={
+        <>
+          {down.length === 0 ? say('services.all') : <span className="c-bad">{say('services.down', { n: down.length })}</span>}
+          <Link to="/health" className="link">
+            {say('page.health')}
+          </Link>
+        </>
+      }
     >
       {down.map((service) => (
         <div className="row" key={service.name}>
@@ -231,7 +247,7 @@ function Services({ services }: { services: ServiceHealth[] }) {
       <ul className="services">
         {services.map((service) => (
           <li key={service.name} title={service.detail}>
-            <Mark tone={service.state === 'up' ? 'ok' : service.state === 'down' ? 'bad' : 'off'} />
+            <Mark tone={service.state === 'up' ? 'ok' : service.state === 'degraded' ? 'warn' : service.state === 'down' ? 'bad' : 'off'} />
             <span>
               {say(`service.${service.name}`)} <span className="quiet small">{service.adapter}</span>
             </span>

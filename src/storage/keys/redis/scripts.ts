@@ -2,7 +2,7 @@
  * What the server does with many keys in one step. Beside each key stands its order, `lagoa:order:KEY`, a text with the milliseconds of the
  * write, the offset (or `-`) and the source; both are written together and expire together. The order counts only while its key is a
  * hash, so a key that somebody deleted takes the next write whatever was there before, and an order that is gone guards nothing.
- * Plain Lua 5.1 and commands of Redis 6.
+ * A mark is a text of its own at `lagoa:mark:NAME`. Plain Lua 5.1 and commands of Redis 6.
  */
 import { createHash } from 'node:crypto'
 
@@ -13,6 +13,7 @@ export interface Script {
 
 /** What the names of orders begin with. */
 export const ORDER_PREFIX = 'lagoa:order:'
+export const MARK_PREFIX = 'lagoa:mark:'
 
 /** KEYS: key and order, for each entry; ARGV: ttl, source, offset, length, field, value, ... for each entry, empty where there is none. */
 export const WRITE: Script = script(`
@@ -75,6 +76,18 @@ export const DELETE: Script = script(`
     redis.call('UNLINK', KEYS[i + 1])
   end
   return gone`)
+
+/** KEYS: the mark. Answers it. */
+export const MARK: Script = script(`
+  local mark = redis.pcall('GET', KEYS[1])
+  return type(mark) == 'string' and mark or false`)
+
+/** KEYS: the mark; ARGV: 'new', or 'from' and what it must be; what it becomes. Answers 1 when it was that. */
+export const MOVE_MARK: Script = script(`
+  local mark = redis.pcall('GET', KEYS[1])
+  if ARGV[1] == 'new' and type(mark) == 'string' or ARGV[1] == 'from' and mark ~= ARGV[2] then return 0 end
+  redis.call('SET', KEYS[1], ARGV[#ARGV])
+  return 1`)
 
 function script(text: string): Script {
   return { text, sha: createHash('sha1').update(text).digest('hex') }

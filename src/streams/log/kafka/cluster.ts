@@ -2,13 +2,13 @@
  * Who of the brokers has what, and connections to them. A connection belongs to a lane, so that a request that waits (a long poll, a
  * large append) holds up nobody else's: brokers answer the requests of one connection in order.
  *
- * When no broker answers, callers are refused at once, and the brokers are tried again after a back-off that grows to five seconds; it
+ * When no broker answers, callers are refused at once, and the brokers are tried again after a back-off that grows to two seconds; it
  * never ends. What the cluster is doing is learnt anew after every failure that a change of leaders explains.
  */
 import { isIP } from 'node:net'
 import type { Connection, ConnectionOptions } from '@platformatic/kafka'
 import { backoff, systemClock, type LagoaError, type Log } from '../../../base/index.ts'
-import { BrokerError, isNetwork, isPassing, kafkaFault, logClosed, noTopic } from './faults.ts'
+import { BrokerError, isNetwork, isPassing, kafkaFault, logClosed, NotConnected, noTopic } from './faults.ts'
 import { requestMetadata, type ClusterMetadata, type Library, type TopicMetadata } from './wire.ts'
 
 export interface ClusterOptions {
@@ -34,7 +34,8 @@ export interface Cluster {
   patiently<T>(doing: string, work: () => Promise<T>, patience?: Patience): Promise<T>
   /** What was learnt of the topic may be wrong. */
   doubt(topic: string): void
-  leaveLane(lane: string): void
+  /** Closes a lane's connections, or the one to a broker. */
+  leaveLane(lane: string, node?: number): void
   close(): Promise<void>
 }
 
@@ -51,7 +52,7 @@ export interface Patience {
 
 const PATIENCE_MS = 3000
 const REQUEST_TIMEOUT_MS = 20_000
-const LONGEST_BACKOFF_MS = 5000
+const LONGEST_BACKOFF_MS = 2000
 const METADATA_AGE_MS = 60_000
 
 interface Known {
@@ -104,13 +105,16 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
   const askAddress = async <T>(lane: string, address: string, request: (connection: Connection) => Promise<T>): Promise<T> => {
     if (closing.signal.aborted) throw logClosed()
     const connecting = connectionTo(lane, address)
+    const connection = await connecting.catch((error: unknown) => {
+      throw new NotConnected(error)
+    })
     try {
-      return await request(await connecting)
+      return await request(connection)
     } catch (error) {
       // After a timeout the answer may still come, and would be taken for another one's.
       if (isNetwork(error) && connections.get(`${lane}@${address}`) === connecting) {
         connections.delete(`${lane}@${address}`)
-        void connecting.then((connection) => connection.close()).catch(() => undefined)
+        void connection.close().catch(() => undefined)
       }
       throw error
     }
@@ -137,20 +141,23 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
     const fault = kafkaFault(failure, 'Connecting to Kafka')
     if (closing.signal.aborted) throw fault
     if (!away) log.warn('kafka.away', { brokers, error: fault })
-    away = { fault, until: Date.now() + backoff(failures++, 100, LONGEST_BACKOFF_MS) }
+    // Many who find out at the same time have tried once, not many times.
+    if (!away || Date.now() >= away.until) away = { fault, until: Date.now() + backoff(failures++, 100, LONGEST_BACKOFF_MS) }
     throw fault
   }
 
-  const learnOf = (topic: string): Promise<ClusterMetadata> => {
-    const underWay = asking.get(topic)
+  /** Of one topic, or of the brokers alone; many who ask at the same time share the answer. */
+  const learnOf = (topic: string | null): Promise<ClusterMetadata> => {
+    const name = topic ?? ''
+    const underWay = asking.get(name)
     if (underWay) return underWay
-    const fresh = learn([topic]).finally(() => asking.delete(topic))
-    asking.set(topic, fresh)
+    const fresh = learn(topic === null ? [] : [topic]).finally(() => asking.delete(name))
+    asking.set(name, fresh)
     return fresh
   }
 
   const addressOf = async (node: Node): Promise<string> => {
-    if (nodes.size === 0) await learn([])
+    if (nodes.size === 0) await learnOf(null)
     const number = node === 'controller' ? controller : node === 'any' ? [...nodes.keys()][Math.floor(Math.random() * nodes.size)] : node
     const address = nodes.get(number ?? -1)
     if (address !== undefined) return address
@@ -229,9 +236,10 @@ export async function openCluster({ brokers, log, tls, sasl }: ClusterOptions): 
       known.delete(topic)
     },
 
-    leaveLane(lane) {
+    leaveLane(lane, node) {
+      const left = `${lane}@${node === undefined ? '' : nodes.get(node)}`
       for (const [name, connecting] of connections) {
-        if (!name.startsWith(`${lane}@`)) continue
+        if (node === undefined ? !name.startsWith(left) : name !== left) continue
         connections.delete(name)
         void connecting.then((connection) => connection.close()).catch(() => undefined)
       }

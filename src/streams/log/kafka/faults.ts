@@ -12,6 +12,15 @@ export class BrokerError extends Error {
   }
 }
 
+/** No connection came about, so nothing was sent. */
+export class NotConnected extends Error {
+  override readonly name = 'NotConnected'
+
+  constructor(cause: unknown) {
+    super('No connection to the broker', { cause })
+  }
+}
+
 /** The error itself, what caused it and what it gathers. */
 function* within(error: unknown, depth: number = 0): Generator<Error> {
   if (!(error instanceof Error) || depth > 8) return
@@ -20,9 +29,9 @@ function* within(error: unknown, depth: number = 0): Generator<Error> {
   if ('errors' in error && Array.isArray(error.errors)) for (const one of error.errors) yield* within(one, depth + 1)
 }
 
-/** The names of the brokers' error codes in it, such as NOT_LEADER_OR_FOLLOWER. */
+/** The names of the brokers' error codes in it, each once, such as NOT_LEADER_OR_FOLLOWER. */
 function brokerCodes(error: unknown): string[] {
-  return [...within(error)].flatMap((one) => ('apiId' in one && typeof one.apiId === 'string' ? [one.apiId] : []))
+  return [...new Set([...within(error)].flatMap((one) => ('apiId' in one && typeof one.apiId === 'string' ? [one.apiId] : [])))]
 }
 
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
@@ -54,40 +63,58 @@ const PASSING = new Set([
 
 /** Whether asking again in a moment may help. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof LagoaError || refusal(error) !== null) return false
+  if (error instanceof LagoaError || refusal(error, '') !== null) return false
   const codes = brokerCodes(error)
   return codes.length > 0 ? codes.every((code) => PASSING.has(code)) : isNetwork(error)
 }
 
-/** The connection failed or broke; whether the request arrived is not known. */
-export function isNetwork(error: unknown): boolean {
-  return [...within(error)].some((one) => 'code' in one && (one.code === 'PLT_KFK_NETWORK' || one.code === 'PLT_KFK_TIMEOUT'))
+/** The request may have been carried out, but its answer did not come. */
+export function isUndecided(error: unknown): boolean {
+  return hasCode(error, 'REQUEST_TIMED_OUT', 'NOT_ENOUGH_REPLICAS_AFTER_APPEND') || (isNetwork(error) && !(error instanceof NotConnected))
 }
 
+/** The connection failed or broke. */
+export function isNetwork(error: unknown): boolean {
+  return [...within(error)].some(isNetworkError)
+}
+
+function isNetworkError(error: Error): boolean {
+  return errno(error) === 'PLT_KFK_NETWORK' || errno(error) === 'PLT_KFK_TIMEOUT'
+}
+
+const CREDENTIAL_CODES = ['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE']
 const CERTIFICATE_CODES = /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_|ERR_SSL_|EPROTO)/
 const SETTINGS_TLS =
   'Set kafka.tls (LAGOA_KAFKA__TLS=true) as the brokers have it, and kafka.ca (LAGOA_KAFKA__CA_FILE) to the authority that signed their certificates.'
 const SETTINGS_SASL = 'Check kafka.mechanism, kafka.username and kafka.password (LAGOA_KAFKA__MECHANISM, LAGOA_KAFKA__USERNAME, LAGOA_KAFKA__PASSWORD).'
 
+/** How a connection ends whose other side waits for TLS or for credentials, or does not know TLS. */
+const MAYBE_SECURED = /^Connection closed$|secure TLS connection/
+
 /** The fault that no waiting mends, or null. */
-function refusal(error: unknown): LagoaError | null {
+function refusal(error: unknown, doing: string): LagoaError | null {
   const all = [...within(error)]
   const codes = brokerCodes(error)
-  if (
-    codes.some((code) => ['SASL_AUTHENTICATION_FAILED', 'UNSUPPORTED_SASL_MECHANISM', 'ILLEGAL_SASL_STATE'].includes(code)) ||
-    all.some((one) => 'code' in one && one.code === 'PLT_KFK_AUTHENTICATION')
-  )
-    return denied('streams.kafka_credentials', 'Kafka does not accept the credentials', { hint: SETTINGS_SASL, cause: named(codes) })
-  const certificate = all.find((one) => CERTIFICATE_CODES.test(errno(one) ?? '') || /TLS|wrong version number/.test(one.message))
+  // A connection that breaks while TLS is agreed on is also what a broker that stops leaves behind.
+  const isBroken = all.some((one) => errno(one) === 'ECONNRESET')
+  const certificate = all.find((one) => CERTIFICATE_CODES.test(errno(one) ?? '') || (!isBroken && /TLS|wrong version number/.test(one.message)))
   if (certificate)
     return denied('streams.kafka_tls', `No TLS connection to Kafka comes about: ${certificate.message}`, { hint: SETTINGS_TLS, cause: certificate })
+  if (codes.some((code) => CREDENTIAL_CODES.includes(code)) || isRefusedLogin(all))
+    return denied('streams.kafka_credentials', 'Kafka does not accept the credentials', { hint: SETTINGS_SASL, cause: named(codes) })
   const forbidden = codes.find((code) => code.endsWith('AUTHORIZATION_FAILED'))
   if (forbidden !== undefined)
-    return denied('streams.kafka_forbidden', `Kafka forbids it (${forbidden})`, {
+    return denied('streams.kafka_forbidden', `${doing} failed: Kafka forbids it (${forbidden})`, {
       hint: 'Grant this user what docs/kafka.md lists under "Permissions".',
       cause: named(codes),
     })
   return null
+}
+
+/** Logging in failed, and not because the connection broke. */
+function isRefusedLogin(all: readonly Error[]): boolean {
+  const login = all.findIndex((one) => errno(one) === 'PLT_KFK_AUTHENTICATION')
+  return login >= 0 && !all.slice(login + 1).some(isNetworkError)
 }
 
 /** Errors of the library can carry what it sent; only the brokers' own words go on. */
@@ -98,7 +125,7 @@ function named(codes: readonly string[]): Error | undefined {
 /** Any failure as a LagoaError; `doing` is what could not be done ("Reading orders/0"). */
 export function kafkaFault(error: unknown, doing: string): LagoaError {
   if (error instanceof LagoaError) return error
-  const refused = refusal(error)
+  const refused = refusal(error, doing)
   if (refused) return refused
   const codes = brokerCodes(error)
   if (codes.includes('POLICY_VIOLATION') || codes.includes('INVALID_CONFIG') || codes.includes('INVALID_REPLICATION_FACTOR'))
@@ -107,7 +134,7 @@ export function kafkaFault(error: unknown, doing: string): LagoaError {
     })
   const reason = codes.length > 0 ? codes.join(', ') : messageOf(error)
   return unavailable('streams.kafka_away', `${doing} failed: ${reason}`, {
-    hint: 'Check that Kafka runs and that kafka.brokers (LAGOA_KAFKA__BROKERS) names it; Lagoa goes on by itself when it answers.',
+    hint: `Check that Kafka runs and that kafka.brokers (LAGOA_KAFKA__BROKERS) names it${MAYBE_SECURED.test(reason) ? ', and that kafka.tls and kafka.username are set as it has them' : ''}; Lagoa goes on by itself when it answers.`,
     cause: named(codes),
   })
 }
@@ -122,9 +149,21 @@ export function noTopic(topic: string, partition: number): LagoaError {
   return missing('streams.no_topic', `There is no partition ${partition} of topic ${topic}`, { hint: `Declare it with stream('${topic}', ...) in streams/.` })
 }
 
-export function tooLarge(topic: string, bytes: number): LagoaError {
-  return overLimit('streams.record_too_large', `A record of ${bytes} bytes is larger than topic ${topic} takes`, {
-    hint: `Send smaller records, or raise max.message.bytes of ${topic} in Kafka.`,
+/** Nothing of its append was stored. */
+export function tooLarge(topic: string, bytes: number, limit?: number): LagoaError {
+  return overLimit(
+    'streams.record_too_large',
+    `A record of ${bytes} bytes is larger than topic ${topic} takes${limit === undefined ? '' : `: ${limit} bytes`}`,
+    {
+      hint: `Send smaller records, or raise max.message.bytes of ${topic} in Kafka.`,
+    },
+  )
+}
+
+/** The limit could not be known beforehand. */
+export function partlyStored(topic: string, bytes: number, stored: number): LagoaError {
+  return overLimit('streams.partly_stored', `A record of ${bytes} bytes is larger than topic ${topic} takes; the ${stored} before it are stored`, {
+    hint: `Send smaller records, or raise max.message.bytes of ${topic}; with the permission DescribeConfigs on it, nothing of such an append is stored.`,
   })
 }
 

@@ -1,7 +1,7 @@
 /**
  * Reading partitions. What lies behind is fetched when it is asked for; at the end of a partition one long poll for each broker follows
  * all partitions that somebody waits for, fills the memory that their readers share and wakes who waits. A partition that nobody asked
- * for in half a minute is followed no more.
+ * for in half a minute is followed no more, and a broker of which none is followed is left alone.
  */
 import { backoff, systemClock, type Log } from '../../../base/index.ts'
 import { brokerError, type Cluster } from './cluster.ts'
@@ -29,7 +29,7 @@ const FOLLOW_BYTES = 16 * 1024 * 1024
 const FOLLOW_PARTITION_BYTES = 2 * 1024 * 1024
 /** How long a poll may last: a partition that is followed from now on is in the next one. */
 const POLL_MS = 250
-const UNUSED_MS = 30_000
+const IDLE_MS = 30_000
 
 interface Followed {
   readonly topic: string
@@ -40,7 +40,7 @@ interface Followed {
   usedAt: number
 }
 
-export function createReader(cluster: Cluster, log: Log): Reader {
+export function createReader(cluster: Cluster, log: Log, idleMs: number = IDLE_MS): Reader {
   const memory = createMemory(MEMORY_BYTES)
   const waiters = new Map<string, Set<() => void>>()
   const followed = new Map<string, Followed>()
@@ -147,7 +147,7 @@ export function createReader(cluster: Cluster, log: Log): Reader {
   const follow = async (node: number): Promise<void> => {
     for (let failures = 0; !closing.signal.aborted;) {
       const now = Date.now()
-      for (const [place, one] of followed) if (now - one.usedAt > UNUSED_MS && !waiters.get(place)?.size) followed.delete(place)
+      for (const [place, one] of followed) if (now - one.usedAt > idleMs && !waiters.get(place)?.size) followed.delete(place)
       try {
         await locate()
         const own = [...followed.values()].filter((one) => one.node === node)
@@ -171,6 +171,7 @@ export function createReader(cluster: Cluster, log: Log): Reader {
       loops.delete(loop)
       // One may have come while the loop was about to end.
       for (const one of followed.values()) poll(one.node)
+      if (!polling.has(node)) cluster.leaveLane('follow', node)
     })
     loops.add(loop)
   }

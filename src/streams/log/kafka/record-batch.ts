@@ -6,9 +6,8 @@
  * are taken for well-formed JSON, since everybody who may write to the topic could say so. Records that follow each other without a gap
  * become one batch of ours; a gap, which compaction leaves, begins another.
  */
-import { gunzipSync, zstdDecompressSync } from 'node:zlib'
-import { invalid, overLimit } from '../../../base/index.ts'
 import { emptyBatch, layoutOf, type RecordBatch } from '../batch.ts'
+import { damaged, decompress } from './compression.ts'
 import type { AbortedTransaction, Library } from './wire.ts'
 
 export interface Writer {
@@ -28,8 +27,8 @@ const CONTROL = 0x20
 const ABORT_MARKER = 0
 /** The attributes, timestamp delta, offset delta, both lengths and header count of the smallest record, and its own length. */
 const LEAST_RECORD = 7
-/** A batch that unfolds to more than this is somebody's mistake or worse. */
-const MOST_UNFOLDED = 256 * 1024 * 1024
+/** Compressed batches may unfold to many times what was fetched; what lies beyond this is fetched again. */
+const MOST_IN_RUN = 32 * 1024 * 1024
 
 /** Records `from` to `to` of a batch as Kafka stores them. */
 export function encodeBatch(library: Library, batch: RecordBatch, from: number, to: number, time: number, writer: Writer): Buffer {
@@ -80,6 +79,12 @@ export function encodeBatch(library: Library, batch: RecordBatch, from: number, 
 /** What a record of these lengths takes at most, for who must keep below a limit. */
 export function recordSize(keyLength: number, valueLength: number): number {
   return Math.max(0, keyLength) + valueLength + 22
+}
+
+/** What a batch of this one record takes. */
+export function aloneSize(keyLength: number, valueLength: number): number {
+  const body = bodySize(0, keyLength, valueLength)
+  return HEADER + varintSize(body) + body
 }
 
 export const BATCH_OVERHEAD: number = HEADER
@@ -134,14 +139,19 @@ export interface Run {
   readonly next: number
 }
 
-/** The records of a fetch that began at `from`, without those of aborted transactions and without Kafka's own marks. */
+/**
+ * The records of a fetch that began at `from`, without those of aborted transactions and without Kafka's own marks; no more than fits
+ * into memory well, but one batch at least.
+ */
 export function decodeRun(library: Library, bytes: Buffer, from: number, aborted: readonly AbortedTransaction[]): Run {
   const batches: RecordBatch[] = []
   let next = from
+  let size = 0
   for (const stored of committed(library, bytes, aborted)) {
     next = Math.max(next, stored.lastOffset + 1)
     if (stored.marker !== null || stored.lastOffset < from || stored.count === 0) continue
-    decodeRecords(stored, batches)
+    size += decodeRecords(stored, batches)
+    if (size > MOST_IN_RUN) break
   }
   return { batches, next }
 }
@@ -157,8 +167,8 @@ export function* committed(library: Library, bytes: Buffer, aborted: readonly Ab
   }
 }
 
-/** Appends the batch's records to `into`, one batch of ours for each run without a gap. */
-export function decodeRecords({ baseOffset, appendedAt, count, records }: StoredBatch, into: RecordBatch[]): void {
+/** Appends the batch's records to `into`, one batch of ours for each run without a gap; answers how many bytes they have. */
+export function decodeRecords({ baseOffset, appendedAt, count, records }: StoredBatch, into: RecordBatch[]): number {
   const bytes = records()
   if (count < 0 || count * LEAST_RECORD > bytes.length) throw damaged(baseOffset, 'has fewer records than it says')
   const lengths = new Int32Array(2 * count)
@@ -189,6 +199,7 @@ export function decodeRecords({ baseOffset, appendedAt, count, records }: Stored
     into.push(copyRun(bytes, lengths, places, start, end, baseOffset + (deltas[start] ?? 0), appendedAt))
     start = end
   }
+  return bytes.length
 }
 
 function copyRun(bytes: Buffer, lengths: Int32Array, places: Int32Array, start: number, end: number, baseOffset: number, appendedAt: number): RecordBatch {
@@ -221,38 +232,6 @@ function markerOf(records: Buffer): 'commit' | 'abort' | 'other' {
   if (readVarint(cursor) < 4) return 'other'
   const type = records.readInt16BE(cursor.at + 2)
   return type === ABORT_MARKER ? 'abort' : type === 1 ? 'commit' : 'other'
-}
-
-function decompress(library: Library, payload: Buffer, codec: number, offset: number): Buffer {
-  try {
-    switch (codec) {
-      case 0:
-        return payload
-      case 1:
-        return gunzipSync(payload, { maxOutputLength: MOST_UNFOLDED })
-      case 2:
-        return library.compressionsAlgorithms.snappy.decompressSync(payload)
-      case 3:
-        return library.compressionsAlgorithms.lz4.decompressSync(payload)
-      case 4:
-        return zstdDecompressSync(payload, { maxOutputLength: MOST_UNFOLDED })
-    }
-  } catch (error) {
-    if (error instanceof RangeError && error.message.includes('larger than'))
-      throw overLimit('streams.batch_too_large', `The record batch at offset ${offset} unfolds to more than ${MOST_UNFOLDED} bytes`, {
-        hint: 'Let the producer send smaller batches, and move the sinks beyond this one.',
-        cause: error,
-      })
-    throw damaged(offset, 'cannot be decompressed', error)
-  }
-  throw damaged(offset, `is compressed in a way (${codec}) that is not known`)
-}
-
-function damaged(offset: number, what: string, cause?: unknown): Error {
-  return invalid('streams.damaged_batch', `The record batch at offset ${offset} ${what}`, {
-    hint: "Look at it with Kafka's own tools; what wrote it is not this program, or the broker's disk is damaged.",
-    cause,
-  })
 }
 
 interface Cursor {

@@ -5,6 +5,7 @@
 import type { Log } from '../../../base/index.ts'
 import type { TopicOptions } from '../port.ts'
 import { checkTopic, fewerPartitions } from '../topic.ts'
+import type { Library } from './wire.ts'
 import type { Cluster } from './cluster.ts'
 import { BrokerError, hasCode, isPassing, kafkaFault } from './faults.ts'
 
@@ -12,15 +13,23 @@ export interface Topics {
   ensure(topic: string, options: TopicOptions): Promise<void>
   /** A topic of one partition that keeps the newest record of each key. */
   ensureCompacted(topic: string): Promise<void>
-  /** How large a record batch the topic takes. */
-  largestBatch(topic: string): Promise<number>
+  /** How large a record batch the topic takes; a guess where this user may not know. */
+  largestBatch(topic: string, freshness?: 'anew'): Promise<Limit>
+}
+
+export interface Limit {
+  readonly bytes: number
+  readonly isSure: boolean
 }
 
 /** An append of this size still is one batch, so that its records stay together whoever else appends. */
 const LARGEST_BATCH = 16 * 1024 * 1024
 /** What brokers take unless somebody chose otherwise, less what a batch has beside its records. */
-const USUAL_BATCH = 1_000_000
+const USUAL_LIMIT: Limit = { bytes: 1_000_000, isSure: false }
+const LIMIT = 'max.message.bytes'
 const TIMEOUT_MS = 15_000
+/** A busy cluster takes a while until many new partitions are led. */
+const PATIENCE_MS = 30_000
 const TOPIC = 2
 const SET = 0
 
@@ -28,7 +37,7 @@ type Settings = Readonly<Record<string, string>>
 
 export function createTopics(cluster: Cluster, log: Log, replication: number): Topics {
   const { library } = cluster
-  const largest = new Map<string, number>()
+  const largest = new Map<string, Limit>()
 
   const create = async (topic: string, partitions: number, settings: Settings): Promise<void> => {
     const configs = Object.entries(settings).map(([name, value]) => ({ name, value }))
@@ -65,17 +74,20 @@ export function createTopics(cluster: Cluster, log: Log, replication: number): T
     )
   }
 
-  /** All partitions are there and led by somebody. */
-  const settled = async (topic: string, partitions: number): Promise<readonly number[]> => {
+  /** All partitions are there, led by somebody, and their leaders know it: metadata tells of them before that. */
+  const settled = async (topic: string, partitions: number): Promise<void> => {
     const leaders = await cluster.leaders(topic, 0)
     if (!leaders || leaders.length < partitions || leaders.includes(-1)) throw new BrokerError('LEADER_NOT_AVAILABLE')
-    return leaders
+    const own = Map.groupBy(leaders.keys(), (partition) => leaders[partition] ?? -1)
+    await Promise.all(
+      [...own].map(([leader, led]) => cluster.at('main', leader, (connection) => library.listOffsetsV5.api.async(connection, -1, 0, ends(topic, led)))),
+    )
   }
 
   const keep = async (topic: string, wanted: Settings): Promise<void> => {
     try {
-      const known = await settingsOf(topic, [...Object.keys(wanted), 'max.message.bytes'])
-      largest.set(topic, Number(known.get('max.message.bytes') ?? USUAL_BATCH))
+      const known = await settingsOf(topic, [...Object.keys(wanted), LIMIT])
+      largest.set(topic, limitIn(known))
       const changed = Object.fromEntries(Object.entries(wanted).filter(([name, value]) => known.get(name) !== value))
       if (Object.keys(changed).length > 0) await set(topic, changed)
     } catch (error) {
@@ -96,7 +108,7 @@ export function createTopics(cluster: Cluster, log: Log, replication: number): T
           if ((await cluster.leaders(topic, 0)) === null) {
             await create(topic, options.partitions, {
               ...retention,
-              'max.message.bytes': String(LARGEST_BATCH),
+              [LIMIT]: String(LARGEST_BATCH),
               // Offsets by time and retention go by when the log took a record.
               'message.timestamp.type': 'LogAppendTime',
             })
@@ -107,29 +119,40 @@ export function createTopics(cluster: Cluster, log: Log, replication: number): T
           await settled(topic, options.partitions)
           await keep(topic, retention)
         },
-        { ms: TIMEOUT_MS },
+        { ms: PATIENCE_MS },
       )
     },
 
     async ensureCompacted(topic) {
       if ((await cluster.leaders(topic)) !== null) return
-      await create(topic, 1, { 'cleanup.policy': 'compact' })
+      // The newest segment is never compacted, so a large one would be read whole at every start.
+      await create(topic, 1, { 'cleanup.policy': 'compact', 'segment.bytes': String(8 * 1024 * 1024), 'min.cleanable.dirty.ratio': '0.1' })
       await settled(topic, 1)
     },
 
-    async largestBatch(topic) {
-      const known = largest.get(topic)
+    async largestBatch(topic, freshness) {
+      const known = freshness === 'anew' ? undefined : largest.get(topic)
       if (known !== undefined) return known
-      let bytes = USUAL_BATCH
+      let limit = USUAL_LIMIT
       try {
-        bytes = Number((await settingsOf(topic, ['max.message.bytes'])).get('max.message.bytes') ?? USUAL_BATCH)
+        limit = limitIn(await settingsOf(topic, [LIMIT]))
       } catch (error) {
         if (isPassing(error)) throw error
       }
-      largest.set(topic, bytes)
-      return bytes
+      largest.set(topic, limit)
+      return limit
     },
   }
+}
+
+function limitIn(settings: ReadonlyMap<string, string | null>): Limit {
+  const bytes = Number(settings.get(LIMIT) ?? 0)
+  return bytes > 0 ? { bytes, isSure: true } : USUAL_LIMIT
+}
+
+/** Asks where partitions end, which only their leader answers. */
+function ends(topic: string, partitions: readonly number[]): Parameters<Library['listOffsetsV5']['api']['async']>[3] {
+  return [{ name: topic, partitions: partitions.map((partitionIndex) => ({ partitionIndex, currentLeaderEpoch: -1, timestamp: -1n })) }]
 }
 
 /** A bound as Kafka writes it: -1 keeps everything. */

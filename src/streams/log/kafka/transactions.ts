@@ -1,16 +1,16 @@
 /**
  * Appends with a mark. The records and the mark are one Kafka transaction, whose name belongs to the topic and the producer: to begin
  * one is to end what another process left open under that name, and to shut that process out. Only then is the last mark read, so what
- * is decided from it cannot be overtaken. Whatever fails, the next try begins there again; a transaction is never mended half-way.
+ * is decided from it cannot be overtaken. Where a piece cannot be stored or the end cannot be told, the next try begins there again.
  */
 import { backoff, LagoaError, systemClock } from '../../../base/index.ts'
 import type { Appended } from '../append-queue.ts'
 import { encodeJson, type RecordBatch } from '../batch.ts'
 import type { ProducerMark } from '../port.ts'
 import type { Cluster, Node } from './cluster.ts'
-import { hasCode, isPassing, kafkaFault } from './faults.ts'
+import { hasCode, isPassing, kafkaFault, tooLarge } from './faults.ts'
 import { createMarks, markKey, MARKS_TOPIC, producerMark, type Marks, type StoredMark } from './marks.ts'
-import { inPieces, nextSequence, produce } from './producer.ts'
+import { inPieces, nextSequence, pieceSize, produce } from './producer.ts'
 import { LATEST, type Reader } from './reader.ts'
 import type { Topics } from './topics.ts'
 
@@ -19,10 +19,12 @@ export interface Transactions {
   state(topic: string, id: string): Promise<ProducerMark | null>
 }
 
-/** How long a transaction that nobody ends holds up readers. */
-const TIMEOUT_MS = 30_000
+/** How long a transaction that nobody ends may hold up readers; the largest append takes a fraction of it. */
+const TIMEOUT_MS = 15_000
 const PATIENCE_MS = 20_000
 const VISIBLE_MS = 2000
+/** How often a piece is sent before its transaction is given up. */
+const MOST_WRITES = 8
 /** Producers of which it is remembered where they stand; of others it is read again. */
 const MOST_REMEMBERED = 1000
 
@@ -76,13 +78,21 @@ export function createTransactions(cluster: Cluster, topics: Topics, reader: Rea
       library.endTxnV1.api.async(connection, session.name, session.producer, session.epoch, isCommit),
     )
 
+  /** Sent again, a piece has the same number and is stored once; a new topic needs that, whose leader does not know of it yet. */
   const write = async (session: Session, topic: string, partition: number, batch: RecordBatch, from: number, to: number): Promise<number> => {
     const place = `${topic}/${partition}`
     const sequence = session.sequences.get(place) ?? 0
     const writer = { producer: session.producer, epoch: session.epoch, sequence, transactional: true }
-    const offset = await produce(cluster, topic, partition, batch, from, to, writer, session.name)
-    session.sequences.set(place, nextSequence(sequence, to - from))
-    return offset
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const offset = await produce(cluster, topic, partition, batch, from, to, writer, session.name)
+        session.sequences.set(place, nextSequence(sequence, to - from))
+        return offset
+      } catch (error) {
+        if (!isPassing(error) || attempt === MOST_WRITES) throw error
+        await systemClock.sleep(backoff(attempt, 10, 500))
+      }
+    }
   }
 
   /** One try; `attempted` is where an earlier one of the same append put its records, if it came so far. */
@@ -102,15 +112,19 @@ export function createTransactions(cluster: Cluster, topics: Topics, reader: Rea
       const isOurs = last.sequence === mark.sequence && last.partition === partition && last.next === attempted.next
       return isOurs ? { baseOffset: attempted.baseOffset, duplicate: false } : { baseOffset: -1, duplicate: true }
     }
+    const largest = await pieceSize(topics, topic, batch)
     slot.session = null
     try {
       await join(session, topic, partition)
-      let next = 0
-      const baseOffset = await inPieces(await topics.largestBatch(topic), topic, batch, async (from, to) => {
-        const offset = await write(session, topic, partition, batch, from, to)
-        next = offset + to - from
-        return offset
-      })
+      const pieces = await inPieces(
+        largest,
+        batch,
+        (from, to) => write(session, topic, partition, batch, from, to),
+        (bytes) => tooLarge(topic, bytes),
+      )
+      const [first, last] = [pieces[0], pieces.at(-1)]
+      const baseOffset = first?.baseOffset ?? -1
+      const next = last ? last.baseOffset + batch.count - last.from : -1
       const stored = { sequence: mark.sequence, ...(mark.note ? { note: mark.note } : {}), partition, next }
       await write(session, MARKS_TOPIC, 0, encodeJson([markKey(topic, mark.id)], [JSON.stringify(stored)]), 0, 1)
       attempted.baseOffset = baseOffset

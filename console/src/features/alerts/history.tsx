@@ -1,0 +1,105 @@
+/** Every alert that was, newest first, by rule, severity, state and time. */
+import { useInfiniteQuery } from '@tanstack/react-query'
+import { getRouteApi, Link } from '@tanstack/react-router'
+import { useMemo } from 'react'
+import { alertPagesQuery, type RuleShape } from '../../api/index.ts'
+import { type AlertSpan, alertSpans, alertStates, severities } from '../../app/search.ts'
+import { AlertRow } from '../../ui/alerts.tsx'
+import { useNow } from '../../ui/now.ts'
+import { Choice } from '../../ui/parts.tsx'
+import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
+import { useWords } from '../../ui/words/index.tsx'
+
+const route = getRouteApi('/alerts')
+const hour = 3_600_000
+const lengths: Readonly<Record<AlertSpan, number>> = { '1h': hour, '24h': 24 * hour, '7d': 7 * 24 * hour, '30d': 30 * 24 * hour }
+
+export function History({ rules }: { rules: readonly RuleShape[] }) {
+  const { say } = useWords()
+  const { state, rule, severity, span } = route.useSearch()
+  const navigate = route.useNavigate()
+  const now = useNow()
+  // Taken when it is chosen: pages that somebody reads must not begin anew with each minute.
+  const since = useMemo(() => (span === undefined ? undefined : Date.now() - lengths[span]), [span])
+  const pages = useInfiniteQuery(alertPagesQuery({ state, rule, severity, since }))
+  const items = pages.data?.pages.flatMap((page) => page.items) ?? []
+  const filtered = [state, rule, severity, span].some((each) => each !== undefined)
+  const set = (change: { state?: typeof state; rule?: typeof rule; severity?: typeof severity; span?: typeof span }): void =>
+    void navigate({ search: (old) => ({ ...old, tab: 'history' as const, ...change }), replace: true })
+  return (
+    <section className="panel" aria-label={say('alerts.history')}>
+      <div className="row alert-filters">
+        <Choice
+          label={say('alerts.state')}
+          value={state ?? 'all'}
+          options={[{ value: 'all', label: say('alerts.state.all') }, ...alertStates.map((each) => ({ value: each, label: say(`alert.${each}`) }))]}
+          onChange={(next) => set({ state: next === 'all' ? undefined : next })}
+        />
+        <select
+          className="select"
+          aria-label={say('alerts.rule')}
+          value={rule ?? ''}
+          onChange={(event) => set({ rule: event.currentTarget.value || undefined })}
+        >
+          <option value="">{say('alerts.rule.all')}</option>
+          {[...new Set([...rules.map(({ name }) => name), ...(rule === undefined ? [] : [rule])])].map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
+        </select>
+        <select
+          className="select"
+          aria-label={say('alerts.severity')}
+          value={severity ?? ''}
+          onChange={(event) => set({ severity: severities.find((each) => each === event.currentTarget.value) })}
+        >
+          <option value="">{say('alerts.severity.all')}</option>
+          {severities.map((each) => (
+            <option key={each} value={each}>
+              {say(`severity.${each}`)}
+            </option>
+          ))}
+        </select>
+        <select
+          className="select"
+          aria-label={say('alerts.span')}
+          value={span ?? ''}
+          onChange={(event) => set({ span: alertSpans.find((each) => each === event.currentTarget.value) })}
+        >
+          <option value="">{say('alerts.span.all')}</option>
+          {alertSpans.map((each) => (
+            <option key={each} value={each}>
+              {say(`alerts.span.${each}`)}
+            </option>
+          ))}
+        </select>
+      </div>
+      {pages.isPending ? (
+        <LoadingRows rows={8} />
+      ) : pages.isError && pages.data === undefined ? (
+        <Failure error={pages.error} onRetry={() => void pages.refetch()} />
+      ) : items.length === 0 ? (
+        <Empty
+          title={say(filtered ? 'alerts.noMatch' : 'alerts.none.title')}
+          actions={
+            filtered ? (
+              <Link to="/alerts" search={{ tab: 'history' }} className="action-link">
+                {say('alerts.clear')}
+              </Link>
+            ) : undefined
+          }
+        >
+          {filtered ? undefined : say('alerts.none.text')}
+        </Empty>
+      ) : (
+        <ul className="alert-history" style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>
+          {items.map((alert) => (
+            <AlertRow key={alert.id} alert={alert} now={now} every />
+          ))}
+        </ul>
+      )}
+      <More pages={pages} label={say('alerts.more')} />
+    </section>
+  )
+}

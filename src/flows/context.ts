@@ -1,0 +1,55 @@
+/** What a task's function gets beside its input. */
+import type { Json } from './engine/words.ts'
+
+export interface TaskContext extends Tools {
+  readonly run: { readonly id: string; readonly flow: string; readonly params: Json; readonly partition: string | null }
+  readonly task: string
+  /** Counts from 1. */
+  readonly attempt: number
+  /** Aborts when the run is cancelled, the time is up, or the task is another's by now. */
+  readonly signal: AbortSignal
+  /** The same for every try of this task in this run: for systems that take one thing once. */
+  readonly idempotencyKey: string
+  log(message: string, level?: 'debug' | 'info' | 'warn' | 'error'): void
+  progress(done: number, total?: number): void
+  /** A secret of the configuration; it never shows in logs. */
+  secret(name: string): string
+}
+
+/** What the platform lends to tasks. Nothing of it is known here. */
+export interface Tools {
+  /** Reads tables of the lake; at most `limit` rows come back. */
+  sql(
+    text: string,
+    options?: { readonly limit?: number },
+  ): Promise<{
+    readonly columns: readonly { readonly name: string; readonly type: string }[]
+    readonly rows: readonly (readonly Json[])[]
+    readonly truncated: boolean
+  }>
+  readonly keys: ToolKeys
+  readonly objects: ToolObjects
+  /** Appends records to a stream of the project; answers how many were taken. */
+  publish(stream: string, records: readonly unknown[]): Promise<number>
+  /** The newest records of a stream as they were sent, the oldest of them first. */
+  records(stream: string, options: { readonly limit: number; readonly partition?: number }): Promise<Json[]>
+  /** Whether every sink of a stream (cache, tables, rules, objects) has taken what the log had when this was asked. */
+  caughtUp(stream: string): Promise<boolean>
+  /** What a rule has done so far. */
+  rule(name: string): Promise<{ readonly matched: number; readonly fired: number; readonly queued: number }>
+  /** Puts messages into a queue, which is made when it is not there. The same message with the same id is one, where the engine remembers it. */
+  send(queue: string, messages: readonly { readonly id: string; readonly body: string }[], options?: { readonly durable?: boolean }): Promise<void>
+}
+
+export interface ToolKeys {
+  /** Rejects when the key store does not answer. */
+  ping(): Promise<void>
+  get(key: string): Promise<Readonly<Record<string, string>> | null>
+  set(key: string, fields: Readonly<Record<string, string>>, options?: { readonly ttl?: string | number }): Promise<void>
+}
+
+export interface ToolObjects {
+  get(path: string): Promise<Uint8Array | null>
+  put(path: string, bytes: Uint8Array | string): Promise<void>
+  list(prefix: string): AsyncIterable<{ readonly path: string; readonly size: number; readonly modified: number }>
+}

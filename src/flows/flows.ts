@@ -1,0 +1,389 @@
+/** The flows of a project at work: what is loaded, what is asked for, what runs, what there is to see. */
+import { closest, idFrom, invalid, missing, newId, toLagoaError, type Log } from '../base/index.ts'
+import type { Objects, Records } from '../storage/index.ts'
+import type { Tools } from './context.ts'
+import type { Flow } from './declare.ts'
+import { graphHash, openRunEngine } from './engine/engine.ts'
+import type { Json, RunState } from './engine/words.ts'
+import { createExecutor, type LoadedFlow } from './execute.ts'
+import { graphOf } from './graph.ts'
+import { openRunLogs, readLogs, type LogPage } from './logs.ts'
+import { checkedParams, paramsSchema } from './params.ts'
+import {
+  listRuns,
+  readAttempts,
+  readRun,
+  readTasks,
+  type AttemptView,
+  type RunDetail,
+  type RunFilter,
+  type RunPage,
+  type RunView,
+  type TaskView,
+} from './reads.ts'
+import { dueAt, timesOf, type NextTime } from './schedules.ts'
+
+export interface Flows {
+  /** Takes these in the place of those that were loaded; refuses all when one has a fault. With `lookOnly` the database is not changed, and none can be started. */
+  load(flows: readonly Flow[], options?: { readonly lookOnly?: boolean }): Promise<void>
+  list(): Promise<readonly FlowView[]>
+  get(name: string): Promise<FlowDetail>
+  trigger(flow: string, request: TriggerRequest): Promise<RunView>
+  runs(filter: RunFilter): Promise<RunPage>
+  run(id: string): Promise<RunDetail>
+  tasks(id: string, page: { readonly limit: number; readonly cursor?: string | undefined }): Promise<{ items: TaskView[]; cursor?: string }>
+  attempts(id: string, n: number): Promise<AttemptView[]>
+  logs(id: string, page: { readonly task?: number | undefined; readonly cursor?: string | undefined; readonly limit: number }): Promise<LogPage>
+  cancel(id: string): Promise<RunDetail>
+  pause(id: string, paused: boolean): Promise<RunDetail>
+  /** Runs tasks of a run that is over anew: those that did not succeed, or these and what is behind them. */
+  retry(id: string, from?: readonly string[]): Promise<RunDetail>
+  pauseSchedule(flow: string, paused: boolean): Promise<void>
+  /** Resolves when the run has ended, or the signal aborts. */
+  ended(id: string, signal: AbortSignal): Promise<RunDetail>
+  start(): Promise<void>
+  /** Takes no more, waits as long for what is running, and stops. */
+  stop(graceMs: number): Promise<void>
+}
+
+export interface FlowView {
+  readonly name: string
+  readonly description: string | undefined
+  readonly tags: readonly string[]
+  readonly owner: string | undefined
+  readonly tasks: number
+  readonly schedule: ScheduleView | null
+  /** Newest first, at most 32. */
+  readonly last: readonly {
+    readonly id: string
+    readonly state: RunState
+    readonly createdAt: number
+    readonly startedAt: number | null
+    readonly endedAt: number | null
+  }[]
+}
+
+export interface ScheduleView {
+  readonly cron: string | undefined
+  readonly every: string | number | undefined
+  readonly timeZone: string
+  readonly nextAt: number | null
+  readonly paused: boolean
+}
+
+export interface FlowDetail extends FlowView {
+  /** JSON Schema of its params. */
+  readonly params: Json
+  readonly nodes: readonly {
+    readonly name: string
+    readonly kind: string
+    readonly description: string | undefined
+    readonly retries: number
+    readonly timeoutMs: number | null
+    readonly pool: string
+  }[]
+  readonly edges: readonly (readonly [number, number])[]
+}
+
+export interface TriggerRequest {
+  readonly params?: unknown
+  readonly by: string
+  readonly key?: string | undefined
+  readonly priority?: number | undefined
+  readonly partition?: string | undefined
+}
+
+export interface FlowsOptions {
+  readonly records: Records
+  readonly objects: Objects
+  readonly log: Log
+  readonly tools: Tools
+  readonly secret: (name: string) => string
+  readonly folder: string
+  readonly concurrency: number
+  /** Several nodes take tasks from this database. */
+  readonly shared: boolean
+  readonly pools: Readonly<Record<string, number>>
+  readonly onRun?: ((ids: readonly string[]) => void) | undefined
+}
+
+const SCHEDULE_MS = 500
+
+export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, onRun }: FlowsOptions): Flows {
+  let loaded: ReadonlyMap<string, LoadedFlow> = new Map()
+  let times: ReadonlyMap<string, NextTime> = new Map()
+  const logs = openRunLogs(records, log)
+  const waiting = new Map<string, Set<() => void>>()
+  const stopping = new AbortController()
+  let scheduler: Promise<void> = Promise.resolve()
+  const execute = createExecutor({
+    flows: () => loaded,
+    records,
+    objects,
+    logs,
+    log,
+    tools,
+    secret,
+    folder,
+    enqueue: async (run) => void (await engine.enqueue([run])),
+  })
+  const engine = openRunEngine({
+    records,
+    log,
+    worker: newId(),
+    concurrency,
+    execute,
+    shared,
+    onEnded(runs) {
+      for (const run of runs) for (const wake of waiting.get(run) ?? []) wake()
+      onRun?.(runs)
+    },
+  })
+
+  function known(name: string): LoadedFlow {
+    const found = loaded.get(name)
+    if (found) return found
+    const near = closest(name, [...loaded.keys()])
+    throw missing('flows.no_flow', `There is no flow ${name}`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'See lagoa flows.' })
+  }
+
+  async function views(names: readonly string[]): Promise<FlowView[]> {
+    const last = await records.query<FlowView['last'][number] & { flow: string }>(
+      `select f.name as flow, r.* from unnest($1::text[]) f (name) cross join lateral (
+         select id, state, created_at as "createdAt", started_at as "startedAt", ended_at as "endedAt" from runs where flow = f.name order by id desc limit 32
+       ) r order by r.id desc`,
+      [names],
+    )
+    const schedules = await records.query<{ flow: string; nextAt: number | null; paused: boolean }>(
+      'select flow, next_at as "nextAt", paused from run_schedules where flow = any($1)',
+      [names],
+    )
+    return names.map((name) => {
+      const { flow, tasks } = known(name)
+      const { description, owner, tags, cron, every, timeZone } = flow.options
+      const schedule = schedules.find((one) => one.flow === name)
+      return {
+        name,
+        description,
+        owner,
+        tags: tags ?? [],
+        tasks: tasks.length,
+        schedule: schedule && times.has(name) ? { cron, every, timeZone: timeZone ?? 'UTC', nextAt: schedule.nextAt, paused: schedule.paused } : null,
+        last: last.filter((one) => one.flow === name).map(({ id, state, createdAt, startedAt, endedAt }) => ({ id, state, createdAt, startedAt, endedAt })),
+      }
+    })
+  }
+
+  async function fire(): Promise<void> {
+    const due = await records.query<{ flow: string; nextAt: number; now: number }>(
+      'select flow, next_at as "nextAt", clock_timestamp() as now from run_schedules where not paused and next_at <= clock_timestamp() and flow = any($1)',
+      [[...times.keys()]],
+      { name: 'run_schedules_due' },
+    )
+    for (const { flow: name, nextAt, now } of due) {
+      const { flow, hash } = known(name)
+      const { catchUp = 'newest', overlap = 'allow', scheduleParams, priority } = flow.options
+      const times_ = times.get(name)
+      if (!times_) continue
+      const { times: at, next } = dueAt(times_, nextAt, now, catchUp)
+      if (overlap !== 'allow') {
+        const [going] = await records.query(
+          `select id from runs where flow = $1 and state in ('queued', 'running') and trigger ->> 'by' = 'schedule' limit 1`,
+          [name],
+        )
+        if (going && overlap === 'queue') continue
+        if (going) {
+          await move(name, nextAt, next)
+          log.info('flows.schedule_skipped', { flow: name, at: new Date(nextAt).toISOString() })
+          continue
+        }
+      }
+      const params = checkedParams(flow, scheduleParams)
+      await engine.enqueue(
+        at.map((time) => {
+          const iso = new Date(time).toISOString()
+          return { id: newId(), kind: 'flow', flow: name, graph: hash, params, priority, trigger: { by: 'schedule', at: iso }, key: `schedule ${iso}` }
+        }),
+      )
+      await move(name, nextAt, next)
+    }
+  }
+
+  /** Another node may have been quicker. */
+  const move = (flow: string, from: number, next: number | null): Promise<unknown> =>
+    records.query('update run_schedules set next_at = $3 where flow = $1 and next_at = $2', [flow, new Date(from), next === null ? null : new Date(next)])
+
+  async function schedule(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await fire().catch((error: unknown) => log.warn('flows.schedule_failed', { error: toLagoaError(error) }))
+      await new Promise<void>((done) => {
+        const timer = setTimeout(done, SCHEDULE_MS)
+        stopping.signal.addEventListener('abort', () => (clearTimeout(timer), done()), { once: true })
+      })
+    }
+  }
+
+  return {
+    async load(flows, { lookOnly = false } = {}) {
+      const graphs = flows.map((flow) => ({ flow, times: timesOf(flow), ...graphOf(flow) }))
+      for (const { flow, tasks, times: scheduled } of graphs) {
+        for (const { name, body } of tasks)
+          if (body.kind === 'flow' && !flows.some((one) => one.name === body.flow))
+            throw missing('flows.no_flow', `Task ${name} of flow ${flow.name} runs flow ${body.flow}, which no file under flows/ exports`, {
+              hint: 'Export it there.',
+            })
+        if (scheduled) checkedParams(flow, flow.options.scheduleParams)
+      }
+      refuseCircle(flows)
+      const next = new Map<string, LoadedFlow>()
+      for (const { flow, graph, tasks } of graphs)
+        next.set(flow.name, { flow, graph, tasks, hash: lookOnly ? graphHash(graph) : await engine.register(graph, { slots: flow.options.concurrency }) })
+      if (!lookOnly) for (const [name, slots] of Object.entries(pools)) await engine.setPool(name, slots)
+      const now = Date.now()
+      for (const { flow, times: scheduled } of graphs) {
+        if (!scheduled || lookOnly) continue
+        const spec = idFrom(flow.options.cron ?? '', String(flow.options.every ?? ''), flow.options.timeZone ?? '')
+        const first = scheduled(now)
+        // A schedule that was changed begins anew; one that was not goes on from where it was, over the time that nobody ran it.
+        await records.query(
+          `insert into run_schedules (flow, spec, next_at) values ($1, $2, $3)
+           on conflict (flow) do update set spec = excluded.spec, next_at = case when run_schedules.spec = excluded.spec then run_schedules.next_at else excluded.next_at end`,
+          [flow.name, spec, first === null ? null : new Date(first)],
+        )
+      }
+      loaded = next
+      times = new Map(graphs.flatMap(({ flow, times: scheduled }) => (scheduled ? [[flow.name, scheduled] as const] : [])))
+    },
+    list: () => views([...loaded.keys()].sort()),
+    async get(name) {
+      const { flow, tasks, graph } = known(name)
+      const [view] = await views([name])
+      if (!view) throw missing('flows.no_flow', `There is no flow ${name}`)
+      return {
+        ...view,
+        params: paramsSchema(flow),
+        nodes: tasks.map(({ name: node, body, description, retries, timeoutMs, pool }) => ({
+          name: node,
+          kind: body.kind === 'run' && body.map !== null ? 'map' : body.kind,
+          description,
+          retries,
+          timeoutMs,
+          pool,
+        })),
+        edges: graph.edges,
+      }
+    },
+    async trigger(name, { params, by, key, priority, partition }) {
+      const { flow, hash } = known(name)
+      const checked = checkedParams(flow, params)
+      const run = {
+        id: newId(),
+        kind: 'flow',
+        flow: name,
+        graph: hash,
+        params: checked,
+        trigger: { by },
+        key,
+        partition,
+        priority: priority ?? flow.options.priority,
+      }
+      const [id = run.id] = await engine.enqueue([run])
+      return readRun(records, id)
+    },
+    runs: (filter) => listRuns(records, filter),
+    run: (id) => readRun(records, id),
+    async tasks(id, page) {
+      await readRun(records, id)
+      return readTasks(records, id, page)
+    },
+    attempts: (id, n) => readAttempts(records, id, n),
+    async logs(id, page) {
+      await readRun(records, id)
+      return readLogs(records, id, page)
+    },
+    async cancel(id) {
+      await engine.cancel(id)
+      return readRun(records, id)
+    },
+    async pause(id, paused) {
+      const run = await readRun(records, id)
+      if (!(await engine.pause(id, paused))) throw invalid('runs.over', `Run ${id} is ${run.state}: there is nothing to ${paused ? 'pause' : 'resume'}`)
+      return readRun(records, id)
+    },
+    async retry(id, from) {
+      const run = await readRun(records, id)
+      const places = await placesToRetry(records, run, from)
+      if (places.length === 0) throw invalid('runs.nothing', `Every task of run ${id} has succeeded`, { hint: 'Name the tasks to run again from.' })
+      const count = await engine.again(id, places)
+      if (count < 0) throw invalid('runs.running', `Run ${id} still has some of these tasks running`, { hint: `Cancel it first: lagoa runs cancel ${id}.` })
+      return readRun(records, id)
+    },
+    async pauseSchedule(flow, paused) {
+      known(flow)
+      const rows = await records.query('update run_schedules set paused = $2 where flow = $1 returning flow', [flow, paused])
+      if (rows.length === 0) throw invalid('flows.no_schedule', `Flow ${flow} has no schedule`, { hint: "Give it cron: '0 3 * * *', for example." })
+    },
+    async ended(id, signal) {
+      let run = await readRun(records, id)
+      while (run.endedAt === null && !signal.aborted) {
+        await new Promise<void>((done) => {
+          const wakers = waiting.get(id) ?? new Set()
+          waiting.set(id, wakers)
+          const wake = (): void => {
+            clearTimeout(timer)
+            signal.removeEventListener('abort', wake)
+            wakers.delete(wake)
+            if (wakers.size === 0) waiting.delete(id)
+            done()
+          }
+          const timer = setTimeout(wake, 500)
+          wakers.add(wake)
+          signal.addEventListener('abort', wake, { once: true })
+        })
+        run = await readRun(records, id)
+      }
+      return run
+    },
+    async start() {
+      await engine.start()
+      scheduler = schedule()
+    },
+    async stop(graceMs) {
+      stopping.abort()
+      await scheduler
+      await engine.drain(graceMs)
+      await logs.close()
+    },
+  }
+}
+
+async function placesToRetry(records: Records, run: RunDetail, from: readonly string[] | undefined): Promise<number[]> {
+  const names = run.graph.nodes.map(({ name }) => name)
+  if (from)
+    return from.map((name) => {
+      const place = names.indexOf(name)
+      if (place >= 0) return place
+      const near = closest(name, names)
+      throw missing('runs.no_task', `Run ${run.id} has no task ${name}`, {
+        hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : `It has ${names.join(', ')}.`,
+      })
+    })
+  const rows = await records.query<{ n: number }>(
+    `select n from run_tasks where run = $1 and item_index is null and state in ('failed', 'cancelled', 'skipped') and reason is distinct from 'branch'`,
+    [run.id],
+  )
+  return rows.map(({ n }) => n)
+}
+
+/** A flow that runs itself, by whatever way, would never end. */
+function refuseCircle(flows: readonly Flow[]): void {
+  const subs = new Map(flows.map(({ name, tasks }) => [name, tasks.flatMap(({ body }) => (body.kind === 'flow' ? [body.flow] : []))]))
+  const walk = (name: string, path: readonly string[]): void => {
+    if (path.includes(name))
+      throw invalid('flows.cycle', `Flows run each other in a circle: ${[...path.slice(path.indexOf(name)), name].join(' -> ')}`, {
+        hint: 'Take away one of these task.flow(...).',
+      })
+    for (const sub of subs.get(name) ?? []) walk(sub, [...path, name])
+  }
+  for (const { name } of flows) walk(name, [])
+}

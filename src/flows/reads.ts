@@ -1,0 +1,123 @@
+/** What there is to see of runs. */
+import { invalid, missing } from '../base/index.ts'
+import type { Records } from '../storage/index.ts'
+import type { Json, RunGraph, RunState, TaskError, TaskState } from './engine/words.ts'
+
+export interface RunView {
+  readonly id: string
+  readonly kind: string
+  readonly flow: string
+  readonly state: RunState
+  readonly paused: boolean
+  readonly params: Json
+  readonly trigger: Json
+  readonly partition: string | null
+  readonly backfill: string | null
+  readonly parent: string | null
+  readonly tasks: number
+  readonly open: number
+  readonly failed: number
+  readonly createdAt: number
+  readonly startedAt: number | null
+  readonly endedAt: number | null
+  /** Why it failed: the first task that did. */
+  readonly error: (TaskError & { readonly task: string }) | null
+}
+
+export interface TaskView {
+  readonly n: number
+  readonly name: string
+  readonly node: number
+  readonly index: number | null
+  readonly state: TaskState
+  readonly reason: string | null
+  readonly attempt: number
+  readonly pool: string
+  readonly worker: string | null
+  readonly startedAt: number | null
+  readonly endedAt: number | null
+  readonly output: Json
+  readonly error: TaskError | null
+  readonly child: string | null
+}
+
+export interface AttemptView {
+  readonly n: number
+  readonly fence: number
+  readonly attempt: number
+  readonly worker: string
+  readonly state: string
+  readonly startedAt: number
+  readonly endedAt: number
+  readonly error: TaskError | null
+}
+
+export interface RunDetail extends RunView {
+  /** As it was when the run began. */
+  readonly graph: RunGraph
+}
+
+export interface RunPage {
+  readonly items: readonly RunView[]
+  readonly cursor?: string
+}
+
+export interface RunFilter {
+  readonly flow?: string | undefined
+  readonly state?: RunState | undefined
+  readonly kind?: string | undefined
+  readonly backfill?: string | undefined
+  readonly limit: number
+  readonly cursor?: string | undefined
+}
+
+const COLUMNS = `r.id, r.kind, r.flow, r.state, r.paused, r.params, r.trigger, r.partition, r.backfill, r.parent, r.tasks, r.open, r.failed,
+  r.created_at as "createdAt", r.started_at as "startedAt", r.ended_at as "endedAt",
+  case when r.failed > 0 then (
+    select t.error || jsonb_build_object('task', nd.name) from run_tasks t join run_nodes nd on nd.graph = r.graph and nd.node = t.node
+    where t.run = r.id and t.state = 'failed' and t.error is not null order by t.ended_at limit 1) end as error`
+
+/** Newest first. */
+export async function listRuns(records: Records, { flow, state, kind, backfill, limit, cursor }: RunFilter): Promise<RunPage> {
+  const items = await records.query<RunView>(
+    `select ${COLUMNS} from runs r
+     where ($1::text is null or r.flow = $1) and ($2::text is null or r.state = $2) and ($3::text is null or r.kind = $3)
+       and ($4::text is null or r.backfill = $4) and ($5::text is null or r.id < $5)
+     order by r.id desc limit $6`,
+    [flow ?? null, state ?? null, kind ?? null, backfill ?? null, cursor ?? null, limit + 1],
+  )
+  const last = items.length > limit ? items[limit - 1] : undefined
+  return { items: items.slice(0, limit), ...(last ? { cursor: last.id } : {}) }
+}
+
+export async function readRun(records: Records, id: string): Promise<RunDetail> {
+  const [run] = await records.query<RunDetail>(`select ${COLUMNS}, g.graph from runs r join run_graphs g on g.hash = r.graph where r.id = $1`, [id])
+  if (!run) throw missing('runs.no_run', `There is no run ${id}`, { hint: 'GET /api/v1/runs lists them, or lagoa runs.' })
+  return run
+}
+
+export async function readTasks(
+  records: Records,
+  id: string,
+  { limit, cursor }: { readonly limit: number; readonly cursor?: string | undefined },
+): Promise<{ items: TaskView[]; cursor?: string }> {
+  const after = cursor === undefined ? -1 : Number(cursor)
+  if (!Number.isInteger(after)) throw invalid('runs.cursor', `"${cursor}" is no cursor of tasks`, { hint: 'Pass what the page before answered.' })
+  const items = await records.query<TaskView>(
+    `select t.n, nd.name, t.node, t.item_index as index, t.state, t.reason, t.attempt, t.pool, t.worker, t.started_at as "startedAt", t.ended_at as "endedAt",
+       t.output, t.error, t.child
+     from run_tasks t join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node
+     where t.run = $1 and t.n > $2 order by t.n limit $3`,
+    [id, after, limit + 1],
+  )
+  const last = items.length > limit ? items[limit - 1] : undefined
+  return { items: items.slice(0, limit), ...(last ? { cursor: String(last.n) } : {}) }
+}
+
+/** The tries of a task that ended, the first one first. */
+export function readAttempts(records: Records, id: string, n: number): Promise<AttemptView[]> {
+  return records.query<AttemptView>(
+    `select n, fence, attempt, worker, state, started_at as "startedAt", ended_at as "endedAt", error from run_attempts where run = $1 and n = $2 order by fence limit 1000`,
+    [id, n],
+  )
+}

@@ -1,0 +1,83 @@
+/** What tasks of flows may use of the platform: queries, keys, objects, streams. */
+import { closest, invalid, missing, parseDuration } from '../base/index.ts'
+import type { Json, Tools } from '../flows/index.ts'
+import type { Query } from '../query/index.ts'
+import type { Alerts } from '../alerts/index.ts'
+import { createDecoder, produce, type Stream } from '../streams/index.ts'
+import type { Engines } from './engines.ts'
+import type { Pipeline } from './pipeline.ts'
+import { noStream, readRecords, topicOf } from './records.ts'
+
+const PUBLISH_MOST = 10_000
+
+export function toolsOf({ keys, objects, eventLog, queue }: Engines, query: Query, alerts: Alerts, pipeline: () => Pipeline | null): Tools {
+  const streams = (): readonly Stream[] => pipeline()?.project.streams ?? []
+  return {
+    async sql(text, { limit } = {}) {
+      const { columns, rows, truncated } = await query.run(text, limit === undefined ? {} : { limit })
+      // Cells are JSON by then: query says how.
+      return { columns, rows: rows as readonly (readonly Json[])[], truncated }
+    },
+    keys: {
+      async ping() {
+        await keys.ping()
+      },
+      get: async (key) => (await keys.get(key))?.fields ?? null,
+      async set(key, fields, { ttl } = {}) {
+        const ttlMs = ttl === undefined ? null : parseDuration(ttl)
+        if (ttl !== undefined && ttlMs === null)
+          throw invalid('flows.ttl', `The ttl of key ${key} is ${JSON.stringify(ttl)}, which is no duration`, { hint: "Write ttl: '1h', for example." })
+        await keys.put([{ key, fields, ...(ttlMs === null ? {} : { ttlMs }) }])
+      },
+    },
+    objects: {
+      get: (path) => objects.get(path),
+      put: (path, bytes) => objects.put(path, typeof bytes === 'string' ? Buffer.from(bytes) : bytes),
+      list: (prefix) => objects.list(prefix),
+    },
+    async publish(name, messages) {
+      const stream = streams().find((one) => one.name === name)
+      if (!stream) throw noStream(name, streams())
+      if (messages.length > PUBLISH_MOST)
+        throw invalid('streams.too_many_records', `${messages.length} records are too many at once`, { hint: `Publish at most ${PUBLISH_MOST} at a time.` })
+      const results = await produce(
+        stream,
+        createDecoder(stream.options),
+        eventLog,
+        messages.map((message) => ({ message })),
+      )
+      const refused = results.findIndex((result) => 'error' in result)
+      const first = results[refused]
+      if (first && 'error' in first)
+        throw invalid('streams.refused', `Record ${refused} for stream ${name} was refused: ${first.error.message}`, {
+          hint: 'Those before it may have been taken.',
+        })
+      return results.length
+    },
+    async records(name, { limit, partition = 0 }) {
+      const { records } = await readRecords(eventLog, topicOf(streams(), name), { partition, limit: Math.min(limit, PUBLISH_MOST) })
+      return records.map(({ value }) => JSON.parse(value.toString()) as Json)
+    },
+    async caughtUp(name) {
+      const runtime = pipeline()?.streams.get(name)
+      if (!runtime) throw noStream(name, streams())
+      const { sinks, problem } = await runtime.status()
+      if (problem) throw problem
+      return sinks.every(({ lag }) => lag === 0)
+    },
+    async rule(name) {
+      const rules = await alerts.listRules(pipeline()?.rules)
+      const found = rules.find((one) => one.name === name)
+      if (found) return { matched: found.matched, fired: found.fired, queued: found.queued }
+      const near = closest(
+        name,
+        rules.map((one) => one.name),
+      )
+      throw missing('alerts.no_rule', `There is no rule ${name}`, { hint: near.length > 0 ? `Did you mean ${near.join(' or ')}?` : 'See lagoa alerts rules.' })
+    },
+    async send(name, messages, { durable = true } = {}) {
+      await queue.declare(name, { durable })
+      await queue.publish(name, messages)
+    },
+  }
+}
