@@ -1,8 +1,10 @@
+import { defaultServerConditions } from 'vite'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   // Examples import 'lagoa' as users do; in a checkout that is the source.
   resolve: { conditions: ['lagoa-source'] },
+  ssr: { resolve: { conditions: ['lagoa-source', ...defaultServerConditions] } },
   test: {
     pool: 'forks',
     maxWorkers: 2,

@@ -29,9 +29,10 @@ try {
         versions.set(name, known)
         hashes.set(name, (hashes.get(name) ?? new Set()).add(download.archive_info.hashes.sha256))
       }
-  const lines = [...versions]
-    .sort()
-    .map(([name, version]) => [`${name}==${version}`, ...[...hashes.get(name)].sort().map((hash) => `    --hash=sha256:${hash}`)].join(' \\\n'))
+  const byName = (a, b) => (a < b ? -1 : 1)
+  const lines = [...versions.keys()]
+    .sort(byName)
+    .map((name) => [`${name}==${versions.get(name)}`, ...[...hashes.get(name)].sort(byName).map((hash) => `    --hash=sha256:${hash}`)].join(' \\\n'))
   writeFileSync(join(folder, 'requirements.lock'), `# Made from requirements.in by scripts/python-lock.mjs; not edited by hand.\n${lines.join('\n')}\n`)
 } finally {
   rmSync(scratch, { recursive: true, force: true })

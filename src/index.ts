@@ -45,4 +45,4 @@ export {
 export { alert, cel, queue, type Alert, type AlertOptions } from './alerts/index.ts'
 export { flow, task, type Flow, type FlowOptions, type Ref, type Task, type TaskContext, type TaskOptions } from './flows/index.ts'
 export { z } from 'zod'
-export { defineConfig, type ConfigInput } from './platform/define.ts'
+export { defineConfig, env, type ConfigInput } from './platform/define.ts'

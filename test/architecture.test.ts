@@ -10,6 +10,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   base: [],
   storage: ['base'],
   catalog: ['base'],
+  services: ['base', 'storage'],
   lake: ['base', 'storage', 'catalog'],
   sandbox: ['base'],
   query: ['base', 'storage', 'lake'],
@@ -18,7 +19,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   alerts: ['base', 'storage', 'streams', 'catalog'],
   platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts'],
   server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'platform'],
-  cli: ['base', 'catalog', 'lake', 'sandbox', 'flows', 'platform', 'server'],
+  cli: ['base', 'catalog', 'lake', 'sandbox', 'flows', 'platform', 'server', 'services'],
 }
 
 /** Client libraries and the only files that may import them. */

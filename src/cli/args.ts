@@ -67,6 +67,8 @@ export const FLAGS = {
   task: { type: 'string', value: 'NAME', about: 'only this task' },
   flow: { type: 'string', value: 'NAME', about: 'only runs of this flow' },
   detach: { type: 'boolean', about: 'do not wait for the end' },
+  programs: { type: 'string', value: 'FOLDERS', about: 'look for programs in these folders only, divided by : (PATH and where packages put them)' },
+  export: { type: 'boolean', about: 'print what a shell needs to use them, passwords included' },
   json: { type: 'boolean', about: 'print JSON' },
   verbose: { type: 'boolean', about: 'log details' },
   help: { type: 'boolean', about: 'print this help' },

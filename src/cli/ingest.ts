@@ -4,7 +4,7 @@ import { findFiles, openIngestion, targetOf, type FileOptions, type FileOutcome 
 import { openPlatform, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments, type FlagName } from './args.ts'
 import { bytesText, dim, note, print, printError, textTable } from './output.ts'
-import { INTERRUPTED, onStopSignal } from './serve.ts'
+import { INTERRUPTED, onStopSignal } from './signals.ts'
 import { configFor, loggerFor } from './setup.ts'
 
 export async function ingest(args: Arguments): Promise<number> {

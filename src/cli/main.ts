@@ -224,6 +224,19 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     run: async (args) => (await import('./runs.ts')).runs(args),
   },
+  services: {
+    usage: 'services [up|down|status] [NAME|GROUP...]',
+    about: 'start real engines on this machine in the background, stop them, list them',
+    flags: ['project', 'home', 'programs', 'export', 'json'],
+    examples: [
+      'lagoa services up',
+      'lagoa services up core kafka',
+      'eval "$(lagoa services up --export)"',
+      'lagoa services status --json',
+      'lagoa services down',
+    ],
+    run: async (args) => (await import('./services.ts')).services(args),
+  },
   doctor: {
     usage: 'doctor [DIR]',
     about: 'check this machine and the project',

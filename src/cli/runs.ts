@@ -8,7 +8,7 @@ import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
 import { bold, dim, green, note, print, red, textTable, yellow } from './output.ts'
 import { withPlatform } from './read.ts'
-import { INTERRUPTED, onStopSignal } from './serve.ts'
+import { INTERRUPTED, onStopSignal } from './signals.ts'
 import { configFor, loggerFor } from './setup.ts'
 
 const LOOK_MS = 200

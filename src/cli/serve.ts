@@ -1,11 +1,12 @@
 /** `lagoa dev` and `lagoa start`: the server with the console, or one pass over what there is with `--once`. */
 import { resolve } from 'node:path'
-import { toLagoaError, unavailable, type Log } from '../base/index.ts'
+import { toLagoaError, type Log } from '../base/index.ts'
 import { openPlatform, runOnce, watchProject, type Feed, type OnceSummary, type Patience, type Platform } from '../platform/index.ts'
 import { openDoor, startServer } from '../server/index.ts'
 import { numberFlag, rateFlag, type Arguments } from './args.ts'
 import { bold, dim, green, note, print, printError } from './output.ts'
 import { configFor, loggerFor } from './setup.ts'
+import { INTERRUPTED, onStopSignal } from './signals.ts'
 
 export async function serve(command: 'dev' | 'start', args: Arguments): Promise<number> {
   const began = performance.now()
@@ -83,9 +84,6 @@ function printReady({ config, problem }: Platform, url: string, ms: number): voi
   if (problem) note(`  The project has a fault: ${problem.message}\n  ${problem.hint ?? ''}\n`)
 }
 
-/** Exit code of a pass that was stopped by a signal, as shells have it. */
-export const INTERRUPTED = 130
-
 async function once(platform: Platform, json: boolean, stopped: AbortSignal): Promise<number> {
   try {
     const summary = await runOnce(platform, AbortSignal.any([stopped, platform.engines.lost]), (step) => {
@@ -111,16 +109,4 @@ function printSummary({ streams, tables, alerts, seconds }: OnceSummary, platfor
   for (const [name, { matched, fired, queued }] of Object.entries(alerts))
     print(`alert  ${name}: ${count(matched)} matched, ${count(fired)} fired, ${count(queued)} queued`)
   print(`done in ${seconds.toFixed(2)} s; state is in ${platform.config.home}`)
-}
-
-/** Aborts at the first SIGINT or SIGTERM; the second ends the process at once. */
-export function onStopSignal(): AbortSignal {
-  const controller = new AbortController()
-  const stop = (): void => {
-    if (controller.signal.aborted) process.exit(INTERRUPTED)
-    controller.abort(unavailable('cli.stopped', 'Stopped before the end', { hint: 'Nothing is lost: the same command goes on from here.' }))
-  }
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
-  return controller.signal
 }

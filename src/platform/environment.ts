@@ -7,6 +7,20 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export const processEnvironment = (): Environment => process.env
 
 /**
+ * The value of a variable, for a configuration file: `brokers: env('KAFKA_BROKERS')`. With `NAME_FILE` instead it is the content of that
+ * file. A variable that is empty counts as one that is not set; without a fallback that is an error, and the file is not loaded.
+ */
+export function env(name: string, fallback?: string): string {
+  const { [name]: value, [`${name}_FILE`]: file } = processEnvironment()
+  if (value !== undefined && value !== '') return value
+  if (file !== undefined && file !== '') return readSecret(`${name}_FILE`, file)
+  if (fallback !== undefined) return fallback
+  throw invalid('config.env_missing', `the variable ${name} is not set`, {
+    hint: `Set it: export ${name}=...; for local services: eval "$(lagoa services up --export)"`,
+  })
+}
+
+/**
  * Settings from variables: `LAGOA_HTTP__PORT=9000` is `http.port`, `LAGOA_DATABASE__URL_FILE=/run/secret` is the content of that file.
  * Answers a nested object of strings with lower-camel keys.
  */

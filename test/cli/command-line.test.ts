@@ -38,6 +38,7 @@ describe('the help', () => {
       'streams',
       'keys',
       'alerts',
+      'services',
       'doctor',
     ])
     for (const name of commands) {
@@ -129,6 +130,11 @@ describe('a broken setting', () => {
       expect(stdout + stderr).toContain(args[0] === 'doctor' ? 'postgresql://me:***@127.0.0.1:1/db' : 'ECONNREFUSED')
       expect(stdout + stderr).not.toContain('hunter2')
     }
+  })
+  test('a configuration file names the variable that it misses, and what sets it', async () => {
+    const answer = await refused(['tables', '--project', EXAMPLE, '--config', 'external.config.ts'])
+    expect(answer).toMatchObject({ exit: 2, code: 'config.env_missing' })
+    expect(answer.text).toMatch(/external\.config\.ts: the variable DATABASE_URL is not set \| .*export DATABASE_URL=.*lagoa services up --export/)
   })
   test('a configuration that is named but absent is told', async () => {
     expect(await refused(['tables', '--project', EXAMPLE, '--config', 'other.config.ts'])).toMatchObject({ exit: 4, code: 'project.no_config' })

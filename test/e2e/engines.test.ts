@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { expected, readings, writeReadings } from '../examples/readings.ts'
-import { EXAMPLE, good, lagoa, newHome, ROOT, sql, temporaryFolder, type Summary } from '../helpers/cli.ts'
+import { EXAMPLE, good, lagoa, newHome, ROOT, temporaryFolder, type Summary } from '../helpers/cli.ts'
 import { noKafka, startKafka } from '../helpers/kafka.ts'
+import { noPostgresServer, startPostgresServer } from '../helpers/postgres-server.ts'
 import { noRabbit, startRabbit } from '../helpers/rabbitmq.ts'
 import { noRedis, startRedis } from '../helpers/redis.ts'
 import { noS3Server, startS3 } from '../helpers/s3.ts'
@@ -17,25 +18,30 @@ const source = existsSync(WHOLE)
   ? { path: WHOLE, expected: { rows: 9357, coMissing: 1683, no2Missing: 1642, matched: 388, episodes: 115 } }
   : { path: small, expected: expected(made) }
 
-const missing = [noKafka, noRabbit, noRedis, noS3Server].filter((reason) => reason !== null).join('; ')
+const missing = [noKafka, noPostgresServer, noRabbit, noRedis, noS3Server].filter((reason) => reason !== null).join('; ')
 
 describe.skipIf(missing !== '')(`real engines${missing === '' ? '' : ` (skipped: ${missing})`}`, () => {
-  test('Kafka, Redis, RabbitMQ and S3 end in the same figures, and a second pass adds nothing', async () => {
-    const [kafka, redis, rabbit, s3] = await Promise.all([startKafka(), startRedis(), startRabbit(), startS3()])
+  test('Kafka, PostgreSQL, Redis, RabbitMQ and S3 end in the same figures, and a second pass adds nothing', async () => {
+    const [kafka, postgres, redis, rabbit, s3] = await Promise.all([startKafka(), startPostgresServer(), startRedis(), startRabbit(), startS3()])
     const home = newHome()
     const env = {
-      LAGOA_KAFKA__BROKERS: kafka.broker,
-      LAGOA_REDIS__URL: redis.url,
-      LAGOA_RABBITMQ__URL: rabbit.url,
-      LAGOA_OBJECTS__STORE: 's3',
-      LAGOA_OBJECTS__ENDPOINT: s3.endpoint,
-      LAGOA_OBJECTS__REGION: s3.region,
-      LAGOA_OBJECTS__ACCESS_KEY_ID: s3.accessKeyId,
-      LAGOA_OBJECTS__SECRET_ACCESS_KEY: s3.secretAccessKey,
+      DATABASE_URL: await postgres.database(),
+      KAFKA_BROKERS: kafka.broker,
+      REDIS_URL: redis.url,
+      RABBITMQ_URL: rabbit.url,
+      S3_ENDPOINT: s3.endpoint,
+      S3_REGION: s3.region,
+      S3_ACCESS_KEY_ID: s3.accessKeyId,
+      S3_SECRET_ACCESS_KEY: s3.secretAccessKey,
     }
     const { rows, coMissing, no2Missing, matched, episodes } = source.expected
     const pass = async (): Promise<Summary> =>
-      good(await lagoa(['start', '--project', EXAMPLE, '--data', source.path, '--once', '--rate', 'max', '--json'], { home, env }))
+      good(
+        await lagoa(['start', '--project', EXAMPLE, '--config', 'external.config.ts', '--data', source.path, '--once', '--rate', 'max', '--json'], {
+          home,
+          env,
+        }),
+      )
     const first = await pass()
     const figures = ({ tables, alerts }: Summary): unknown => ({
       tables: Object.fromEntries(['bronze.sensor', 'silver.readings', 'gold.air_hourly'].map((name) => [name, tables[name]?.rows])),
@@ -49,9 +55,13 @@ describe.skipIf(missing !== '')(`real engines${missing === '' ? '' : ` (skipped:
     const second = await pass()
     expect(figures(second)).toEqual(wanted)
     expect(second.tables).toEqual(first.tables)
-    expect(await sql('select count(*), count(*) filter (where co is null), count(*) filter (where no2 is null) from silver.readings', { home, env })).toEqual([
+    const select = async (text: string): Promise<unknown[][]> => {
+      const answer: { rows: unknown[][] } = good(await lagoa(['sql', '--project', EXAMPLE, '--config', 'external.config.ts', '--json', text], { home, env }))
+      return answer.rows
+    }
+    expect(await select('select count(*), count(*) filter (where co is null), count(*) filter (where no2 is null) from silver.readings')).toEqual([
       [rows, coMissing, no2Missing],
     ])
-    expect(await sql('select count(*), count(distinct _offset) from bronze.sensor', { home, env })).toEqual([[rows, rows]])
+    expect(await select('select count(*), count(distinct _offset) from bronze.sensor')).toEqual([[rows, rows]])
   })
 })

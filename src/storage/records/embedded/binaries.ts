@@ -63,7 +63,7 @@ export async function findLauncher(owner: number | null): Promise<Launcher> {
   }
   if (me !== 0) return direct
   if (account !== undefined) return { command: [], ...(await identity(account)) }
-  throw unavailable('storage.root', 'The embedded database cannot run as root, and this machine allows neither user namespaces nor another user', {
+  throw unavailable('storage.root', 'PostgreSQL cannot run as root, and this machine allows neither user namespaces nor another user', {
     hint: 'Start Lagoa as an ordinary user, or set LAGOA_DATABASE__URL to a PostgreSQL server.',
   })
 }
