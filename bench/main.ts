@@ -11,7 +11,15 @@ import { serving } from './serving.ts'
 import { streams } from './streams.ts'
 import { streamsKafka } from './streams-kafka.ts'
 
-const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, 'streams-kafka': streamsKafka, lake, 'lake-scale': lakeScale, serving, rules, sandbox }
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
+  streams,
+  'streams-kafka': streamsKafka,
+  lake,
+  'lake-scale': lakeScale,
+  serving,
+  rules,
+  sandbox,
+}
 
 const wanted = process.argv.slice(2)
 const page = join(import.meta.dirname, 'README.md')

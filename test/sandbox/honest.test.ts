@@ -1,8 +1,9 @@
 /** Code that honest people write, each snippet run for real: the validator refuses none of it and the harness brings all of it to Parquet. */
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { missingPython, workbench } from '../helpers/python.ts'
+import { missingSandbox, openTestSandbox } from '../helpers/sandbox.ts'
 
 const FOLDER = join(import.meta.dirname, 'honest')
 const CITIES = ['Recife', 'Natal', 'São Paulo', 'Olinda', 'Belém']
@@ -18,15 +19,15 @@ function rowOf(i: number): string {
   return [...first, `src${i % 4}`, `x${i}`, i * 2, i % 20, i, `Azul ${i} pedra-${i % 7}!`, i * 1.5, `${i % 5}.5`].join(',')
 }
 
+const files = readdirSync(FOLDER).filter((name) => name.endsWith('.py'))
+const snippets = files.flatMap((name) =>
+  readFileSync(join(FOLDER, name), 'utf8')
+    .split('# ---\n')
+    .map((code, place) => ({ name: `${name} ${place + 1}`, code })),
+)
+
 describe.skipIf(missingPython !== null)('honest code', () => {
   const bench = workbench()
-  const files = readdirSync(FOLDER).filter((name) => name.endsWith('.py'))
-  const snippets = files.flatMap((name) =>
-    readFileSync(join(FOLDER, name), 'utf8')
-      .split('# ---\n')
-      .map((code, place) => ({ name: `${name} ${place + 1}`, code })),
-  )
-
   test('is more than three hundred snippets', () => {
     expect(snippets.length).toBeGreaterThan(300)
     expect(new Set(snippets.map(({ code }) => code)).size).toBe(snippets.length)
@@ -38,6 +39,24 @@ describe.skipIf(missingPython !== null)('honest code', () => {
       const { answer, encoded } = await bench.job({ data: DATA, format: 'csv', code })
       if (answer?.status !== 'success' || encoded?.rows !== answer.rows) failed.push({ name, code, message: answer?.message, findings: answer?.findings })
     }
+    expect(failed).toEqual([])
+  })
+})
+
+describe.skipIf(missingSandbox !== null)('honest code behind all walls', () => {
+  test('ends as Parquet as well', { timeout: 600_000 }, async () => {
+    const { sandbox, folder } = await openTestSandbox()
+    const path = join(folder, 'honest.csv')
+    writeFileSync(path, DATA)
+    const limits = { wallMs: 60_000, cpuMs: 60_000, memoryBytes: 1 << 30, outputBytes: 64 << 20, logBytes: 64 << 10 }
+    const failed: unknown[] = []
+    await Promise.all(
+      snippets.map(async ({ name, code }, place) => {
+        const job = { tenant: 'honest', code, input: { path, format: 'csv', key: 'honest' }, output: join(folder, `${place}.parquet`), limits } as const
+        const { status, message, findings } = await sandbox.run(job, { signal: new AbortController().signal })
+        if (status !== 'success') failed.push({ name, code, status, message, findings })
+      }),
+    )
     expect(failed).toEqual([])
   })
 })
