@@ -3,7 +3,7 @@ import { ERROR_KINDS, invalid, unavailable } from '../base/index.ts'
 import { findEnvironment, installEnvironment, type EnvironmentState } from '../sandbox/index.ts'
 import type { Arguments } from './args.ts'
 import { dim, note, print, printError } from './output.ts'
-import { INTERRUPTED, onStopSignal } from './serve.ts'
+import { INTERRUPTED, onStopSignal } from './signals.ts'
 
 export async function python(args: Arguments): Promise<number> {
   const [command = 'status'] = args.positionals
