@@ -14,7 +14,7 @@ export default defineConfig({
     projects: [
       // `fast` is part of `npm run check`: pure, no process is started.
       { extends: true, test: { name: 'fast', include: ['test/*.test.ts', 'test/console/*.test.ts'] } },
-      { extends: true, test: { name: 'rooms', include: ['test/{storage,catalog,lake,alerts,streams,platform,server,query,flows}/**/*.test.ts'] } },
+      { extends: true, test: { name: 'rooms', include: ['test/{storage,catalog,lake,alerts,streams,sandbox,platform,server,query,flows}/**/*.test.ts'] } },
       { extends: true, test: { name: 'whole', include: ['test/{cli,docs,e2e,examples,chaos}/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 } },
       // The same rounds as in `whole`, many more of them: `npm run test:chaos`.
       { extends: true, test: { name: 'chaos', include: ['test/chaos/*.test.ts'], env: { CHAOS_FORM: 'full' }, testTimeout: 180_000, hookTimeout: 180_000 } },

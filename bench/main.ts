@@ -6,11 +6,20 @@ import { markdown, type Figure } from './figures.ts'
 import { lake } from './lake.ts'
 import { lakeScale } from './lake-scale.ts'
 import { rules } from './rules.ts'
+import { sandbox } from './sandbox.ts'
 import { serving } from './serving.ts'
 import { streams } from './streams.ts'
 import { streamsKafka } from './streams-kafka.ts'
 
-const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = { streams, 'streams-kafka': streamsKafka, lake, 'lake-scale': lakeScale, serving, rules }
+const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
+  streams,
+  'streams-kafka': streamsKafka,
+  lake,
+  'lake-scale': lakeScale,
+  serving,
+  rules,
+  sandbox,
+}
 
 const wanted = process.argv.slice(2)
 const page = join(import.meta.dirname, 'README.md')

@@ -28,10 +28,27 @@ if (!existsSync(node)) fail('The packaged Node is missing.', 'Remove node_module
 step('console', hashOf(['package-lock.json', ...filesBelow('console', ['dist', 'node_modules']), 'src/server/wire.ts']), 'Building the console', () =>
   run(node, [join(bin, 'vite'), 'build', 'console', '--logLevel', 'warn'], 'The message above names the file.'),
 )
+pythonEnvironment()
 if (purpose === 'test') s3Server()
 if (purpose === 'test') kafkaServer()
 if (purpose === 'test') engineServers()
+if (purpose === 'test') wallsOfTheSandbox()
 if (purpose === 'test') systemPackages([['chromium', ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']]])
+
+/** The Python that users' code runs on. Without it jobs in Python are refused, everything else runs, and this says so. */
+function pythonEnvironment() {
+  const stamp = join(stamps, 'python', 'lagoa.json')
+  const lock = createHash('sha256')
+    .update(readFileSync(join(root, 'python/requirements.lock')))
+    .update('\0')
+    .digest('hex')
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8').includes(lock)) return
+  say("Making the Python environment of users' code (about half a minute the first time)")
+  const began = Date.now()
+  const { status, stderr } = spawnSync(node, [join(root, 'src/cli/main.ts'), 'python', 'install'], { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' })
+  if (status !== 0) return say(`It could not be made; jobs in Python will be refused:\n${stderr.trim().split('\n').slice(-3).join('\n')}`)
+  say(`Making the Python environment: done in ${((Date.now() - began) / 1000).toFixed(1)} s`)
+}
 
 /** The real S3 server of the tests, built by Go from source that its checksum database vouches for. Without Go those tests are skipped, and say so. */
 function s3Server() {
@@ -149,6 +166,17 @@ function absentEngines() {
       readdirSync('/usr/lib/postgresql').some((version) => Number(version) >= 15 && existsSync(`/usr/lib/postgresql/${version}/bin/postgres`)),
   }
   return Object.keys(isThere).filter((name) => !isThere[name])
+}
+
+/** Bubblewrap, behind which the tests run users' Python. Without it those tests are skipped, and say so. */
+function wallsOfTheSandbox() {
+  if (process.platform !== 'linux' || existsSync('/usr/bin/bwrap')) return
+  const line = 'apt-get update && apt-get install -y --no-install-recommends bubblewrap'
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+    return say(`There is no bubblewrap: the tests of the sandbox will be skipped. Install it with: sudo sh -c '${line}'`)
+  say('Installing bubblewrap for the tests of the sandbox')
+  spawnSync('sh', ['-c', line], { stdio: 'ignore', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+  if (!existsSync('/usr/bin/bwrap')) say(`It could not be installed; the tests of the sandbox will be skipped. Try by hand: ${line}`)
 }
 
 /** Debian packages that tests start: installed when we may, else the line that does it is printed. */

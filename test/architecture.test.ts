@@ -12,6 +12,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   catalog: ['base'],
   services: ['base', 'storage'],
   lake: ['base', 'storage', 'catalog'],
+  sandbox: ['base'],
   query: ['base', 'storage', 'lake'],
   flows: ['base', 'storage'],
   streams: ['base', 'storage', 'catalog'],
@@ -19,7 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   workloads: ['base', 'storage', 'lake', 'query', 'streams', 'flows'],
   platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads'],
   server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'platform'],
-  cli: ['base', 'catalog', 'lake', 'flows', 'platform', 'server', 'services'],
+  cli: ['base', 'catalog', 'lake', 'sandbox', 'flows', 'platform', 'server', 'services'],
 }
 
 /** Client libraries and the only files that may import them. */

@@ -43,7 +43,7 @@ export const FLAGS = {
   where: { type: 'string', value: 'CONDITION', about: 'only partitions for which this is true' },
   'dry-run': { type: 'boolean', about: 'show what would happen, change nothing' },
   retain: { type: 'string', value: 'DURATION', about: "keep what was removed since (the table's own retention, 7d)" },
-  force: { type: 'boolean', about: 'take less than the retention; nothing else may use the table then' },
+  force: { type: 'boolean', about: 'also when it is refused otherwise: less than the retention of a table, an environment that is there' },
   version: { type: 'string', value: 'N', about: 'the version' },
   at: { type: 'string', value: 'TIME', about: 'the version of that time (UTC)' },
   'partition-by': { type: 'string', value: 'COLUMNS', about: 'columns that the folders\' names hold, with types: "day date, site string"' },

@@ -131,6 +131,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     run: async (args) => (await import('./ingest.ts')).ingest(args),
   },
+  python: {
+    usage: 'python install|status',
+    about: "make, or show, the Python that users' code runs on",
+    flags: ['force', 'json'],
+    words: 1,
+    examples: ['lagoa python install', 'lagoa python status --json'],
+    run: async (args) => (await import('./python.ts')).python(args),
+  },
   branch: {
     usage: 'branch create|list|diff|merge|drop [NAME] [TABLE...]',
     about: 'fork tables without copying, see what changed, merge it',

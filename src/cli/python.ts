@@ -1,0 +1,53 @@
+/** `lagoa python`: the Python that users' code runs on, made and shown. */
+import { ERROR_KINDS, invalid, unavailable } from '../base/index.ts'
+import { findEnvironment, installEnvironment, type EnvironmentState } from '../sandbox/index.ts'
+import type { Arguments } from './args.ts'
+import { dim, note, print, printError } from './output.ts'
+import { INTERRUPTED, onStopSignal } from './signals.ts'
+
+export async function python(args: Arguments): Promise<number> {
+  const [command = 'status'] = args.positionals
+  if (command === 'install') return install(args)
+  if (command === 'status') return status(args)
+  throw invalid('cli.unknown_python', `There is no command python ${command}`, { hint: 'Write lagoa python install or lagoa python status.' })
+}
+
+async function install({ values }: Arguments): Promise<number> {
+  const stopped = onStopSignal()
+  const json = values.json ?? false
+  const began = performance.now()
+  try {
+    const state = await installEnvironment({ signal: stopped, again: values.force, onProgress: (step) => (json ? undefined : note(dim(`${step} ...`))) })
+    const seconds = Math.round(performance.now() - began) / 1000
+    if (json) print(JSON.stringify({ ...shown(state), seconds }))
+    else print(`${text(state)}\nReady in ${seconds.toFixed(1)} s`)
+    return 0
+  } catch (error) {
+    if (!stopped.aborted) throw error
+    await printError(stopped.reason, json)
+    return INTERRUPTED
+  }
+}
+
+async function status({ values }: Arguments): Promise<number> {
+  const state = await findEnvironment({}, onStopSignal())
+  if (state.ready) {
+    print(values.json ? JSON.stringify(shown(state)) : text(state))
+    return 0
+  }
+  if (!values.json) throw unavailable(state.code, state.message, { hint: state.hint })
+  print(JSON.stringify(state))
+  return ERROR_KINDS.unavailable.exit
+}
+
+type Ready = EnvironmentState & { readonly ready: true }
+
+const shown = ({ python: interpreter, folder, environment }: Ready): object => ({ ready: true, interpreter, folder, ...environment })
+
+function text({ python: interpreter, environment }: Ready): string {
+  const packages = Object.entries(environment.packages)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, version]) => `  ${name} ${version}`)
+  const source = environment.source === 'locked' ? 'exactly the locked packages' : 'packages of the system, because the locked ones could not be fetched'
+  return [`Python ${environment.python} at ${interpreter}`, ...packages, dim(`${source}; ${environment.hash.slice(0, 12)}`)].join('\n')
+}

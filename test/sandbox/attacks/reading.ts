@@ -1,0 +1,92 @@
+/** Ways to read a file of the host, from the plain to the roundabout. */
+import { attempts, type Attack } from './attack.ts'
+
+export const reading: readonly Attack[] = [
+  ...attempts('read', {
+    open: 'loot = open("<<secret>>").read()',
+    'os.open': 'import os\nloot = os.read(os.open("<<secret>>", 0), 1000)',
+    'io.FileIO': 'import io\nloot = io.FileIO("<<secret>>").readall()',
+    'io.open_code': 'import io\nloot = io.open_code("<<secret>>").read()',
+    _io: 'import _io\nloot = _io.open("<<secret>>").read()',
+    pathlib: 'from pathlib import Path\nloot = Path("<<secret>>").read_text()',
+    codecs: 'import codecs\nloot = codecs.open("<<secret>>").read()',
+    linecache: 'import linecache\nloot = linecache.getlines("<<secret>>")',
+    tokenize: 'import tokenize\nloot = tokenize.open("<<secret>>").read()',
+    fileinput: 'import fileinput\nloot = list(fileinput.input(files=["<<secret>>"]))',
+    mmap: 'import mmap, os\nloot = mmap.mmap(os.open("<<secret>>", 0), 0, prot=1)[:]',
+    'os.sendfile': 'import os\nout = os.memfd_create("x")\nos.sendfile(out, os.open("<<secret>>", 0), 0, 1000)\nloot = os.pread(out, 1000, 0)',
+    'os.copy_file_range': 'import os\nout = os.memfd_create("x")\nos.copy_file_range(os.open("<<secret>>", 0), out, 1000)\nloot = os.pread(out, 1000, 0)',
+    shutil: 'import shutil, io\nout = io.BytesIO()\nshutil.copyfileobj(open("<<secret>>", "rb"), out)\nloot = out.getvalue()',
+    'ctypes libc':
+      'import ctypes\nlibc = ctypes.CDLL(None)\nfd = libc.open(b"<<secret>>", 0)\nbuffer = ctypes.create_string_buffer(1000)\nlibc.read(fd, buffer, 1000)\nloot = buffer.value',
+    'ctypes fopen':
+      'import ctypes\nlibc = ctypes.CDLL(None)\nlibc.fopen.restype = ctypes.c_void_p\nfile = libc.fopen(b"<<secret>>", b"r")\nbuffer = ctypes.create_string_buffer(1000)\nif file:\n    libc.fgets(buffer, 1000, ctypes.c_void_p(file))\nloot = buffer.value',
+    'raw system call':
+      'import ctypes\nlibc = ctypes.CDLL(None)\nfd = libc.syscall(257, -100, b"<<secret>>", 0, 0)\nbuffer = ctypes.create_string_buffer(1000)\nlibc.syscall(0, fd, buffer, 1000)\nloot = buffer.value',
+    openat2:
+      'import ctypes\nlibc = ctypes.CDLL(None)\nhow = (ctypes.c_uint64 * 3)()\nfd = libc.syscall(437, -100, b"<<secret>>", how, 24)\nimport os\nloot = os.read(fd, 1000)',
+    'a link to it': 'import os\nos.symlink("<<secret>>", "/tmp/link")\nloot = open("/tmp/link").read()',
+    'a hard link to it': 'import os\nos.link("<<secret>>", "/lagoa/link")\nloot = open("/lagoa/link").read()',
+    'up from the working folder': 'loot = open("../../../../../../../..<<secret>>").read()',
+    'the root of process 1': 'loot = open("/proc/1/root<<secret>>").read()',
+    'its own root': 'loot = open("/proc/self/root<<secret>>").read()',
+    'the working folder of process 1': 'loot = open("/proc/1/cwd<<secret>>").read()',
+    '/oldroot of bubblewrap': 'loot = open("/oldroot<<secret>>").read()',
+    '/newroot of bubblewrap': 'loot = open("/newroot<<secret>>").read()',
+    '/etc/passwd': 'loot = open("/etc/passwd").read()',
+    '/etc/shadow': 'loot = open("/etc/shadow").read()',
+    '/etc/hosts': 'loot = "HOST " + open("/etc/hosts").read()\nloot = loot if "localhost" not in loot else "root:x:0 " + loot',
+    'the environment of process 1': 'loot = open("/proc/1/environ").read()',
+    'its own memory map': 'loot = "root:x:0 " + open("/proc/self/maps").read()',
+    'the mounts of the host': 'loot = "root:x:0 " + open("/proc/self/mountinfo").read()',
+    'the kernel log':
+      'import ctypes\nbuffer = ctypes.create_string_buffer(10_000)\nn = ctypes.CDLL(None).klogctl(3, buffer, 10_000)\nloot = "root:x:0" if n > 0 else ""',
+    'a handle of the file':
+      'import ctypes\nlibc = ctypes.CDLL(None)\nhandle = (ctypes.c_uint32 * 34)(128, 1, 2)\nfd = libc.syscall(304, -100, handle, 0)\nimport os\nloot = "root:x:0" if fd >= 0 else ""',
+    'the disk itself':
+      'import os\nfor name in ("/dev/vda", "/dev/sda", "/dev/mem", "/dev/kmem"):\n    try:\n        loot = "root:x:0" + str(os.read(os.open(name, 0), 16))\n    except OSError as error:\n        loot = loot or repr(error)',
+    'a device of its own making':
+      'import os\nos.mknod("/tmp/disk", 0o60600, os.makedev(254, 0))\nloot = "root:x:0" + str(os.read(os.open("/tmp/disk", 0), 16))',
+    'descriptors that were left open':
+      'import os\nfound = []\nfor fd in range(256):\n    try:\n        os.lseek(fd, 0, 0)\n        found.append(os.read(fd, 4000))\n    except OSError:\n        pass\nloot = b"".join(found)',
+    'folders that were left open':
+      'import os\nfor fd in range(256):\n    try:\n        loot = open(os.open("../../../../../../../..<<secret>>", 0, dir_fd=fd)).read()\n        break\n    except (OSError, ValueError):\n        pass',
+  }),
+  ...attempts('pandas and numpy', {
+    read_csv: 'loot = pd.read_csv("<<secret>>", header=None).to_string()',
+    'read_csv by python engine': 'loot = pd.read_csv("<<secret>>", engine="python", sep="|", header=None).to_string()',
+    'read_csv by pyarrow': 'loot = pd.read_csv("<<secret>>", engine="pyarrow", header=None).to_string()',
+    'read_csv by file URL': 'loot = pd.read_csv("file://<<secret>>", header=None).to_string()',
+    read_table: 'loot = pd.read_table("<<secret>>", header=None).to_string()',
+    read_fwf: 'loot = pd.read_fwf("<<secret>>", header=None).to_string()',
+    read_json: 'loot = pd.read_json("<<secret>>", lines=True).to_string()',
+    read_xml: 'loot = pd.read_xml("<<secret>>").to_string()',
+    read_html: 'loot = pd.read_html("<<secret>>")',
+    read_excel: 'loot = pd.read_excel("<<secret>>").to_string()',
+    read_pickle: 'loot = pd.read_pickle("<<secret>>")',
+    read_parquet: 'loot = pd.read_parquet("<<secret>>").to_string()',
+    read_feather: 'loot = pd.read_feather("<<secret>>").to_string()',
+    read_orc: 'loot = pd.read_orc("<<secret>>").to_string()',
+    read_hdf: 'loot = pd.read_hdf("<<secret>>")',
+    read_stata: 'loot = pd.read_stata("<<secret>>")',
+    read_sas: 'loot = pd.read_sas("<<secret>>")',
+    'pandas.io.common.get_handle': 'loot = pd.io.common.get_handle("<<secret>>", "r").handle.read()',
+    'pandas.io.common.urlopen': 'loot = pd.io.common.urlopen("file://<<secret>>").read()',
+    'np.fromfile': 'loot = np.fromfile("<<secret>>", dtype="S1").tobytes()',
+    'np.memmap': 'loot = bytes(np.memmap("<<secret>>", dtype="u1", mode="r"))',
+    'np.loadtxt': 'loot = np.loadtxt("<<secret>>", dtype=str)',
+    'np.genfromtxt': 'loot = np.genfromtxt("<<secret>>", dtype=str)',
+    'np.load': 'loot = np.load("<<secret>>", allow_pickle=True)',
+    'np.fromregex': 'loot = np.fromregex("<<secret>>", r"(.+)", dtype=[("a", "U200")])',
+    'np.lib.npyio.DataSource': 'loot = np.lib.npyio.DataSource().open("<<secret>>").read()',
+    'np.ctypeslib': 'loot = np.ctypeslib.ctypes.CDLL(None).open(b"<<secret>>", 0) if False else open("<<secret>>").read()',
+    'df.query': 'x = pd.DataFrame({"a": [1]})\nloot = x.query("@__builtins__[\'open\'](\'<<secret>>\').read() == a", engine="python")',
+    'pd.eval': 'loot = pd.eval("__import__(\'os\').popen(\'cat <<secret>>\').read()", engine="python")',
+    'df.eval with a local': 'f = open\nloot = pd.DataFrame({"a": [1]}).eval("b = @f(\'<<secret>>\').read()", engine="python").to_string()',
+    'df.apply of a name': 'loot = pd.Series(["<<secret>>"]).map(open).map(lambda f: f.read()).iloc[0]',
+    'pyarrow.OSFile': 'import pyarrow as pa\nloot = pa.OSFile("<<secret>>").read()',
+    'pyarrow.memory_map': 'import pyarrow as pa\nloot = pa.memory_map("<<secret>>").read()',
+    'pyarrow.fs': 'from pyarrow import fs\nloot = fs.LocalFileSystem().open_input_stream("<<secret>>").read()',
+    'pyarrow.csv': 'from pyarrow import csv\nloot = csv.read_csv("<<secret>>").to_string()',
+  }),
+]
