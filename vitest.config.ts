@@ -4,7 +4,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   // Examples import 'lagoa' as users do; in a checkout that is the source.
   resolve: { conditions: ['lagoa-source'] },
-  ssr: { resolve: { conditions: ['lagoa-source', ...defaultServerConditions] } },
+  // Node knows no condition `module`: packages put files there that only bundlers can load.
+  ssr: { resolve: { conditions: ['lagoa-source', ...defaultServerConditions.filter((condition) => condition !== 'module')] } },
   test: {
     pool: 'forks',
     maxWorkers: 2,

@@ -36,16 +36,17 @@ export const WRITE: Script = script(`
     if not replay then
       local written = now .. ' ' .. offset .. ' ' .. source
       -- First a command that a server without memory refuses; after a DEL it would let the others pass.
-      if ttl == '' then
-        redis.call('SET', order, written)
-      else
-        redis.call('SET', order, written, 'PX', ttl)
-      end
+      redis.call('SET', order, written)
       redis.call('DEL', key)
       for from = first, at - 1, 1000 do
         redis.call('HSET', key, unpack(ARGV, from, math.min(from + 999, at - 1)))
       end
-      if ttl ~= '' then redis.call('PEXPIRE', key, ttl) end
+      if ttl ~= '' then
+        -- The server's clock goes on while a script runs: a time that both get is the same for both.
+        local over = string.format('%.0f', tonumber(now) + tonumber(ttl))
+        redis.call('PEXPIREAT', key, over)
+        redis.call('PEXPIREAT', order, over)
+      end
     end
   end`)
 
