@@ -18,8 +18,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
   workloads: ['base', 'storage', 'lake', 'query', 'streams', 'flows'],
-  platform: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads'],
-  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'platform'],
+  processing: ['base', 'storage', 'sandbox'],
+  platform: ['base', 'storage', 'sandbox', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'processing'],
+  server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'processing', 'platform'],
   cli: ['base', 'catalog', 'lake', 'sandbox', 'flows', 'platform', 'server', 'services'],
 }
 

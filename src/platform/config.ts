@@ -126,6 +126,16 @@ const ConfigSchema = z.strictObject({
       pools: z.record(z.string(), whole(1, 100_000)).default({}).describe('Named limits that tasks of all flows and nodes share: { database: 4 }'),
     })
     .prefault({}),
+  sandbox: z
+    .strictObject({
+      capacity: whole(1, 256).default(2).describe("Jobs of users' Python at a time"),
+      waiting: whole(0, 100_000).default(100).describe('Jobs that may wait; more are refused'),
+      timeout: whole(1, 86_400).default(600).describe('The longest that a job may take, in seconds'),
+      memory: Size.default('2GB').describe('The most memory of a job'),
+      output: Size.default('1GB').describe('The largest result of a job'),
+      validator: z.enum(['on', 'off'], 'must be on or off').default('on').describe("Off: the walls alone hold users' Python; for trying them"),
+    })
+    .prefault({}),
   secrets: z
     .record(z.string(), z.string('must be text'))
     .default({})

@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
 import { openFlows, type Flows } from '../flows/index.ts'
+import { openProcessing, type Processing } from '../processing/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import { openWorkloads, type Workloads } from '../workloads/index.ts'
-import type { Config } from './config.ts'
+import { bytesOf, type Config } from './config.ts'
 import { openEngines, type Engines, type Patience } from './engines.ts'
 import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
@@ -18,6 +19,7 @@ import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
 import { probesOf } from './probes.ts'
 import { createRates, type Rates } from './rates.ts'
 import { secretOf } from './secrets.ts'
+import { openWalls } from './walls.ts'
 import { watchServices, type Service } from './services.ts'
 import { toolsOf } from './tools.ts'
 import { usesOf } from './uses.ts'
@@ -29,6 +31,7 @@ export interface Platform {
   readonly query: Query
   readonly flows: Flows
   readonly workloads: Workloads
+  readonly processing: Processing
   readonly rates: Rates
   readonly startedAt: number
   /** The project as last loaded well; null while none was. */
@@ -66,6 +69,8 @@ export interface OpenPlatformOptions {
 
 /** How long a node that stops waits for the tasks that it runs; what is left goes to another, or to the next start. */
 const DRAIN_MS = 5_000
+/** What a job of users' Python may print. */
+const JOB_LOG_BYTES = 1_000_000
 /** Old batches of the log, keys whose time is over and old alerts are dropped this often. */
 const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
@@ -131,6 +136,18 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
     })
     closers.push(() => flows.stop(DRAIN_MS))
+    const processing = openProcessing({
+      objects: engines.objects,
+      most: {
+        wallMs: config.sandbox.timeout * 1000,
+        cpuMs: config.sandbox.timeout * 1000,
+        memoryBytes: bytesOf(config.sandbox.memory),
+        outputBytes: bytesOf(config.sandbox.output),
+        logBytes: JOB_LOG_BYTES,
+      },
+      open: () => openWalls(config, engines.temporaryFolder, logger),
+    })
+    closers.push(() => processing.close())
     const workloads = openWorkloads({
       records: engines.records,
       eventLog: engines.eventLog,
@@ -224,6 +241,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       query,
       flows,
       workloads,
+      processing,
       rates,
       startedAt,
       get pipeline() {

@@ -18,6 +18,7 @@ import { healthRoutes } from './routes/health.ts'
 import { integrationRoutes } from './routes/integration.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { createOverview, overviewRoutes } from './routes/overview.ts'
+import { processRoutes } from './routes/process.ts'
 import { queryRoutes } from './routes/query.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { streamRoutes } from './routes/streams.ts'
@@ -53,6 +54,7 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     ...alertRoutes(platform),
     ...flowRoutes(platform),
     ...workloadRoutes(platform),
+    ...processRoutes(platform),
     ...assetRoutes(platform),
     ...keyRoutes(platform),
     ...integrationRoutes(platform),

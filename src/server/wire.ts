@@ -730,3 +730,34 @@ export const WorkloadKindList = z.object({
   items: z.array(z.object({ kind: z.string(), about: z.string(), params: z.unknown().describe('JSON Schema of its params') })),
 })
 export const WorkloadResults = page(z.record(z.string(), z.unknown()))
+
+const FindingShape = z.object({
+  code: z.string(),
+  line: z.number().describe('From 1'),
+  col: z.number().describe('In characters, from 0'),
+  end_line: z.number(),
+  end_col: z.number().describe('Exclusive'),
+  message: z.string(),
+  hint: z.string().nullable(),
+})
+export const FindingList = z.object({ findings: z.array(FindingShape) })
+
+export const ProcessAnswer = z.object({
+  status: z.enum(['success', 'rejected', 'error', 'timeout', 'memory', 'output_too_large', 'killed']),
+  parquet_path: z.string().nullable().describe('bucket/key of the result'),
+  rows: z.number().nullable(),
+  columns: z.array(z.string()).nullable(),
+  execution_time: z.number().nullable().describe('Seconds, from the request to the stored result'),
+  message: z.string().nullable().describe("What went wrong, for the code's writer"),
+  line: z.number().nullable().describe('In the code as it was sent, from 1'),
+  traceback: z.string().nullable(),
+  findings: z.array(FindingShape),
+  log: z.string().describe('What the code printed'),
+  log_truncated: z.boolean(),
+  preview: z.array(z.array(z.unknown())).describe('The first 20 rows'),
+  types: z.array(z.string()).nullable().describe('Of the columns'),
+  peak_memory: z.number().nullable().describe('Bytes'),
+  timings: z.record(z.string(), z.number()).describe('Milliseconds by phase'),
+  environment: z.string().describe('Names the Python and its packages exactly'),
+  job_id: z.string(),
+})
