@@ -163,7 +163,8 @@ function watchOne(probe: Probe): Watched {
         history: [...history],
         lastError,
         retryAt: fault ? (probe.retryAt?.() ?? null) : null,
-        usedBy,
+        // How a lane on another node fares is not told here; behind an engine that is down it waits like the others.
+        usedBy: fault ? usedBy.map((use) => (use.kind === 'lane' && use.pending > 0 ? { ...use, state: 'waiting' } : use)) : usedBy,
         ...(detail === undefined ? {} : { detail }),
         ...(fault?.hint === undefined ? {} : { hint: fault.hint }),
       }

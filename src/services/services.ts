@@ -247,6 +247,8 @@ async function untilAnswers(service: Service, folder: string, settings: Settings
       const running = await recorded(folder, SERVER)
       if (!running) throw error
       const { kind, message } = toLagoaError(error)
+      // Settings that say too little do not mend themselves.
+      if (kind === 'invalid') throw error
       if (kind === 'denied')
         throw denied('services.refused', `${service.title} refuses the login in ${settings.file}: ${message}`, {
           hint: `Put the password of its data back, or start anew without the data: rm -r ${folder}`,

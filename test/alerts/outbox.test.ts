@@ -97,12 +97,15 @@ describe('the relay', () => {
         if (name === 'b') taken.resolve()
       },
     }
-    const relay = startRelay(records, slow, { log: silentLog })
     await fill('a', 0, 5)
     await fill('b', 0, 5)
-    relay.wake()
-    await expect.poll(() => bodiesIn(inner, 'a'), { timeout: 5_000 }).toEqual(numbered(0, 5))
-    await relay.close()
+    const relay = startRelay(records, slow, { log: silentLog })
+    try {
+      await expect.poll(() => bodiesIn(inner, 'a'), { timeout: 5_000 }).toEqual(numbered(0, 5))
+    } finally {
+      taken.resolve()
+      await relay.close()
+    }
     await inner.close()
   })
 

@@ -1,4 +1,7 @@
 /** What must hold whenever nothing is under way, whatever happened before. Each answers what is wrong; nothing when all is well. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { QueueMessage } from '../../src/alerts/index.ts'
+import { toLagoaError } from '../../src/base/index.ts'
 import { eventually } from '../helpers/cli.ts'
 import type { Cluster } from './cluster.ts'
 import { DIGEST_PRIME, type Replay } from './model.ts'
@@ -88,7 +91,9 @@ export async function checkAlerts({ queue }: Cluster, replay: Replay, told: Told
   const wrong: Wrong[] = []
   for (const name of QUEUES) {
     const ids = told.ids[name]
-    for (let message = await queue.take(name); message !== null; message = await queue.take(name)) {
+    // The engine may have come back a moment ago.
+    const take = (): Promise<QueueMessage | null> => patiently(() => queue.take(name))
+    for (let message = await take(); message !== null; message = await take()) {
       const { key, values } = JSON.parse(message.body) as { key: string; values: { n: number } }
       const alert = `${key.slice(1, key.indexOf('-'))}/${values.n}`
       const known = ids.get(alert)
@@ -106,4 +111,16 @@ export async function checkAlerts({ queue }: Cluster, replay: Replay, told: Told
     if (distinct !== ids.size) wrong.push({ what: `ids in ${name}`, found: distinct, wanted: ids.size })
   }
   return wrong
+}
+
+/** Asks again for a while when the engine is not there. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (tries >= 60 || toLagoaError(error).kind !== 'unavailable') throw error
+      await sleep(500)
+    }
+  }
 }

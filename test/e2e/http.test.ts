@@ -189,7 +189,6 @@ describe('a request', () => {
     ['GET', '/api/v1/tables/silver.readings/rows?version=-1'],
     ['GET', '/api/v1/tables/silver.readings/rows?limit=1000000'],
     ['GET', '/api/v1/keys?limit=x'],
-    ['GET', '/api/v1/keys/%00'],
     ['GET', '/api/v1/alerts?state=wild'],
     ['GET', '/api/v1/alerts?cursor=nonsense'],
     ['POST', '/api/v1/query'],
