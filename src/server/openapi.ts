@@ -9,7 +9,7 @@ export function openApi(routes: readonly Route[], version: string): Record<strin
     const operations = (paths[route.path] ??= {})
     operations[route.method] = {
       summary: route.summary,
-      operationId: `${route.method}_${route.path.replaceAll(/[^A-Za-z0-9]+/g, '_').replaceAll(/^_|_$/g, '')}`,
+      operationId: `${route.method}_${route.path.replaceAll(/[^A-Za-z0-9]+/g, '_').replaceAll(/^_|_$/g, '')}${/.\/$/.test(route.path) ? '_slash' : ''}`,
       tags: [route.access.resource],
       'x-access': route.access,
       parameters: [...parameters(route.params, 'path'), ...parameters(route.query, 'query')],

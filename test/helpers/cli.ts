@@ -156,11 +156,11 @@ export function good<T>({ code, signal, stdout, stderr }: Finished): T {
 }
 
 /** The one JSON line of a command that failed. */
-export function failure({ stdout, stderr }: Finished): { code: string; kind: string; message: string; hint?: string } {
+export function failure({ code, signal, stdout, stderr }: Finished): { code: string; kind: string; message: string; hint?: string } {
   const lines = stdout.trim().split('\n')
   const value = parsed(lines.at(-1) ?? '')
   if (lines.length !== 1 || typeof value?.error !== 'object' || value.error === null)
-    throw new Error(`one line of JSON with an error was expected:\n${stdout}\n${stderr}`)
+    throw new Error(`one line of JSON with an error was expected, not an end with ${signal ?? code} and:\n${stdout}\n${stderr}`)
   return value.error as { code: string; kind: string; message: string; hint?: string }
 }
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { spawnSync } from 'node:child_process'
 import { afterAll } from 'vitest'
-import { silentLog } from '../../src/base/index.ts'
+import { errno, silentLog } from '../../src/base/index.ts'
 import { type Job, type JobLimits, type JobResult, openSandbox, type RunJobOptions, type Sandbox, type SandboxOptions } from '../../src/sandbox/index.ts'
 
 const OURS = join(import.meta.dirname, '..', '..', 'node_modules', '.lagoa', 'python', 'bin', 'python')
@@ -82,6 +82,15 @@ export const supervisors = (): number[] =>
 
 /** A process that ended and that nobody has asked about yet is not alive. */
 export const isAlive = (pid: number): boolean => !['', 'Z', 'X'].includes(read(`/proc/${pid}/stat`).split(') ').at(-1)?.slice(0, 1) ?? '')
+
+/** Of a tree that is killed from its root, some are gone before their turn. */
+export function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (errno(error) !== 'ESRCH') throw error
+  }
+}
 
 function parentOf(pid: string): number | null {
   const fields = read(`/proc/${pid}/stat`).split(') ').at(-1)?.split(' ')

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/base/index.ts'
 import { openSandbox, type SandboxState } from '../../src/sandbox/index.ts'
 import { tempFolder } from '../helpers/folder.ts'
-import { descendants, isAlive, LIMITS, missingSandbox, openTestSandbox, python, supervisors } from '../helpers/sandbox.ts'
+import { descendants, isAlive, killIfThere, LIMITS, missingSandbox, openTestSandbox, python, supervisors } from '../helpers/sandbox.ts'
 
 const FOREVER = 'def process(df):\n    print("here")\n    while True:\n        pass\n'
 const HONEST = 'def process(df):\n    return df\n'
@@ -34,7 +34,7 @@ describe.skipIf(missingSandbox !== null)(`the sandbox ${missingSandbox ?? ''}`, 
     const [supervisor = 0] = supervisors().filter((pid) => !before.includes(pid))
     await run(HONEST)
     const zygotes = descendants(supervisor)
-    for (const { pid } of zygotes) process.kill(pid, 'SIGKILL')
+    for (const { pid } of zygotes) killIfThere(pid)
     await goneWithin(2_000, zygotes)
     expect(await run(HONEST)).toMatchObject({ status: 'success' })
     await sandbox.close()

@@ -196,6 +196,8 @@ const FENCED = [
   'PRODUCER_FENCED',
   'TRANSACTION_ABORTABLE',
   'UNKNOWN_PRODUCER_ID',
+  // A broker can say no more than this to one that is shut out just as it writes; a new session settles what became of it.
+  'UNKNOWN_SERVER_ERROR',
 ]
 
 /** Another process, or the transaction's time-out, took the name from us. */
