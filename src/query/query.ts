@@ -92,6 +92,12 @@ export async function openQuery(options: {
   const control = await instance.connect()
 
   const running = new Set<Promise<unknown>>()
+  /** A connection that is closed under its statement takes the process down with it: closing waits for all of them. */
+  const whileOpen = <T>(work: Promise<T>): Promise<T> => {
+    running.add(work)
+    void work.catch(() => undefined).finally(() => running.delete(work))
+    return work
+  }
 
   const run = async (
     text: string,
@@ -147,9 +153,7 @@ export async function openQuery(options: {
       const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = asked
       const late = AbortSignal.timeout(timeoutMs)
       const stop = signal ? AbortSignal.any([late, signal]) : late
-      const work = run(text, stop, asked).finally(options.hold())
-      running.add(work)
-      void work.catch(() => undefined).finally(() => running.delete(work))
+      const work = whileOpen(run(text, stop, asked).finally(options.hold()))
       try {
         return await notMuchLater(work, stop)
       } catch (error) {
@@ -163,7 +167,7 @@ export async function openQuery(options: {
     },
     async ping() {
       const began = performance.now()
-      await control.run('select 1')
+      await whileOpen(control.run('select 1'))
       return performance.now() - began
     },
     async close() {

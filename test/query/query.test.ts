@@ -202,6 +202,17 @@ describe('limits', () => {
   })
 })
 
+describe('closing', () => {
+  test('waits for what still runs', async () => {
+    for (let round = 0; round < 20; round++) {
+      const one = await openOne()
+      const asked = [one.ping(), one.run('select count(*) from range(100_000)'), one.ping()]
+      await one.close()
+      expect((await Promise.allSettled(asked)).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'fulfilled'])
+    }
+  })
+})
+
 describe('the cage', () => {
   const file = join(outside, 'secret.csv')
   test.each([
