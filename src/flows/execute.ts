@@ -173,7 +173,12 @@ export function createExecutor({
       const loaded = flows().get(flow)
       if (!loaded)
         throw missing('flows.no_flow', `Task ${name} runs flow ${flow}, which the project does not have`, { hint: 'Export it from a file under flows/.' })
-      const id = idFrom(task.run, task.n, task.attempt)
+      // One that goes on is of this try, whose node was lost; those that have ended are of tries before, or from before the task was run again.
+      const [over] = await records.query<{ count: number }>(
+        'select count(*) as count from runs where parent = $1 and parent_task = $2 and ended_at is not null',
+        [task.run, task.n],
+      )
+      const id = idFrom(task.run, task.n, over?.count ?? 0)
       const parent = { run: task.run, task: task.n }
       await enqueue({ id, kind: 'flow', flow, graph: loaded.hash, params: checkedParams(loaded.flow, input), trigger: { by: 'flow', run: task.run }, parent })
       return { outcome: 'deferred', child: id }
