@@ -47,7 +47,7 @@ export const FLAGS = {
   version: { type: 'string', value: 'N', about: 'the version' },
   at: { type: 'string', value: 'TIME', about: 'the version of that time (UTC)' },
   'partition-by': { type: 'string', value: 'COLUMNS', about: 'columns that the folders\' names hold, with types: "day date, site string"' },
-  kind: { type: 'string', value: 'KIND', about: 'only assets of this kind: stream, files, table, alert, queue, live, dead_letters' },
+  kind: { type: 'string', value: 'KIND', about: 'only assets of this kind (stream, files, table, alert, queue, live, dead_letters), or workloads' },
   tag: { type: 'string', value: 'TAG', about: 'only assets with this tag' },
   owner: { type: 'string', value: 'NAME', about: 'only assets of this owner' },
   direction: { type: 'string', value: 'up|down|both', about: 'what it is made of, what it makes, or both (both)' },

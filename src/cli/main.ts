@@ -224,6 +224,20 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     ],
     run: async (args) => (await import('./runs.ts')).runs(args),
   },
+  workloads: {
+    usage: 'workloads [list|kinds|show|results|create|run|cancel|delete] [ID | KIND NAME]',
+    about: 'list workloads, create one, run it again, show its results',
+    flags: [...WHERE, 'kind', 'param', 'limit', 'detach', 'json'],
+    words: 3,
+    examples: [
+      'lagoa workloads create word_count words -p source=library.articles -p column=body',
+      'lagoa workloads --kind word_count',
+      'lagoa workloads results ID --limit 20',
+      'lagoa workloads run ID --detach',
+      'lagoa workloads delete ID',
+    ],
+    run: async (args) => (await import('./workloads.ts')).workloads(args),
+  },
   services: {
     usage: 'services [up|down|status] [NAME|GROUP...]',
     about: 'start real engines on this machine in the background, stop them, list them',

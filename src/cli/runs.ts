@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { invalid, LagoaError, unavailable, type Log } from '../base/index.ts'
-import type { Flows, RunDetail, RunView, TaskView } from '../flows/index.ts'
+import type { Flows, Json, RunDetail, RunState, RunView, TaskView } from '../flows/index.ts'
 import { openPlatform, serverOf, type Config, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
@@ -23,7 +23,7 @@ export async function run(args: Arguments): Promise<number> {
   try {
     const { flows, pipeline, problem } = platform
     if (!pipeline) throw problem ?? unavailable('project.not_loaded', 'No project is loaded', { hint: 'Name its folder with --project DIR.' })
-    const params = await paramsFor(flows, name, args.values.param ?? [])
+    const params = paramsBy((await flows.get(name)).params, args.values.param ?? [])
     const { id } =
       server === null
         ? await flows.trigger(name, { params, by: 'command line' })
@@ -32,14 +32,14 @@ export async function run(args: Arguments): Promise<number> {
     const last = args.values.detach ? await flows.run(id) : await follow(flows, id, args, stopped, cancel)
     if (args.values.json) print(JSON.stringify(last))
     else if (args.values.detach) print(last.id)
-    return args.values.detach || last.state === 'succeeded' ? 0 : last.state === 'cancelled' ? INTERRUPTED : 1
+    return args.values.detach ? 0 : exitOf(last.state)
   } finally {
     await platform.close()
   }
 }
 
 /** The platform at work, without sources; beside a server that runs on this home only to look, with the address of the server. */
-async function openBeside(config: Config, logger: Log): Promise<{ platform: Platform; server: string | null }> {
+export async function openBeside(config: Config, logger: Log): Promise<{ platform: Platform; server: string | null }> {
   try {
     return { platform: await openPlatform({ config, logger, feed: { once: false, idle: true, simulation: {} }, url: 'the command line' }), server: null }
   } catch (error) {
@@ -57,7 +57,7 @@ async function openBeside(config: Config, logger: Log): Promise<{ platform: Plat
 const Begun = z.object({ id: z.string() })
 
 /** Shows the tasks of a run as they go, until it has ended; the first Ctrl+C cancels it. */
-async function follow(flows: Flows, id: string, { values }: Arguments, stopped: AbortSignal, cancel: () => Promise<void>): Promise<RunDetail> {
+export async function follow(flows: Flows, id: string, { values }: Arguments, stopped: AbortSignal, cancel: () => Promise<void>): Promise<RunDetail> {
   const show = values.json ? () => undefined : process.stderr.isTTY ? liveTree() : plainLines()
   let isCancelled = false
   if (!values.json) note(dim(`run ${id}`))
@@ -131,9 +131,12 @@ function mark(state: string): string {
   return state === 'running' || state === 'expanded' ? '●' : dim('○')
 }
 
-/** `key=value` by the schema of the flow: text stays text, everything else is read as JSON. */
-async function paramsFor(flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> {
-  const schema = JsonSchema.safeParse((await flows.get(name)).params)
+/** What a command ends with when its run has ended so. */
+export const exitOf = (state: RunState): number => (state === 'succeeded' ? 0 : state === 'cancelled' ? INTERRUPTED : 1)
+
+/** `key=value` by a JSON Schema: text stays text, everything else is read as JSON. */
+export function paramsBy(wanted: Json, given: readonly string[]): Record<string, unknown> {
+  const schema = JsonSchema.safeParse(wanted)
   const types = schema.success ? schema.data.properties : {}
   return Object.fromEntries(
     given.map((pair) => {

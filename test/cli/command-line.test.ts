@@ -42,6 +42,7 @@ describe('the help', () => {
       'run',
       'flows',
       'runs',
+      'workloads',
       'services',
       'doctor',
     ])
