@@ -1,5 +1,7 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { failure, good, lagoa, newHome, project, serve, temporaryFolder } from '../helpers/cli.ts'
+import { eventually, failure, good, lagoa, newHome, project, serve, temporaryFolder } from '../helpers/cli.ts'
 
 const SHOP = `
 import { flow, task, z } from 'lagoa'
@@ -83,6 +85,37 @@ describe('lagoa run', () => {
     const begun = await server.post<Run>('/api/v1/flows/shop/runs', { params: { factor: 3 } })
     expect(begun.state).toMatch(/queued|running/)
     expect((await server.kill()).code).toBe(0)
+  })
+
+  test('with a flow in it that failed runs that flow anew when it is retried', async () => {
+    const mark = join(temporaryFolder('mark'), 'mended')
+    const folder = project({
+      'flows/outer.ts': `
+import { existsSync } from 'node:fs'
+import { flow, task } from 'lagoa'
+export const inner = flow('inner', {}, () => {
+  task('look', { run: () => {
+    if (!existsSync(${JSON.stringify(mark)})) throw new Error('not yet')
+    return 'seen'
+  } })
+})
+export const outer = flow('outer', {}, () => task.flow('sub', { flow: inner }))
+`,
+    })
+    const server = await serve('start', ['--project', folder])
+    const { id } = await server.post<Run>('/api/v1/flows/outer/runs', {})
+    const comesTo = (state: string): Promise<Run> =>
+      eventually(`it does not come to ${state}`, async () => {
+        const run = await server.get<Run>(`/api/v1/runs/${id}`)
+        return run.state === state && run
+      })
+    expect((await comesTo('failed')).error?.message).toContain('Flow inner ended failed')
+    writeFileSync(mark, '')
+    await server.post(`/api/v1/runs/${id}/retry`, {})
+    await comesTo('succeeded')
+    expect(await server.get(`/api/v1/runs/${id}/tasks`)).toMatchObject({ items: [{ output: { look: 'seen' } }] })
+    const inner = await server.get<{ items: Run[] }>('/api/v1/runs?flow=inner')
+    expect(inner.items.map(({ state }) => state)).toEqual(['succeeded', 'failed'])
   })
 
   test.each([
