@@ -75,7 +75,7 @@ describe('lagoa workloads', () => {
     const id = made.stdout.trim()
     expect(made.stderr).toContain('succeeded')
     expect((await at('workloads', 'show', id)).stdout).toContain('poem word_count {"top":3,"source":"texts/poem.txt"}')
-    expect((await at('workloads', 'results', id)).stdout).toMatch(/word +count\ncaminho +2\n/)
+    expect((await at('workloads', 'results', id)).stdout).toMatch(/word +count\n-+ +-+\ncaminho +2\n/)
   })
 
   test.each([
