@@ -65,6 +65,8 @@ export const FLAGS = {
   reason: { type: 'string', value: 'TEXT', about: 'why, for those who wonder later' },
   param: { type: 'string', value: 'KEY=VALUE', short: 'p', multiple: true, about: 'a param of the run; again for each' },
   task: { type: 'string', value: 'NAME', about: 'only this task' },
+  search: { type: 'string', value: 'TEXT', about: 'only lines with this in them, in any case' },
+  level: { type: 'string', value: 'LEVEL', about: 'only lines of this level, or a graver one: debug, info, warn, error' },
   flow: { type: 'string', value: 'NAME', about: 'only runs of this flow' },
   detach: { type: 'boolean', about: 'do not wait for the end' },
   programs: { type: 'string', value: 'FOLDERS', about: 'look for programs in these folders only, divided by : (PATH and where packages put them)' },

@@ -213,12 +213,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   runs: {
     usage: 'runs [list|show|logs|cancel|pause|resume|retry] [RUN]',
     about: 'list runs, show one, read its log, cancel or retry it',
-    flags: [...WHERE, 'flow', 'state', 'task', 'limit', 'json'],
+    flags: [...WHERE, 'flow', 'state', 'task', 'search', 'level', 'limit', 'json'],
     words: 2,
     examples: [
       'lagoa runs --flow feature_engineering',
       'lagoa runs show RUN',
-      'lagoa runs logs RUN',
+      'lagoa runs logs RUN --level warn',
       'lagoa runs cancel RUN',
       'lagoa runs retry RUN --task check_redis',
     ],

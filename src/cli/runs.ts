@@ -12,6 +12,7 @@ import { INTERRUPTED, onStopSignal } from './signals.ts'
 import { configFor, loggerFor } from './setup.ts'
 
 const LOOK_MS = 200
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const
 
 export async function run(args: Arguments): Promise<number> {
@@ -248,15 +249,18 @@ async function oneRun({ flows: all }: Platform, { values }: Arguments, word: str
     const task = values.task === undefined ? undefined : run.graph.nodes.findIndex(({ name }) => name === values.task)
     if (task === -1)
       throw invalid('cli.no_task', `Run ${id} has no task ${values.task}`, { hint: `It has ${run.graph.nodes.map(({ name }) => name).join(', ')}.` })
-    for (let cursor: string | undefined; ;) {
-      const page = await all.logs(id, { task, cursor, limit: 1_000 })
+    const level = LEVELS.find((one) => one === values.level)
+    if (values.level !== undefined && level === undefined)
+      throw invalid('cli.level', `--level is ${values.level}, which no line can be`, { hint: `Write one of: ${LEVELS.join(', ')}.` })
+    for (let cursor = ''; ;) {
+      const page = await all.logs(id, { task, level, search: values.search, cursor, limit: 1_000 })
       for (const line of page.items)
         print(
           values.json
             ? JSON.stringify(line)
             : `${dim(new Date(line.at).toISOString())} ${run.graph.nodes[line.n]?.name ?? line.n} ${line.level === 'info' ? '' : `${line.level} `}${line.text}`,
         )
-      if (page.items.length === 0) return 0
+      if (page.cursor === cursor) return 0
       cursor = page.cursor
     }
   }

@@ -4,7 +4,6 @@ import { z } from 'zod'
 import { closest, invalid } from '../base/index.ts'
 import type { RunView } from '../flows/index.ts'
 import type { Platform } from '../platform/index.ts'
-import type { Workload, Workloads } from '../workloads/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
 import { dim, note, print, textTable } from './output.ts'
@@ -131,6 +130,9 @@ async function results({ workloads: all }: Platform, { values }: Arguments, id: 
 
 const cell = (value: unknown): string | number | null =>
   typeof value === 'string' || typeof value === 'number' ? value : value === null || value === undefined ? null : JSON.stringify(value)
+
+type Workloads = Platform['workloads']
+type Workload = Awaited<ReturnType<Workloads['get']>>
 
 /** Where workloads are asked for: the platform, and the address of the server that carries them out when it is not this process. */
 interface Desk {

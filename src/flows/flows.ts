@@ -7,7 +7,8 @@ import { graphHash, openRunEngine } from './engine/engine.ts'
 import type { Json, RunState } from './engine/words.ts'
 import { createExecutor, type LoadedFlow } from './execute.ts'
 import { graphOf } from './graph.ts'
-import { openRunLogs, readLogs, type LogPage } from './logs.ts'
+import { readLogs, type LogFilter, type LogPage } from './log-reading.ts'
+import { openRunLogs } from './logs.ts'
 import { checkedParams, paramsSchema } from './params.ts'
 import {
   listRuns,
@@ -21,6 +22,7 @@ import {
   type RunView,
   type TaskView,
 } from './reads.ts'
+import { openRetention, type Keep } from './retention.ts'
 import { dueAt, timesOf, type NextTime } from './schedules.ts'
 
 export interface Flows {
@@ -33,7 +35,7 @@ export interface Flows {
   run(id: string): Promise<RunDetail>
   tasks(id: string, page: { readonly limit: number; readonly cursor?: string | undefined }): Promise<{ items: TaskView[]; cursor?: string }>
   attempts(id: string, n: number): Promise<AttemptView[]>
-  logs(id: string, page: { readonly task?: number | undefined; readonly cursor?: string | undefined; readonly limit: number }): Promise<LogPage>
+  logs(id: string, page: LogFilter): Promise<LogPage>
   cancel(id: string): Promise<RunDetail>
   pause(id: string, paused: boolean): Promise<RunDetail>
   /** Runs tasks of a run that is over anew: those that did not succeed, or these and what is behind them. */
@@ -41,6 +43,8 @@ export interface Flows {
   pauseSchedule(flow: string, paused: boolean): Promise<void>
   /** Resolves when the run has ended, or the signal aborts. */
   ended(id: string, signal: AbortSignal): Promise<RunDetail>
+  /** Moves logs of runs that are over to the object store, and removes what is older than it is kept, until the signal aborts: a duty of one node. */
+  keepUp(signal: AbortSignal): Promise<void>
   start(): Promise<void>
   /** Takes no more, waits as long for what is running, and stops. */
   stop(graceMs: number): Promise<void>
@@ -107,12 +111,13 @@ export interface FlowsOptions {
   /** Several nodes take tasks from this database. */
   readonly shared: boolean
   readonly pools: Readonly<Record<string, number>>
+  readonly keep: Keep
   readonly onRun?: ((ids: readonly string[]) => void) | undefined
 }
 
 const SCHEDULE_MS = 500
 
-export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, onRun }: FlowsOptions): Flows {
+export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, keep, onRun }: FlowsOptions): Flows {
   let loaded: ReadonlyMap<string, LoadedFlow> = new Map()
   let times: ReadonlyMap<string, NextTime> = new Map()
   let hidden: ReadonlySet<string> = new Set()
@@ -308,7 +313,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     attempts: (id, n) => readAttempts(records, id, n),
     async logs(id, page) {
       await readRun(records, id)
-      return readLogs(records, id, page)
+      return readLogs(records, objects, id, page)
     },
     async cancel(id) {
       await engine.cancel(id)
@@ -353,6 +358,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
       }
       return run
     },
+    keepUp: (signal) => openRetention({ records, objects, log, keep }).run(signal),
     async start() {
       await engine.start()
       scheduler = schedule()

@@ -2,25 +2,12 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { silentLog } from '../../src/base/index.ts'
-import { flow, openFlows, runMigrations, task, type Flows, type Tools } from '../../src/flows/index.ts'
+import { flow, openFlows, runMigrations, task, type Flows } from '../../src/flows/index.ts'
 import { migrate, openFolderObjects, openRecords } from '../../src/storage/index.ts'
 import { eventually } from '../helpers/cli.ts'
 import { tempFolder } from '../helpers/folder.ts'
 import { noPostgresServer, startPostgresServer, type PostgresServer } from '../helpers/postgres-server.ts'
-
-const unused = (): never => {
-  throw new Error('no task here uses this')
-}
-const tools: Tools = {
-  sql: unused,
-  keys: { ping: unused, get: unused, set: unused },
-  objects: { get: unused, put: unused, list: unused },
-  publish: unused,
-  records: unused,
-  caughtUp: unused,
-  rule: unused,
-  send: unused,
-}
+import { tools, unused } from './tools.ts'
 
 describe.skipIf(noPostgresServer !== null)('a database that goes away while a task runs another flow', () => {
   let postgres: PostgresServer
@@ -44,7 +31,7 @@ describe.skipIf(noPostgresServer !== null)('a database that goes away while a ta
         return typeof found === 'function' ? (found.bind(target) as unknown) : found
       },
     })
-    const more = { secret: unused, folder: tempFolder(), concurrency: 4, shared: true, pools: {} }
+    const more = { secret: unused, folder: tempFolder(), concurrency: 4, shared: true, pools: {}, keep: { runsMs: null, logsMs: null } }
     flows = openFlows({ records, objects, log: silentLog, tools, ...more })
     const inner = flow('inner', { params: z.object({ text: z.string() }) }, (p) => {
       task('measure', { with: { text: p.text }, run: ({ text }) => text.length })
