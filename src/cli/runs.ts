@@ -135,6 +135,10 @@ function mark(state: string): string {
 /** What a command ends with when its run has ended so. */
 export const exitOf = (state: RunState): number => (state === 'succeeded' ? 0 : state === 'cancelled' ? INTERRUPTED : 1)
 
+/** `key=value` by the schema of the flow. */
+export const paramsFor = async (flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> =>
+  paramsBy((await flows.get(name)).params, given)
+
 /** `key=value` by a JSON Schema: text stays text, everything else is read as JSON. */
 export function paramsBy(wanted: Json, given: readonly string[]): Record<string, unknown> {
   const schema = JsonSchema.safeParse(wanted)

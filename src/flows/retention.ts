@@ -30,6 +30,8 @@ export interface RetentionOptions {
   /** A run that has ended keeps its log in the database as long: nodes may still be writing their last lines. */
   readonly settleMs?: number | undefined
   readonly everyMs?: number | undefined
+  /** A clock in place of the database's, for tests. */
+  readonly now?: (() => number) | undefined
 }
 
 const SETTLE_MS = 60_000
@@ -40,7 +42,9 @@ const ROWS_AT_ONCE = 20
 /** Text of a part before it is packed; one batch more may be in it. */
 const PART_CHARACTERS = 4_000_000
 
-export function openRetention({ records, objects, log, keep, settleMs = SETTLE_MS, everyMs = EVERY_MS }: RetentionOptions): Retention {
+export function openRetention({ records, objects, log, keep, settleMs = SETTLE_MS, everyMs = EVERY_MS, now }: RetentionOptions): Retention {
+  const clock = (): Date | null => (now ? new Date(now()) : null)
+
   /** Repeats a step until it finds nothing more to do. */
   async function all(step: () => Promise<number>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted && (await step()) > 0);
@@ -52,8 +56,8 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
       `with recursive logged (run) as (
          (select run from run_logs order by run limit 1)
          union all select (select l.run from run_logs l where l.run > logged.run order by l.run limit 1) from logged where logged.run is not null
-       ) select r.id from logged join runs r on r.id = logged.run where r.ended_at < clock_timestamp() - $1 * interval '1 ms' limit ${RUNS_AT_ONCE}`,
-      [settleMs],
+       ) select r.id from logged join runs r on r.id = logged.run where r.ended_at < run_now($2) - $1 * interval '1 ms' limit ${RUNS_AT_ONCE}`,
+      [settleMs, clock()],
     )
     for (const { id } of runs) await all(() => movePart(id), signal)
     return runs.length
@@ -86,8 +90,8 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
     await records.transaction(async (tx) => {
       await tx.query(
         `insert into run_log_parts (run, path, ended_at, first_n, first_fence, first_seq, last_n, last_fence, last_seq)
-         select id, $2, coalesce(ended_at, clock_timestamp()), $3, $4, $5, $6, $7, $8 from runs where id = $1 on conflict do nothing`,
-        [run, path, ...first, ...last],
+         select id, $2, coalesce(ended_at, run_now($9)), $3, $4, $5, $6, $7, $8 from runs where id = $1 on conflict do nothing`,
+        [run, path, ...first, ...last, clock()],
       )
       // Only those that were read: a late line may have come between them.
       await tx.query(
@@ -100,8 +104,8 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
 
   async function removeLogs(ms: number): Promise<number> {
     const parts = await records.query<{ run: string; path: string }>(
-      `select run, path from run_log_parts where ended_at < clock_timestamp() - $1 * interval '1 ms' order by ended_at limit ${PARTS_AT_ONCE}`,
-      [ms],
+      `select run, path from run_log_parts where ended_at < run_now($2) - $1 * interval '1 ms' order by ended_at limit ${PARTS_AT_ONCE}`,
+      [ms, clock()],
     )
     for (const { path } of parts) await objects.delete(path)
     await records.query('delete from run_log_parts p using unnest($1::text[], $2::text[]) m (run, path) where p.run = m.run and p.path = m.path', [
@@ -115,11 +119,11 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
   async function removeRuns(ms: number): Promise<number> {
     const removed = await records.query<{ run: string }>(
       `with old as (
-         select r.id from runs r where r.ended_at < clock_timestamp() - $1 * interval '1 ms' and not exists (select from runs p where p.id = r.parent)
+         select r.id from runs r where r.ended_at < run_now($2) - $1 * interval '1 ms' and not exists (select from runs p where p.id = r.parent)
          order by r.ended_at limit ${RUNS_AT_ONCE} for update skip locked
        ), gone as (delete from runs r using old where r.id = old.id returning r.id)
        insert into run_trash (run) select id from gone on conflict do nothing returning run`,
-      [ms],
+      [ms, clock()],
     )
     if (removed.length > 0) log.info('runs.removed', { runs: removed.length })
     return removed.length

@@ -41,8 +41,11 @@ describe('the help', () => {
       'alerts',
       'run',
       'flows',
+      'backfill',
+      'backfills',
       'runs',
       'workloads',
+      'test',
       'services',
       'doctor',
     ])

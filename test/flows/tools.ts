@@ -12,6 +12,7 @@ export const tools: Tools = {
   publish: unused,
   records: unused,
   caughtUp: unused,
+  position: unused,
   rule: unused,
   send: unused,
 }
