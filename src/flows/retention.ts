@@ -115,17 +115,31 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
     return parts.length
   }
 
-  /** Runs of flows in flows go after those that waited for them. */
+  /**
+   * Runs of flows in flows go after those that waited for them. The newest run of a partition that succeeded stays: backfills know by it that the
+   * partition is done.
+   */
   async function removeRuns(ms: number): Promise<number> {
     const removed = await records.query<{ run: string }>(
       `with old as (
          select r.id from runs r where r.ended_at < run_now($2) - $1 * interval '1 ms' and not exists (select from runs p where p.id = r.parent)
+           and (r.partition is null or r.state <> 'succeeded' or exists (
+             select from runs n where n.flow = r.flow and n.partition = r.partition and n.state = 'succeeded' and n.created_at > r.created_at))
          order by r.ended_at limit ${RUNS_AT_ONCE} for update skip locked
        ), gone as (delete from runs r using old where r.id = old.id returning r.id)
        insert into run_trash (run) select id from gone on conflict do nothing returning run`,
       [ms, clock()],
     )
     if (removed.length > 0) log.info('runs.removed', { runs: removed.length })
+    return removed.length
+  }
+
+  /** Those of which no run is left. */
+  async function removeBackfills(ms: number): Promise<number> {
+    const removed = await records.query(
+      `delete from run_backfills b where b.created_at < run_now($2) - $1 * interval '1 ms' and not exists (select from runs r where r.backfill = b.id) returning id`,
+      [ms, clock()],
+    )
     return removed.length
   }
 
@@ -143,7 +157,10 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
     const { runsMs, logsMs } = keep
     await all(() => moveLogs(signal), signal)
     if (logsMs !== null) await all(() => removeLogs(logsMs), signal)
-    if (runsMs !== null) await all(() => removeRuns(runsMs), signal)
+    if (runsMs !== null) {
+      await all(() => removeRuns(runsMs), signal)
+      await removeBackfills(runsMs)
+    }
     await all(emptyTrash, signal)
   }
 

@@ -51,6 +51,7 @@ beforeEach(async () => {
 afterEach(async () => {
   await flows.stop(1_000)
   await records.query('delete from runs')
+  await records.query('delete from run_backfills')
 })
 
 async function ended(ask: () => Promise<RunView>): Promise<string> {
@@ -186,6 +187,34 @@ describe('what is older than it is kept', () => {
     expect(await records.query('select id from runs')).toEqual([])
     expect(await records.query('select * from run_trash')).toEqual([])
     expect(await paths()).toEqual([])
+  })
+
+  test('is not the newest run of a partition that succeeded, so that a backfill still leaves it out', async () => {
+    const daily = flow('daily', { partition: 'day' }, () => {
+      task('only', {
+        run() {
+          if (!isMended) throw new Error('broken')
+        },
+      })
+    })
+    await flows.load([inner, talking, daily])
+    const range = { from: '2026-01-01', to: '2026-01-03', by: 'test' }
+    const over = async (): Promise<void> => {
+      const { id } = await flows.backfills.create('daily', { ...range, existing: 'again' })
+      await eventually('it does not end', async () => (await flows.backfills.get(id)).endedAt !== null)
+    }
+    await over()
+    isMended = true
+    await over()
+    await over()
+    await openRetention({ records, objects, log: silentLog, keep: { runsMs: 0, logsMs: null }, settleMs: 0 }).once(signal)
+    expect(await records.query("select partition, state from runs where flow = 'daily' order by partition")).toEqual([
+      { partition: '2026-01-01', state: 'succeeded' },
+      { partition: '2026-01-02', state: 'succeeded' },
+      { partition: '2026-01-03', state: 'succeeded' },
+    ])
+    expect(await flows.backfills.plan('daily', range)).toMatchObject({ partitions: 0, skipped: 3 })
+    expect((await flows.backfills.list({ limit: 10 })).items).toHaveLength(1)
   })
 
   test('is not a run that still goes on', async () => {

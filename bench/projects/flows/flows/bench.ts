@@ -1,4 +1,4 @@
-import { flow, task, z } from 'lagoa'
+import { flow, task } from 'lagoa'
 
 /** As many tasks as the body of a flow names, each of which does nothing. */
 export const sequential = flow('sequential', {}, () => {
@@ -15,6 +15,6 @@ export const one = flow('one', {}, () => {
   task('only', { run: () => performance.now() })
 })
 
-export const daily = flow('daily', { params: z.object({}) }, () => {
+export const hourly = flow('hourly', { partition: 'hour' }, () => {
   task('only', { run: () => undefined })
 })
