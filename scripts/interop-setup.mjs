@@ -92,7 +92,7 @@ const ENGINES = {
       'docker==7.2.0',
       'docstring_parser==0.18.0',
       'exceptiongroup==1.3.1',
-      'fastapi==0.165.0',
+      'fastapi==0.139.2',
       'fsspec==2026.9.0',
       'graphviz==0.21',
       'greenlet==3.5.6',

@@ -133,7 +133,7 @@ describe.skipIf(noPostgresServer !== null)(`chaos of runs, seed ${SEED}${noPostg
         await insist(() => asking.enqueue(lot.map(({ run }) => run)))
         for (const one of lot) aside(disturb(one))
         await sleep(next() * 600)
-        const fault = round % 17 === 8 ? 'database' : round % 33 === 4 ? 'freeze' : 'kill'
+        const fault = round % 16 === 8 ? 'database' : round % 33 === 4 ? 'freeze' : 'kill'
         faults[fault]++
         if (fault === 'database') await restartDatabase(next() * 1_500)
         else {
