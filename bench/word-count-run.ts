@@ -44,11 +44,14 @@ if (mode === 'lagoa') {
   const began = performance.now()
   // Splitting at spaces cannot cut a word, and each different piece is looked through only once.
   await connection.run(`copy (
-    select nfc_normalize(lower(unnest(regexp_extract_all(piece, '[\\p{L}\\p{M}\\p{N}]+(?:[''’][\\p{L}\\p{M}\\p{N}]+)*')))) as word, sum(n)::bigint as count
-    from (select piece, count(*) as n from (
-      select unnest(string_split(line, ' ')) as piece
-      from read_csv(${quoteText(file)}, columns = {'line': 'VARCHAR'}, header = false, auto_detect = false, delim = '', quote = '', escape = '')
-    ) group by piece) group by word order by count desc, word
+    select nfc_normalize(lower(word)) as word, sum(n)::bigint as count from (
+      select unnest(regexp_extract_all(piece, '[\\p{L}\\p{M}\\p{N}]+(?:[''’][\\p{L}\\p{M}\\p{N}]+)*')) as word, n from (
+        select piece, count(*) as n from (
+          select unnest(string_split(line, ' ')) as piece
+          from read_csv(${quoteText(file)}, columns = {'line': 'VARCHAR'}, header = false, auto_detect = false, delim = '', quote = '', escape = '')
+        ) group by piece
+      )
+    ) group by all order by count desc, word
   ) to ${result} (format parquet)`)
   seconds = (performance.now() - began) / 1_000
   const reader = await connection.runAndReadAll(`select word, count::double as count, count(*) over ()::double as words from ${result} limit 1`)
