@@ -4,7 +4,7 @@
  */
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { toLagoaError, type Log } from '../base/index.ts'
+import { systemClock, toLagoaError, type Log } from '../base/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
 import type { BatchPlace, PartLine } from './log-reading.ts'
 import type { LogLevel } from './logs.ts'
@@ -144,9 +144,10 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
   }
 
   /** What removed runs had in the object store. */
-  async function emptyTrash(): Promise<number> {
+  async function emptyTrash(signal: AbortSignal): Promise<number> {
     const rows = await records.query<{ run: string }>(`select run from run_trash limit ${RUNS_AT_ONCE}`)
     for (const { run } of rows) {
+      if (signal.aborted) return 0
       for await (const { path } of objects.list(`runs/${run}/`)) await objects.delete(path)
       await records.query('delete from run_trash where run = $1', [run])
     }
@@ -161,7 +162,7 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
       await all(() => removeRuns(runsMs), signal)
       await removeBackfills(runsMs)
     }
-    await all(emptyTrash, signal)
+    await all(() => emptyTrash(signal), signal)
   }
 
   return {
@@ -169,15 +170,8 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
     async run(signal) {
       while (!signal.aborted) {
         await once(signal).catch((error: unknown) => log.warn('runs.upkeep_failed', { error: toLagoaError(error) }))
-        await new Promise<void>((done) => {
-          const timer = setTimeout(wake, everyMs)
-          function wake(): void {
-            clearTimeout(timer)
-            signal.removeEventListener('abort', wake)
-            done()
-          }
-          signal.addEventListener('abort', wake)
-        })
+        // It rejects when the signal has aborted, also if that was while the work was done.
+        await systemClock.sleep(everyMs, signal).catch(() => undefined)
       }
     },
   }

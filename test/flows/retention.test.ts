@@ -174,6 +174,15 @@ describe('the log of a run', () => {
   })
 })
 
+test('the upkeep of runs ends at once when it is told to, whatever it does just then', async () => {
+  for (const ms of [0, 1, 5, 20, 100]) {
+    const stopping = new AbortController()
+    const over = openRetention({ records, objects, log: silentLog, keep: { runsMs: 0, logsMs: 0 }, everyMs: 600_000 }).run(stopping.signal)
+    setTimeout(() => stopping.abort(), ms)
+    await over
+  }
+}, 10_000)
+
 describe('what is older than it is kept', () => {
   test('is removed: first the log, then the run, its outputs and the runs that it waited for', async () => {
     isMended = true

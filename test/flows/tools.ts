@@ -15,4 +15,6 @@ export const tools: Tools = {
   position: unused,
   rule: unused,
   send: unused,
+  write: unused,
+  ingest: unused,
 }
