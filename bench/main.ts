@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { markdown, type Figure } from './figures.ts'
+import { flows } from './flows.ts'
 import { lake } from './lake.ts'
 import { lakeScale } from './lake-scale.ts'
 import { rules } from './rules.ts'
@@ -10,6 +11,7 @@ import { sandbox } from './sandbox.ts'
 import { serving } from './serving.ts'
 import { streams } from './streams.ts'
 import { streamsKafka } from './streams-kafka.ts'
+import { wordCount } from './word-count.ts'
 
 const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   streams,
@@ -19,6 +21,8 @@ const BENCHES: Readonly<Record<string, () => Promise<Figure[]>>> = {
   serving,
   rules,
   sandbox,
+  flows,
+  'word-count': wordCount,
 }
 
 const wanted = process.argv.slice(2)

@@ -1,6 +1,5 @@
 /** Starting, waiting and watching, as a user meets them: the real command in a process of its own. */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFile, readdir } from 'node:fs/promises'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { get } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -8,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { median, percentile, type Figure } from './figures.ts'
+import { memoryOfTree } from './memory.ts'
 
 const ROOT = join(import.meta.dirname, '..')
 const STARTS = 5
@@ -116,17 +116,4 @@ function watch(url: string, forMs: number): Promise<number[]> {
       resolve(delays)
     }, forMs)
   })
-}
-
-async function memoryOfTree(pid: number, home: string): Promise<number> {
-  let sum = 0
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')
-    const parent = /^PPid:\s+(\d+)/m.exec(await readFile(`/proc/${name}/status`, 'utf8').catch(() => ''))?.[1]
-    const ofHome = command.includes(home) || (parent !== undefined && (await readFile(`/proc/${parent}/cmdline`, 'utf8').catch(() => '')).includes(home))
-    if (Number(name) !== pid && !ofHome) continue
-    sum += Number(/^Pss:\s+(\d+)/m.exec(await readFile(`/proc/${name}/smaps_rollup`, 'utf8').catch(() => ''))?.[1] ?? 0) * 1024
-  }
-  return sum
 }

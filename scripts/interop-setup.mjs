@@ -60,6 +60,118 @@ const ENGINES = {
       'io.delta:delta-storage:4.0.1': 'ecc42c5aaa51c423312d9e4e48aa4a12b34740bf2c37de0e8f279277ec3d12e4',
     },
   },
+  // Only for `npm run bench -- flows`: made when it is named, `node scripts/interop-setup.mjs prefect-3`.
+  'prefect-3': {
+    onlyNamed: true,
+    python: [
+      'prefect==3.8.8',
+      'aiosqlite==0.22.1',
+      'alembic==1.20.1',
+      'amplitude-analytics==1.3.0',
+      'annotated-doc==0.0.7',
+      'annotated-types==0.8.0',
+      'anyio==4.16.0',
+      'apprise==1.13.1',
+      'asgi-lifespan==2.1.0',
+      'asyncpg==0.32.0',
+      'attrs==26.1.0',
+      'beartype==0.23.1',
+      'burner-redis==0.1.7',
+      'cachetools==7.3.2',
+      'certifi==2026.10.18',
+      'cffi==2.1.1',
+      'charset-normalizer==3.5.2',
+      'click==8.5.1',
+      'cloudpickle==3.1.2',
+      'colorama==0.4.6',
+      'coolname==5.0.0',
+      'cronsim==2.8',
+      'cryptography==50.0.2',
+      'cyclopts==5.4.0',
+      'dateparser==1.5.0',
+      'docker==7.2.0',
+      'docstring_parser==0.18.0',
+      'exceptiongroup==1.3.1',
+      'fastapi==0.139.2',
+      'fsspec==2026.9.0',
+      'graphviz==0.21',
+      'greenlet==3.5.6',
+      'griffe==2.4.1',
+      'griffecli==2.4.1',
+      'griffelib==2.4.1',
+      'h11==0.16.0',
+      'h2==4.4.1',
+      'hpack==4.2.0',
+      'httpcore==1.0.9',
+      'httpx==0.28.1',
+      'humanize==4.17.0',
+      'hyperframe==6.1.0',
+      'idna==3.20',
+      'jinja2-humanize-extension==0.4.0',
+      'Jinja2==3.1.6',
+      'jsonpatch==1.47',
+      'jsonpointer==3.12',
+      'jsonschema-specifications==2025.9.1',
+      'jsonschema==4.26.0',
+      'Mako==1.4.3',
+      'markdown-it-py==4.3.0',
+      'Markdown==3.11.3',
+      'MarkupSafe==3.0.4',
+      'mdurl==0.1.2',
+      'oauthlib==4.0.1',
+      'opentelemetry-api==1.45.2',
+      'orjson==3.13.0',
+      'packaging==26.3',
+      'pathspec==1.1.1',
+      'pendulum==3.3.0',
+      'pluggy==1.7.0',
+      'prometheus_client==0.26.0',
+      'py-key-value-aio==0.5.0',
+      'pycparser==3.12',
+      'pydantic-extra-types==2.11.1',
+      'pydantic-settings==2.16.3',
+      'pydantic==2.14.3',
+      'pydantic_core==2.50.4',
+      'pydocket==0.27.0',
+      'Pygments==2.21.0',
+      'python-dateutil==2.9.0.post0',
+      'python-dotenv==1.2.4',
+      'python-json-logger==4.2.0',
+      'python-slugify==9.0.0',
+      'pytz==2026.6',
+      'PyYAML==6.0.3',
+      'readchar==4.2.2',
+      'redis==8.1.0',
+      'referencing==0.37.0',
+      'regex==2026.11.15',
+      'requests-oauthlib==2.0.0',
+      'requests==2.34.2',
+      'rfc3339-validator==0.1.4',
+      'rich-rst==2.2.0',
+      'rich==15.0.0',
+      'rpds-py==2026.9.1',
+      'ruamel.yaml.clib==0.2.15',
+      'ruamel.yaml==0.19.1',
+      'semver==3.1.1',
+      'shellingham==1.5.4',
+      'six==1.17.0',
+      'sniffio==1.3.1',
+      'SQLAlchemy==2.1.9',
+      'starlette==1.10.0',
+      'text-unidecode==1.3',
+      'toml==0.10.2',
+      'typer==0.29.2',
+      'typing-inspection==0.4.5',
+      'typing_extensions==4.16.0',
+      'tzdata==2026.6',
+      'tzlocal==5.4.5',
+      'uncalled-for==0.6.1',
+      'urllib3==2.8.0',
+      'uvicorn==0.54.0',
+      'websockets==16.1.1',
+    ],
+    jars: {},
+  },
 }
 
 /** Written out, because Debian's Maven would otherwise take whatever plugin it finds newest. */
@@ -68,8 +180,15 @@ const COPY_GOAL = 'org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy'
 /** The Java releases that both Sparks run on. */
 const JAVA = ['17', '21']
 
-const absent = Object.entries(ENGINES).filter(([name, engine]) => !isMade(name, engine))
-if (!JAVA.includes(javaRelease()))
+/** All that tests need, or those that are named on the command line. */
+const named = process.argv.slice(2)
+const unknown = named.find((name) => !Object.hasOwn(ENGINES, name))
+if (unknown !== undefined) fail(`There is no engine ${unknown}.`, `There are: ${Object.keys(ENGINES).join(', ')}.`)
+const absent = Object.entries(ENGINES)
+  .filter(([name, { onlyNamed = false }]) => (named.length > 0 ? named.includes(name) : !onlyNamed))
+  .filter(([name, engine]) => !isMade(name, engine))
+const needsJava = named.length === 0 || named.some((name) => name.startsWith('spark'))
+if (needsJava && !JAVA.includes(javaRelease()))
   systemPackage(
     'openjdk-17-jre-headless',
     `The engines need Java ${JAVA.join(' or ')}, ${javaRelease() === '' ? 'there is none' : `this machine has ${javaRelease()}`}.`,
@@ -78,7 +197,8 @@ if (!JAVA.includes(javaRelease()))
 if (absent.length > 0) {
   if (!answers('python3', ['-c', 'import ensurepip, venv']))
     systemPackage('python3-venv', 'The engines need Python 3 with its venv module.', () => answers('python3', ['-c', 'import ensurepip, venv']))
-  if (!answers('mvn', ['--version'])) systemPackage('maven', 'The engines need Maven, which fetches their jars.', () => answers('mvn', ['--version']))
+  if (absent.some(([, { jars }]) => Object.keys(jars).length > 0) && !answers('mvn', ['--version']))
+    systemPackage('maven', 'The engines need Maven, which fetches their jars.', () => answers('mvn', ['--version']))
 }
 absent.forEach(([name, engine], i) => make(name, engine, `${i + 1} of ${absent.length}`))
 
@@ -112,8 +232,8 @@ function make(name, { python, jars }, place) {
   say(`Engine ${name} (${place}): done in ${((Date.now() - began) / 1000).toFixed(0)} s`)
 }
 
-function isMade(name, engine) {
-  return existsSync(stampOf(name)) && readFileSync(stampOf(name), 'utf8') === keyOf(engine)
+function isMade(name, { python, jars }) {
+  return existsSync(stampOf(name)) && readFileSync(stampOf(name), 'utf8') === keyOf({ python, jars })
 }
 
 function stampOf(name) {

@@ -4,12 +4,18 @@ import { ERROR_KINDS, LagoaError, unavailable, type ErrorKind } from '../base/in
 
 const Failure = z.object({ error: z.object({ code: z.string(), kind: z.string(), message: z.string(), hint: z.string().optional() }) })
 
-/** What the server answers; its errors are thrown as they are. With a body it is a POST. */
-export async function askServer(url: string, path: string, body?: unknown): Promise<unknown> {
+/** What the server answers; its errors are thrown as they are. With a body it is a POST, unless it is said to be something else. */
+export async function askServer(
+  url: string,
+  path: string,
+  body?: unknown,
+  method: 'GET' | 'POST' | 'DELETE' = body === undefined ? 'GET' : 'POST',
+): Promise<unknown> {
   let answered: unknown
   try {
     const answer = await fetch(url + path, {
-      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+      method,
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
     })
     answered = await answer.json()

@@ -233,16 +233,30 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   runs: {
     usage: 'runs [list|show|logs|cancel|pause|resume|retry] [RUN]',
     about: 'list runs, show one, read its log, cancel or retry it',
-    flags: [...WHERE, 'flow', 'state', 'task', 'limit', 'json'],
+    flags: [...WHERE, 'flow', 'state', 'task', 'search', 'level', 'limit', 'json'],
     words: 2,
     examples: [
       'lagoa runs --flow feature_engineering',
       'lagoa runs show RUN',
-      'lagoa runs logs RUN',
+      'lagoa runs logs RUN --level warn',
       'lagoa runs cancel RUN',
       'lagoa runs retry RUN --task check_redis',
     ],
     run: async (args) => (await import('./runs.ts')).runs(args),
+  },
+  workloads: {
+    usage: 'workloads [list|kinds|show|results|create|run|cancel|delete] [ID | KIND NAME]',
+    about: 'list workloads, create one, run it again, show its results',
+    flags: [...WHERE, 'kind', 'param', 'limit', 'detach', 'json'],
+    words: 3,
+    examples: [
+      'lagoa workloads create word_count words -p source=library.articles -p column=body',
+      'lagoa workloads --kind word_count',
+      'lagoa workloads results ID --limit 20',
+      'lagoa workloads run ID --detach',
+      'lagoa workloads delete ID',
+    ],
+    run: async (args) => (await import('./workloads.ts')).workloads(args),
   },
   test: {
     usage: 'test [FILE]...',

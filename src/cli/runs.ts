@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { invalid, LagoaError, unavailable, type Log } from '../base/index.ts'
-import type { Flows, RunDetail, RunView, TaskView } from '../flows/index.ts'
+import type { Flows, Json, RunDetail, RunState, RunView, TaskView } from '../flows/index.ts'
 import { openPlatform, serverOf, type Config, type Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
@@ -12,6 +12,7 @@ import { INTERRUPTED, onStopSignal } from './signals.ts'
 import { configFor, loggerFor } from './setup.ts'
 
 const LOOK_MS = 200
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const
 
 export async function run(args: Arguments): Promise<number> {
@@ -23,7 +24,7 @@ export async function run(args: Arguments): Promise<number> {
   try {
     const { flows, pipeline, problem } = platform
     if (!pipeline) throw problem ?? unavailable('project.not_loaded', 'No project is loaded', { hint: 'Name its folder with --project DIR.' })
-    const params = await paramsFor(flows, name, args.values.param ?? [])
+    const params = paramsBy((await flows.get(name)).params, args.values.param ?? [])
     const { id } =
       server === null
         ? await flows.trigger(name, { params, by: 'command line' })
@@ -32,7 +33,7 @@ export async function run(args: Arguments): Promise<number> {
     const last = args.values.detach ? await flows.run(id) : await follow(flows, id, args, stopped, cancel)
     if (args.values.json) print(JSON.stringify(last))
     else if (args.values.detach) print(last.id)
-    return args.values.detach || last.state === 'succeeded' ? 0 : last.state === 'cancelled' ? INTERRUPTED : 1
+    return args.values.detach ? 0 : exitOf(last.state)
   } finally {
     await platform.close()
   }
@@ -57,7 +58,7 @@ export async function openBeside(config: Config, logger: Log): Promise<{ platfor
 const Begun = z.object({ id: z.string() })
 
 /** Shows the tasks of a run as they go, until it has ended; the first Ctrl+C cancels it. */
-async function follow(flows: Flows, id: string, { values }: Arguments, stopped: AbortSignal, cancel: () => Promise<void>): Promise<RunDetail> {
+export async function follow(flows: Flows, id: string, { values }: Arguments, stopped: AbortSignal, cancel: () => Promise<void>): Promise<RunDetail> {
   const show = values.json ? () => undefined : process.stderr.isTTY ? liveTree() : plainLines()
   let isCancelled = false
   if (!values.json) note(dim(`run ${id}`))
@@ -131,9 +132,16 @@ function mark(state: string): string {
   return state === 'running' || state === 'expanded' ? '●' : dim('○')
 }
 
-/** `key=value` by the schema of the flow: text stays text, everything else is read as JSON. */
-export async function paramsFor(flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> {
-  const schema = JsonSchema.safeParse((await flows.get(name)).params)
+/** What a command ends with when its run has ended so. */
+export const exitOf = (state: RunState): number => (state === 'succeeded' ? 0 : state === 'cancelled' ? INTERRUPTED : 1)
+
+/** `key=value` by the schema of the flow. */
+export const paramsFor = async (flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> =>
+  paramsBy((await flows.get(name)).params, given)
+
+/** `key=value` by a JSON Schema: text stays text, everything else is read as JSON. */
+export function paramsBy(wanted: Json, given: readonly string[]): Record<string, unknown> {
+  const schema = JsonSchema.safeParse(wanted)
   const types = schema.success ? schema.data.properties : {}
   return Object.fromEntries(
     given.map((pair) => {
@@ -245,15 +253,18 @@ async function oneRun({ flows: all }: Platform, { values }: Arguments, word: str
     const task = values.task === undefined ? undefined : run.graph.nodes.findIndex(({ name }) => name === values.task)
     if (task === -1)
       throw invalid('cli.no_task', `Run ${id} has no task ${values.task}`, { hint: `It has ${run.graph.nodes.map(({ name }) => name).join(', ')}.` })
-    for (let cursor: string | undefined; ;) {
-      const page = await all.logs(id, { task, cursor, limit: 1_000 })
+    const level = LEVELS.find((one) => one === values.level)
+    if (values.level !== undefined && level === undefined)
+      throw invalid('cli.level', `--level is ${values.level}, which no line can be`, { hint: `Write one of: ${LEVELS.join(', ')}.` })
+    for (let cursor = ''; ;) {
+      const page = await all.logs(id, { task, level, search: values.search, cursor, limit: 1_000 })
       for (const line of page.items)
         print(
           values.json
             ? JSON.stringify(line)
             : `${dim(new Date(line.at).toISOString())} ${run.graph.nodes[line.n]?.name ?? line.n} ${line.level === 'info' ? '' : `${line.level} `}${line.text}`,
         )
-      if (page.items.length === 0) return 0
+      if (page.cursor === cursor) return 0
       cursor = page.cursor
     }
   }

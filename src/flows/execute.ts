@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
-import { backoff, bug, idFrom, invalid, LagoaError, missing, toLagoaError, unavailable, type ErrorKind, type Log } from '../base/index.ts'
+import { backoff, bug, idFrom, invalid, LagoaError, missing, systemClock, toLagoaError, unavailable, type ErrorKind, type Log } from '../base/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
 import type { TaskContext, Tools } from './context.ts'
 import { isTexts, isWords, type Bound, type Call, type Flow, type Input, type TaskDefinition } from './declare.ts'
@@ -59,10 +59,10 @@ export function createExecutor({
 }: ExecutorOptions): (task: HeldTask, signal: AbortSignal) => Promise<Outcome> {
   const graphs = new Map<string, RunGraph>()
 
-  async function graphOf(hash: string): Promise<RunGraph> {
+  async function graphOf(hash: string, signal: AbortSignal): Promise<RunGraph> {
     const known = graphs.get(hash)
     if (known) return known
-    const [row] = await records.query<{ graph: RunGraph }>('select graph from run_graphs where hash = $1', [hash])
+    const [row] = await patiently(signal, () => records.query<{ graph: RunGraph }>('select graph from run_graphs where hash = $1', [hash]))
     if (!row) throw bug('flows.no_graph', `The graph ${hash} is not there`)
     if (graphs.size > 500) graphs.clear()
     graphs.set(hash, row.graph)
@@ -73,7 +73,7 @@ export function createExecutor({
     const attempt = withoutSecrets(logs.open(task.run, task.n, task.fence))
     let definition: TaskDefinition | undefined
     try {
-      const graph = await graphOf(task.graph)
+      const graph = await graphOf(task.graph, signal)
       const name = graph.nodes[task.node]?.name ?? ''
       definition = flows()
         .get(task.flow)
@@ -149,7 +149,7 @@ export function createExecutor({
       case 'command':
         return answered(await command(body, input, ctx, name, folder))
       case 'flow':
-        return subflow(body.flow, input, task, name)
+        return subflow(body.flow, input, task, name, signal)
     }
   }
 
@@ -181,23 +181,33 @@ export function createExecutor({
     return unit === undefined || partition === null ? null : windowOf(unit, partition, timeZone)
   }
 
-  async function subflow(flow: string, input: Input, task: HeldTask, name: string): Promise<Outcome> {
+  async function subflow(flow: string, input: Input, task: HeldTask, name: string, signal: AbortSignal): Promise<Outcome> {
     if (!task.resumed) {
       const loaded = flows().get(flow)
       if (!loaded)
         throw missing('flows.no_flow', `Task ${name} runs flow ${flow}, which the project does not have`, { hint: 'Export it from a file under flows/.' })
-      const id = idFrom(task.run, task.n, task.attempt)
+      // One that goes on is of this try, whose node was lost; those that have ended are of tries before, or from before the task was run again.
+      const [over] = await patiently(signal, () =>
+        records.query<{ count: number }>('select count(*) as count from runs where parent = $1 and parent_task = $2 and ended_at is not null', [
+          task.run,
+          task.n,
+        ]),
+      )
+      const id = idFrom(task.run, task.n, over?.count ?? 0)
       const parent = { run: task.run, task: task.n }
-      await enqueue({ id, kind: 'flow', flow, graph: loaded.hash, params: checkedParams(loaded.flow, input), trigger: { by: 'flow', run: task.run }, parent })
+      const params = checkedParams(loaded.flow, input)
+      await patiently(signal, () => enqueue({ id, kind: 'flow', flow, graph: loaded.hash, params, trigger: { by: 'flow', run: task.run }, parent }))
       return { outcome: 'deferred', child: id }
     }
-    const [child] = await records.query<{ state: RunState }>('select state from runs where id = $1', [task.child])
+    const [child] = await patiently(signal, () => records.query<{ state: RunState }>('select state from runs where id = $1', [task.child]))
     if (child?.state !== 'succeeded')
       throw new LagoaError('conflict', 'flows.subflow_failed', `Flow ${flow} ended ${child?.state ?? 'nowhere'}`, { hint: `See lagoa runs ${task.child}.` })
-    const rows = await records.query<{ name: string; output: Json }>(
-      `select nd.name, t.output from run_tasks t join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node
+    const rows = await patiently(signal, () =>
+      records.query<{ name: string; output: Json }>(
+        `select nd.name, t.output from run_tasks t join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node
        where t.run = $1 and t.item_index is null and not exists (select from run_edges e where e.graph = r.graph and e.source = t.node)`,
-      [task.child],
+        [task.child],
+      ),
     )
     return { outcome: 'succeeded', output: Object.fromEntries(rows.map((row) => [row.name, row.output])) }
   }
@@ -258,6 +268,18 @@ export function createExecutor({
     const bytes = await objects.get(value.$object)
     if (!bytes) throw missing('flows.output_gone', `The output ${value.$object} is not there any more`, { hint: 'Run the task again that made it.' })
     return JSON.parse(Buffer.from(bytes).toString()) as Json
+  }
+}
+
+/** That the database of the runs is away is no failure of a task: it goes on when that is back, or ends with its signal. */
+async function patiently<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (signal.aborted || toLagoaError(error).kind !== 'unavailable') throw error
+      await systemClock.sleep(backoff(attempt, 50, 1_000), signal)
+    }
   }
 }
 

@@ -8,7 +8,8 @@ import { graphHash, openRunEngine } from './engine/engine.ts'
 import type { Json, RunState } from './engine/words.ts'
 import { createExecutor, type LoadedFlow } from './execute.ts'
 import { graphOf } from './graph.ts'
-import { openRunLogs, readLogs, type LogPage } from './logs.ts'
+import { readLogs, type LogFilter, type LogPage } from './log-reading.ts'
+import { openRunLogs } from './logs.ts'
 import { checkedParams, paramsSchema } from './params.ts'
 import { windowOf, type PartitionUnit } from './partitions.ts'
 import {
@@ -23,6 +24,7 @@ import {
   type RunView,
   type TaskView,
 } from './reads.ts'
+import { openRetention, type Keep } from './retention.ts'
 import { createScheduler, followedBy } from './scheduler.ts'
 import { timesOf } from './schedules.ts'
 
@@ -36,7 +38,7 @@ export interface Flows {
   run(id: string): Promise<RunDetail>
   tasks(id: string, page: { readonly limit: number; readonly cursor?: string | undefined }): Promise<{ items: TaskView[]; cursor?: string }>
   attempts(id: string, n: number): Promise<AttemptView[]>
-  logs(id: string, page: { readonly task?: number | undefined; readonly cursor?: string | undefined; readonly limit: number }): Promise<LogPage>
+  logs(id: string, page: LogFilter): Promise<LogPage>
   cancel(id: string): Promise<RunDetail>
   pause(id: string, paused: boolean): Promise<RunDetail>
   /** Runs tasks of a run that is over anew: those that did not succeed, or these and what is behind them. */
@@ -45,6 +47,8 @@ export interface Flows {
   readonly backfills: Backfills
   /** Resolves when the run has ended, or the signal aborts. */
   ended(id: string, signal: AbortSignal): Promise<RunDetail>
+  /** Moves logs of runs that are over to the object store, and removes what is older than it is kept, until the signal aborts: a duty of one node. */
+  keepUp(signal: AbortSignal): Promise<void>
   start(): Promise<void>
   /** Looks at schedules, at what is followed and at delayed tasks now; answers what is under way then, and when the next thing is due. */
   rest(): Promise<Rest>
@@ -122,12 +126,13 @@ export interface FlowsOptions {
   /** Several nodes take tasks from this database. */
   readonly shared: boolean
   readonly pools: Readonly<Record<string, number>>
+  readonly keep: Keep
   readonly onRun?: ((ids: readonly string[]) => void) | undefined
   /** A clock in place of the database's, for tests: schedules, delays and sensors go by it. */
   readonly now?: (() => number) | undefined
 }
 
-export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, onRun, now }: FlowsOptions): Flows {
+export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, keep, onRun, now }: FlowsOptions): Flows {
   let loaded: ReadonlyMap<string, LoadedFlow> = new Map()
   let hidden: ReadonlySet<string> = new Set()
   const logs = openRunLogs(records, log)
@@ -275,7 +280,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     attempts: (id, n) => readAttempts(records, id, n),
     async logs(id, page) {
       await readRun(records, id)
-      return readLogs(records, id, page)
+      return readLogs(records, objects, id, page)
     },
     async cancel(id) {
       await engine.cancel(id)
@@ -321,6 +326,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
       }
       return run
     },
+    keepUp: (signal) => openRetention({ records, objects, log, keep, now }).run(signal),
     async start() {
       await engine.start()
       // A clock that stands still is looked at by who moves it.

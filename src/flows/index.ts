@@ -4,6 +4,8 @@ export type { BackfillPlan, BackfillRequest, Backfills, BackfillView } from './b
 export type { TaskContext, Tools } from './context.ts'
 export { openFlows, type FlowDetail, type Flows, type FlowView, type Rest, type TriggerRequest } from './flows.ts'
 export { openRunEngine, type RunEngine, type RunEngineOptions } from './engine/engine.ts'
+export type { LogFilter, LogPage } from './log-reading.ts'
+export { openRetention, type Keep, type Retention } from './retention.ts'
 export { runMigrations } from './engine/tables.ts'
 export type { HeldTask, Json, NewRun, Outcome, Rule, RunGraph, RunNode, RunState } from './engine/words.ts'
 export type { RunDetail, RunPage, RunView, TaskView } from './reads.ts'

@@ -87,30 +87,3 @@ export function openRunLogs(records: Records, log: Log): RunLogs {
     },
   }
 }
-
-export interface LogPage {
-  readonly items: readonly (LogLine & { readonly n: number; readonly fence: number })[]
-  /** Where to read on; the same again when nothing came. */
-  readonly cursor: string
-}
-
-/** Lines in the order of attempts and of their batches, from `cursor` on. */
-export async function readLogs(
-  records: Records,
-  run: string,
-  { task, cursor, limit }: { readonly task?: number | undefined; readonly cursor?: string | undefined; readonly limit: number },
-): Promise<LogPage> {
-  const [n = -1, fence = 0, seq = -1] = (cursor ?? '').split('.').map(Number)
-  const rows = await records.query<{ n: number; fence: number; seq: number; lines: readonly (readonly [number, LogLevel, string])[] }>(
-    `select n, fence, seq, lines from run_logs where run = $1 and (n, fence, seq) > ($2, $3, $4) and ($5::integer is null or n = $5) order by n, fence, seq limit 200`,
-    [run, cursor === undefined ? -1 : n, fence, seq, task ?? null],
-  )
-  const items: (LogLine & { n: number; fence: number })[] = []
-  let last = cursor ?? ''
-  for (const row of rows) {
-    if (items.length > 0 && items.length + row.lines.length > limit) break
-    for (const [at, level, text] of row.lines) items.push({ n: row.n, fence: row.fence, at, level, text })
-    last = `${row.n}.${row.fence}.${row.seq}`
-  }
-  return { items, cursor: last }
-}

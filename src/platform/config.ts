@@ -1,7 +1,7 @@
 /** Configuration: one strict schema; the file is overridden by the environment, that by flags. Unknown keys are refused. */
 import { resolve } from 'node:path'
 import { z } from 'zod'
-import { closest, invalid } from '../base/index.ts'
+import { closest, invalid, parseDuration } from '../base/index.ts'
 import { shownValue } from './secrets.ts'
 
 const Size = z.string('must be a size such as 512MB or 2GB').regex(/^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$/i, 'must be a size such as 512MB or 2GB')
@@ -9,6 +9,11 @@ const Size = z.string('must be a size such as 512MB or 2GB').regex(/^\d+(\.\d+)?
 const Flag = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], { error: 'must be true or false' })
 const text = (what: string): z.ZodString => z.string(`must be ${what}`).min(1, 'must not be empty')
 const Folder = z.string('must be a folder').min(1, 'must not be empty')
+
+/** How long something is kept. */
+const Keep = z
+  .string('must be a duration such as 90d, or forever')
+  .refine((text) => text === 'forever' || parseDuration(text) !== null, 'must be a duration such as 90d, or forever')
 
 const address = (form: RegExp, example: string): z.ZodString => z.string('must be an address').regex(form, `must be an address such as ${example}`)
 /** `host:port`, or several with commas between, or a list of them. */
@@ -124,6 +129,12 @@ const ConfigSchema = z.strictObject({
     .strictObject({
       concurrency: whole(1, 1_000).default(16).describe('Tasks that this node runs at a time'),
       pools: z.record(z.string(), whole(1, 100_000)).default({}).describe('Named limits that tasks of all flows and nodes share: { database: 4 }'),
+      keep: z
+        .strictObject({
+          runs: Keep.default('90d').describe('How long runs are kept after their end, with their tasks, outputs and logs'),
+          logs: Keep.default('30d').describe('How long their logs are kept'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   sandbox: z
@@ -223,6 +234,9 @@ function refuseHalfEngines({ kafka, redis, rabbitmq }: z.output<typeof ConfigSch
 }
 
 /** A size as the settings write it, in bytes. */
+/** Null is for ever. */
+export const keptMs = (duration: string): number | null => (duration === 'forever' ? null : parseDuration(duration))
+
 export function bytesOf(size: string): number {
   const [, number = '0', unit = ''] = /^([\d.]+)\s*([A-Za-z]+)$/.exec(size) ?? []
   const units: Readonly<Record<string, number>> = { mb: 1e6, gb: 1e9, mib: 1024 ** 2, gib: 1024 ** 3 }

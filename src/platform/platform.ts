@@ -10,7 +10,7 @@ import { openProcessing, type Processing } from '../processing/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import { openWorkloads, type Workloads } from '../workloads/index.ts'
-import { bytesOf, type Config } from './config.ts'
+import { bytesOf, keptMs, type Config } from './config.ts'
 import { openEngines, type Engines, type Patience } from './engines.ts'
 import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
@@ -137,6 +137,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       folder: config.project,
       concurrency: config.flows.concurrency,
       pools: config.flows.pools,
+      keep: { runsMs: keptMs(config.flows.keep.runs), logsMs: keptMs(config.flows.keep.logs) },
       shared: engines.embedded === null,
       now,
       onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
@@ -238,6 +239,8 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       await flows.start()
       const working = engines.duties.offer('workloads', (signal) => workloads.work(signal))
       closers.push(() => working.withdraw())
+      const keeping = engines.duties.offer('runs', (signal) => flows.keepUp(signal))
+      closers.push(() => keeping.withdraw())
     }
 
     return {

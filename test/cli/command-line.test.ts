@@ -44,6 +44,7 @@ describe('the help', () => {
       'backfill',
       'backfills',
       'runs',
+      'workloads',
       'test',
       'services',
       'doctor',

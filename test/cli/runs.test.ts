@@ -1,5 +1,10 @@
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { failure, good, lagoa, newHome, project, serve, temporaryFolder } from '../helpers/cli.ts'
+import { silentLog } from '../../src/base/index.ts'
+import { openRecords } from '../../src/storage/index.ts'
+import { eventually, failure, good, lagoa, newHome, project, serve, temporaryFolder } from '../helpers/cli.ts'
+import { noPostgresServer, startPostgresServer } from '../helpers/postgres-server.ts'
 
 const SHOP = `
 import { flow, task, z } from 'lagoa'
@@ -61,8 +66,33 @@ describe('lagoa run', () => {
     expect(stdout).toContain('start begins 123')
     expect(stdout).toContain('end error it went wrong with ***')
     expect(stdout).not.toContain('sesame')
+    const wrong = await lagoa(['runs', 'logs', run.id, '--level', 'error', '--search', 'WRONG', '--json', '--project', folder], at)
+    expect(wrong.stdout.trim().split('\n')).toEqual([expect.stringContaining('it went wrong with ***')])
     const listed = good<Run[]>(await lagoa(['runs', '--flow', 'shop', '--json', '--project', folder], at))
     expect(listed.map(({ id }) => id)).toEqual([run.id])
+  })
+
+  test.skipIf(noPostgresServer !== null)('and its log leaves the database when it has been over for a minute, and is read as before', async () => {
+    const folder = project({ 'flows/shop.ts': SHOP })
+    const home = newHome()
+    const address = await (await startPostgresServer()).database()
+    const start = () => serve('start', ['--project', folder], { home, env: { ...env, LAGOA_DATABASE__URL: address } })
+    const first = await start()
+    const { id } = await first.post<Run>('/api/v1/flows/shop/runs', {})
+    await eventually('it does not end', async () => (await first.get<Run>(`/api/v1/runs/${id}`)).state === 'succeeded', 30_000)
+    const before = await first.get<{ items: unknown[] }>(`/api/v1/runs/${id}/logs`)
+    expect(before.items.length).toBeGreaterThan(3)
+    expect((await first.kill()).code).toBe(0)
+    const records = await openRecords({ connection: address, max: 1, log: silentLog })
+    await records.query("update runs set ended_at = ended_at - interval '2 min'")
+    const second = await start()
+    const left = async (): Promise<number> => (await records.query('select run from run_logs where run = $1', [id])).length
+    await eventually('its log stays', async () => (await left()) === 0, 30_000)
+    expect(await second.get(`/api/v1/runs/${id}/logs`)).toEqual(before)
+    expect(await second.get(`/api/v1/runs/${id}/logs?search=BEGINS&level=info`)).toMatchObject({ items: [{ text: 'begins none' }] })
+    expect(existsSync(join(home, `objects/runs/${id}`))).toBe(true)
+    await second.kill()
+    await records.close()
   })
 
   test('of a run that fails says which task, ends with 1, and goes on from there when it is retried', async () => {
@@ -83,6 +113,37 @@ describe('lagoa run', () => {
     const begun = await server.post<Run>('/api/v1/flows/shop/runs', { params: { factor: 3 } })
     expect(begun.state).toMatch(/queued|running/)
     expect((await server.kill()).code).toBe(0)
+  })
+
+  test('with a flow in it that failed runs that flow anew when it is retried', async () => {
+    const mark = join(temporaryFolder('mark'), 'mended')
+    const folder = project({
+      'flows/outer.ts': `
+import { existsSync } from 'node:fs'
+import { flow, task } from 'lagoa'
+export const inner = flow('inner', {}, () => {
+  task('look', { run: () => {
+    if (!existsSync(${JSON.stringify(mark)})) throw new Error('not yet')
+    return 'seen'
+  } })
+})
+export const outer = flow('outer', {}, () => task.flow('sub', { flow: inner }))
+`,
+    })
+    const server = await serve('start', ['--project', folder])
+    const { id } = await server.post<Run>('/api/v1/flows/outer/runs', {})
+    const comesTo = (state: string): Promise<Run> =>
+      eventually(`it does not come to ${state}`, async () => {
+        const run = await server.get<Run>(`/api/v1/runs/${id}`)
+        return run.state === state && run
+      })
+    expect((await comesTo('failed')).error?.message).toContain('Flow inner ended failed')
+    writeFileSync(mark, '')
+    await server.post(`/api/v1/runs/${id}/retry`, {})
+    await comesTo('succeeded')
+    expect(await server.get(`/api/v1/runs/${id}/tasks`)).toMatchObject({ items: [{ output: { look: 'seen' } }] })
+    const inner = await server.get<{ items: Run[] }>('/api/v1/runs?flow=inner')
+    expect(inner.items.map(({ state }) => state)).toEqual(['succeeded', 'failed'])
   })
 
   test.each([

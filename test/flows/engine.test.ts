@@ -251,6 +251,57 @@ describe('a run', () => {
     expect(await ended(run.id)).toMatchObject({ state: 'succeeded' })
   })
 
+  test.each([
+    ['that waits to be tried again', { retry: true }, 'delayed waiting', 'held waiting'],
+    ['that looks again later', { defer: true }, 'delayed waiting', 'held waiting'],
+    ['that becomes elements', { elements: true }, 'running waiting', 'expanded waiting held held'],
+    ['that is given back', { release: true }, 'running waiting', 'held waiting'],
+  ])('that is paused hands out no task %s', async (_, does: { retry?: boolean; defer?: boolean; elements?: boolean; release?: boolean }, before, after) => {
+    const graph = chain(2)
+    let go: () => void = () => undefined
+    let tries = 0
+    const one = await engine(async ({ n, itemIndex }): Promise<Outcome> => {
+      if (n !== 0 || itemIndex !== null || ++tries > 1) return { outcome: 'succeeded' }
+      if (does.retry) return { outcome: 'retry', error: failure, retryMs: 150 }
+      if (does.defer) return { outcome: 'deferred', readyMs: 150 }
+      await new Promise<void>((done) => (go = done))
+      return does.elements ? { outcome: 'expanded', items: [1, 2] } : { outcome: 'released' }
+    })
+    const run = newRun(graph, await one.register(graph))
+    await one.enqueue([run])
+    while ((await states(run.id)) !== before) await sleep(5)
+    await one.pause(run.id, true)
+    go()
+    while ((await states(run.id)) !== after) await sleep(5)
+    await sleep(200)
+    expect([await states(run.id), tries]).toEqual([after, 1])
+    await one.pause(run.id, false)
+    expect(await ended(run.id)).toMatchObject({ state: 'succeeded' })
+  })
+
+  test('that is paused does not go on when the run that it waits for has ended', async () => {
+    const inner = chain(1)
+    const outer: RunGraph = { flow: 'outer_paused', nodes: [node('sub'), node('after')], edges: [[0, 1]] }
+    const child = newId()
+    let go: () => void = () => undefined
+    const one = await engine(async ({ flow, run, resumed, n }): Promise<Outcome> => {
+      if (flow !== outer.flow) return new Promise((done) => (go = () => done({ outcome: 'succeeded' })))
+      if (resumed || n === 1) return { outcome: 'succeeded' }
+      await one.enqueue([newRun(inner, hash, { id: child, parent: { run, task: 0 } })])
+      return { outcome: 'deferred', child }
+    })
+    const hash = await one.register(inner)
+    const run = newRun(outer, await one.register(outer))
+    await one.enqueue([run])
+    while ((await states(run.id)) !== 'deferred waiting' || (await states(child)) !== 'running') await sleep(5)
+    await one.pause(run.id, true)
+    go()
+    await ended(child)
+    while ((await states(run.id)) !== 'held waiting') await sleep(5)
+    await one.pause(run.id, false)
+    expect(await ended(run.id)).toMatchObject({ state: 'succeeded' })
+  })
+
   test('is run again from a node on, and only what failed and what is behind it', async () => {
     const graph: RunGraph = {
       flow: 'again',

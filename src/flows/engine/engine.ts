@@ -214,18 +214,18 @@ export function openRunEngine({
 
   async function beat(): Promise<void> {
     if (held.size === 0) {
-      lastBeat = Date.now()
+      lastBeat = performance.now()
       return
     }
     try {
       const { lost, cancelled } = await call<BeatAnswer>('run_beat', [worker, placesHeld(), leaseMs, clock()])
-      lastBeat = Date.now()
+      lastBeat = performance.now()
       for (const place of lost) lose(idOf(place))
       for (const place of cancelled) held.get(idOf(place))?.stop.abort('cancelled' satisfies StopReason)
     } catch (error) {
       log.warn('runs.beat_failed', { error: toLagoaError(error) })
       // Another may have them by now; what they go on to do would be done twice.
-      if (!now && Date.now() - lastBeat > leaseMs) for (const id of held.keys()) lose(id)
+      if (!now && performance.now() - lastBeat > leaseMs) for (const id of held.keys()) lose(id)
     }
   }
 
@@ -369,17 +369,18 @@ export function openRunEngine({
     async start() {
       closers.push(await records.listen(READY, look))
       closers.push(await records.listen(CANCELLED, () => void beat()))
-      lastBeat = Date.now()
+      lastBeat = performance.now()
       every(leaseMs / 3, beat)
-      every(pollMs, reap)
+      // A dead worker's tasks are back within a lease and half of this.
+      every(pollMs / 2, reap)
       look()
       ended = loop()
     },
     async drain(graceMs) {
       if (!draining) {
         draining = true
-        const until = Date.now() + graceMs
-        while (held.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 20))
+        const until = performance.now() + graceMs
+        while (held.size > 0 && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, 20))
         for (const { task, stop } of held.values()) {
           held.delete(idOf(task))
           done.push({ run: task.run, n: task.n, fence: task.fence, outcome: 'released' })

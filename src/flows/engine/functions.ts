@@ -115,8 +115,8 @@ export const FUNCTIONS = /* sql */ `
       from counts c where r.id = c.run
       returning r.id, r.open, r.state, r.parent, r.parent_task
     ), woken as (
-      update run_tasks t set state = 'ready', ready_at = p_now, resumed = true
-      from counted c where c.open = 0 and t.run = c.parent and t.n = c.parent_task and t.state = 'deferred' and t.child = c.id
+      update run_tasks t set state = case when r.paused then 'held' else 'ready' end, ready_at = p_now, resumed = true
+      from counted c join runs r on r.id = c.parent where c.open = 0 and t.run = c.parent and t.n = c.parent_task and t.state = 'deferred' and t.child = c.id
     )
     select coalesce(array_agg(id), '{}') into ended from counted where open = 0;
     return ended;
@@ -199,7 +199,9 @@ export const FUNCTIONS = /* sql */ `
           continue when most <= 0;
         end if;
         with picked as (
-          select run, n from run_tasks where state = 'ready' and pool = p.name order by priority desc, ready_at limit most for update skip locked
+          -- One that was made ready while its run was being paused stays where it is.
+          select t.run, t.n from run_tasks t where t.state = 'ready' and t.pool = p.name and not exists (select from runs r where r.id = t.run and r.paused)
+          order by t.priority desc, t.ready_at limit most for update skip locked
         ), claimed as (
           update run_tasks t set state = 'running', worker = p_worker, lease_until = p_now + p_lease_ms * interval '1 ms',
             fence = t.fence + 1, attempt = t.attempt + case when t.resumed then 0 else 1 end,
@@ -237,20 +239,24 @@ export const FUNCTIONS = /* sql */ `
     e_runs text[];
     e_ns integer[];
   begin
+    perform from runs where id in (
+      select d ->> 'run' from jsonb_array_elements(p_done) d
+      union all select t.run from run_tasks t where p_held is not null and t.state = 'running' and t.worker = p_worker
+    ) order by id for no key update;
     if jsonb_array_length(p_done) > 0 then
-      perform from runs where id in (select d ->> 'run' from jsonb_array_elements(p_done) d) order by id for no key update;
       with done as (
         select * from jsonb_to_recordset(p_done) d (run text, n integer, fence integer, outcome text, output jsonb, error jsonb,
           chosen integer[], "retryMs" double precision, "readyMs" double precision, child text, items jsonb)
       ), valid as (
-        select d.*, t.attempt, t.started_at, r.cancel_at is not null as cancelled, r.tasks as made,
+        select d.*, t.attempt, t.started_at, r.cancel_at is not null as cancelled, r.paused, r.tasks as made,
           case
             when d.outcome = 'retry' and r.cancel_at is not null then 'cancelled'
             when d.outcome in ('deferred', 'expanded', 'released') and r.cancel_at is not null then 'cancelled'
             when d.outcome = 'retry' then 'delayed'
-            when d.outcome = 'released' then 'ready'
+            when d.outcome = 'released' then case when r.paused then 'held' else 'ready' end
             when d.outcome = 'deferred' and d.child is null then 'delayed'
-            when d.outcome = 'deferred' and (select c.state in ('succeeded', 'failed', 'cancelled') from runs c where c.id = d.child) then 'ready'
+            when d.outcome = 'deferred' and (select c.state in ('succeeded', 'failed', 'cancelled') from runs c where c.id = d.child)
+              then case when r.paused then 'held' else 'ready' end
             when d.outcome = 'expanded' and jsonb_array_length(d.items) = 0 then 'succeeded'
             else d.outcome end as state
         from done d
@@ -275,7 +281,7 @@ export const FUNCTIONS = /* sql */ `
         returning t.run, t.n, t.state
       ), elements as (
         insert into run_tasks (run, n, node, item_index, item, state, pool, priority, ready_at)
-        select v.run, (v.made + row_number() over (partition by v.run order by v.n, i.position) - 1)::integer, v.n, (i.position - 1)::integer, i.value, 'ready', t.pool, t.priority, v_now
+        select v.run, (v.made + row_number() over (partition by v.run order by v.n, i.position) - 1)::integer, v.n, (i.position - 1)::integer, i.value, case when v.paused then 'held' else 'ready' end, t.pool, t.priority, v_now
         from valid v join run_tasks t on t.run = v.run and t.n = v.n cross join jsonb_array_elements(v.items) with ordinality i (value, position)
         where v.state = 'expanded'
         returning run
@@ -298,17 +304,24 @@ export const FUNCTIONS = /* sql */ `
     end if;
 
     if p_held is not null then
-      update run_tasks t set state = 'ready', worker = null, lease_until = null, ready_at = v_now, attempt = t.attempt - case when t.resumed then 0 else 1 end
+      -- Of a cancelled run nothing is handed out any more: what is lost of it is left to run_reap.
+      update run_tasks t set
+          state = case when d.cancelled then 'running' when d.paused then 'held' else 'ready' end,
+          worker = case when d.cancelled then t.worker end, lease_until = case when d.cancelled then v_now end, ready_at = v_now,
+          attempt = t.attempt - case when d.cancelled or t.resumed then 0 else 1 end
         from (
-          select o.run, o.n from run_tasks o where o.state = 'running' and o.worker = p_worker
+          select o.run, o.n, r.paused, r.cancel_at is not null as cancelled from run_tasks o join runs r on r.id = o.run
+          where o.state = 'running' and o.worker = p_worker
             and not exists (select from jsonb_to_recordset(p_held) h (run text, n integer, fence integer) where h.run = o.run and h.n = o.n and h.fence = o.fence)
-          for update skip locked
+          for update of o skip locked
         ) d where t.run = d.run and t.n = d.n;
     end if;
 
     if p_most > 0 then
-      update run_tasks t set state = 'ready'
-        from (select run, n from run_tasks where state = 'delayed' and ready_at <= v_now for update skip locked) d where t.run = d.run and t.n = d.n;
+      update run_tasks t set state = case when d.paused then 'held' else 'ready' end
+        from (
+          select o.run, o.n, r.paused from run_tasks o join runs r on r.id = o.run where o.state = 'delayed' and o.ready_at <= v_now for update of o skip locked
+        ) d where t.run = d.run and t.n = d.n;
       given := run_claim(p_worker, p_most, p_lease_ms, v_now);
     end if;
     return jsonb_build_object(
@@ -374,8 +387,8 @@ export const FUNCTIONS = /* sql */ `
       if cardinality(e_runs) > 0 then ended := run_settle(e_runs, e_ns, v_now); end if;
       update run_tasks t set state = 'held' from runs r where r.id = any (v_runs) and r.paused and t.run = r.id and t.state = 'ready';
     end if;
-    update run_tasks t set state = 'ready', ready_at = v_now, resumed = true
-      from runs c where t.state = 'deferred' and c.id = t.child and c.state in ('succeeded', 'failed', 'cancelled');
+    update run_tasks t set state = case when r.paused then 'held' else 'ready' end, ready_at = v_now, resumed = true
+      from runs c, runs r where t.state = 'deferred' and r.id = t.run and c.id = t.child and c.state in ('succeeded', 'failed', 'cancelled');
     return jsonb_build_object('lost', n_lost, 'ended', to_jsonb(ended));
   end $$;
 
@@ -399,8 +412,8 @@ export const FUNCTIONS = /* sql */ `
         state = case when open = n then 'cancelled' else state end, ended_at = case when open = n then v_now end
       where id = p_run;
     if v_run.open = n and v_run.parent is not null then
-      update run_tasks set state = 'ready', ready_at = v_now, resumed = true
-        where run = v_run.parent and n = v_run.parent_task and state = 'deferred' and child = p_run;
+      update run_tasks t set state = case when r.paused then 'held' else 'ready' end, ready_at = v_now, resumed = true
+        from runs r where t.run = v_run.parent and r.id = t.run and t.n = v_run.parent_task and t.state = 'deferred' and t.child = p_run;
     end if;
     return jsonb_build_object('state', case when v_run.open = n then 'cancelled' else 'running' end, 'changed', v_run.cancel_at is null, 'children', children);
   end $$;

@@ -186,4 +186,27 @@ export const runMigrations: readonly Migration[] = [
       ${FUNCTIONS}
     `,
   },
+  {
+    name: '0410_run_retention',
+    sql: `
+      -- Lines of run_logs that were moved to the object store, from the first batch to the last one.
+      create table run_log_parts (
+        run text not null references runs on delete cascade,
+        path text not null,
+        -- Of the run, when they were moved.
+        ended_at timestamptz not null,
+        first_n integer not null,
+        first_fence integer not null,
+        first_seq integer not null,
+        last_n integer not null,
+        last_fence integer not null,
+        last_seq integer not null,
+        primary key (run, path)
+      );
+      create index run_log_parts_by_age on run_log_parts (ended_at);
+      create index runs_over on runs (ended_at) where ended_at is not null;
+      -- Runs that were removed and may still have objects.
+      create table run_trash (run text primary key);
+    `,
+  },
 ]

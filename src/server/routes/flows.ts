@@ -201,9 +201,15 @@ export function flowRoutes({ flows }: Platform): Route[] {
       method: 'get',
       path: '/api/v1/runs/{id}/logs',
       access: { action: 'read', resource: 'runs' },
-      summary: 'What the tasks of a run said',
+      summary: 'What the tasks of a run said, wherever it lies by now',
       params: Known,
-      query: z.object({ task: z.coerce.number().int().min(0).optional(), cursor: z.string().optional(), limit: limitParam(10_000, 1000) }),
+      query: z.object({
+        task: z.coerce.number().int().min(0).optional(),
+        search: z.string().max(1_000).optional().describe('Only lines with this in them, in any case'),
+        level: z.enum(['debug', 'info', 'warn', 'error']).optional().describe('Only lines of this level, or a graver one'),
+        cursor: z.string().optional(),
+        limit: limitParam(10_000, 1000),
+      }),
       answer: LogList,
       handle: async ({ params, query }) => {
         const { items, cursor } = await flows.logs(params.id, query)
