@@ -70,6 +70,7 @@ class Outcome:
 class Descriptors:
     source: int
     target: int
+    more: list[int] = field(default_factory=list)
 
 
 class Child:
@@ -105,7 +106,7 @@ class Child:
         on_packet: Callable[[bytes], None] = lambda packet: None,
     ) -> Outcome:
         """The child's one job. Comes back when it said that it is done, or was ended; it may still be dying then."""
-        given = os.fstat(files.source).st_size
+        given = sum(os.fstat(descriptor).st_size for descriptor in (files.source, *files.more))
         limits = {
             "cpu_seconds": allowance.cpu_ms // 1000 + 2,
             "address_space": self.pages("statm", 0) * PAGE + given + allowance.memory + ADDRESS_SLACK,
@@ -116,7 +117,7 @@ class Child:
             os.pwrite(job.descriptor, json.dumps(description).encode(), 0)
             message = {"kind": kind, "seccomp": seccomp, "limits": limits}
             watch = Watch(self, allowance, given, count_files=not seccomp)
-            send(self.connection, message, [job.descriptor, files.source, files.target, report.descriptor])
+            send(self.connection, message, [job.descriptor, files.source, files.target, report.descriptor, *files.more])
             outcome = await watch.until_end(on_packet)
             outcome.cpu_ms, outcome.peak_memory = watch.cpu_ms(), watch.most_memory()
             if outcome.end != "done":

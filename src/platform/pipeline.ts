@@ -2,7 +2,7 @@
 import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
 import { invalid, type Log } from '../base/index.ts'
 import type { Graph } from '../catalog/index.ts'
-import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
+import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type PythonRunner, type Refresher, type Table } from '../lake/index.ts'
 import {
   createStreamRuntime,
   liveSink,
@@ -56,6 +56,8 @@ export interface PipelineOptions {
   readonly alerts: Alerts
   readonly feed: Feed
   readonly logger: Log
+  /** Runs models that are Python scripts. */
+  readonly python: PythonRunner
   readonly onTable: (table: string) => void
 }
 
@@ -63,7 +65,7 @@ export interface PipelineOptions {
 const REPLAY_RATE = 100
 
 /** Checks everything that can be checked before anything is started. */
-export async function buildPipeline({ project, engines, alerts, feed, logger, onTable }: PipelineOptions): Promise<Pipeline> {
+export async function buildPipeline({ project, engines, alerts, feed, logger, python, onTable }: PipelineOptions): Promise<Pipeline> {
   const { records, eventLog, keys, objects, duck, temporaryFolder } = engines
   const rules = compileRules(project.alerts)
   const stranger = rules.find(({ stream }) => !project.streams.some(({ name }) => name === stream.name))
@@ -72,7 +74,15 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       hint: 'Export it there.',
     })
   for (const table of project.tables) refuseStranger(table, project)
-  const lake = await openLake({ objects, duck, tables: project.tables, logger, temporaryFolder, readScript: (file) => readScript(project.folder, file) })
+  const lake = await openLake({
+    objects,
+    duck,
+    tables: project.tables,
+    logger,
+    python,
+    temporaryFolder,
+    readScript: (file) => readScript(project.folder, file),
+  })
   const sources = chooseSources(project.streams, feed)
   // A file that was named by hand and is not there is told at once, not when its stream gets to it.
   if (feed.data !== undefined) for (const { source } of sources.values()) await source.identity()

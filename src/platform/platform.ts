@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
 import { openFlows, type Flows } from '../flows/index.ts'
-import { openProcessing, type Processing } from '../processing/index.ts'
+import { createWebhookSender, openProcessing, openWalled, PROCESS_POOL, type Processing, type Walled } from '../processing/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
+import type { Lake } from '../lake/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import { openWorkloads, type Workloads } from '../workloads/index.ts'
 import { bytesOf, type Config } from './config.ts'
@@ -16,8 +17,10 @@ import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
 import { openPlaced } from './places.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
+import { pythonBatch, pythonRunner, pythonTool, type PythonPlaces } from './python.ts'
 import { probesOf } from './probes.ts'
 import { createRates, type Rates } from './rates.ts'
+import { readScript } from './scripts.ts'
 import { secretOf } from './secrets.ts'
 import { openWalls } from './walls.ts'
 import { watchServices, type Service } from './services.ts'
@@ -32,6 +35,8 @@ export interface Platform {
   readonly flows: Flows
   readonly workloads: Workloads
   readonly processing: Processing
+  /** The one way to the sandbox. */
+  readonly walled: Walled
   readonly rates: Rates
   readonly startedAt: number
   /** The project as last loaded well; null while none was. */
@@ -110,11 +115,12 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const alerts = openAlerts({ records: engines.records, queue: engines.queue, log: logger })
     closers.push(() => alerts.close())
     alerts.onAlert((commit) => tell((listener) => listener.onAlerts?.(commit)))
+    const loadedLake = (): Lake => {
+      if (pipeline) return pipeline.lake
+      throw problem ?? toLagoaError(new Error('The project is not loaded'))
+    }
     const query = await openQuery({
-      lake: () => {
-        if (pipeline) return pipeline.lake
-        throw problem ?? toLagoaError(new Error('The project is not loaded'))
-      },
+      lake: loadedLake,
       hold: () => engines.objects.hold(),
       place: (place, allowed) => openPlaced({ ...engines, lake: pipeline?.lake ?? null }, place, allowed),
       allowedFolder: engines.objectsFolder,
@@ -123,21 +129,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       tempFolder: join(engines.temporaryFolder, 'query'),
     })
     closers.push(() => query.close())
-    const flows = openFlows({
-      records: engines.records,
-      objects: engines.objects,
-      log: logger,
-      tools: toolsOf(engines, query, alerts, () => pipeline),
-      secret: (name) => secretOf(config, name),
-      folder: config.project,
-      concurrency: config.flows.concurrency,
-      pools: config.flows.pools,
-      shared: engines.embedded === null,
-      onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
-    })
-    closers.push(() => flows.stop(DRAIN_MS))
-    const processing = openProcessing({
-      objects: engines.objects,
+    const walled = openWalled({
       most: {
         wallMs: config.sandbox.timeout * 1000,
         cpuMs: config.sandbox.timeout * 1000,
@@ -147,7 +139,32 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       },
       open: () => openWalls(config, engines.temporaryFolder, logger),
     })
-    closers.push(() => processing.close())
+    closers.push(() => walled.close())
+    const python: PythonPlaces = {
+      walled,
+      objects: engines.objects,
+      temporaryFolder: engines.temporaryFolder,
+      lake: loadedLake,
+      readScript: (file) => readScript(config.project, file),
+      onTable(name) {
+        pipeline?.refresher.changed(name)
+        tell((listener) => listener.onTable?.(name))
+      },
+    }
+    const flows = openFlows({
+      records: engines.records,
+      objects: engines.objects,
+      log: logger,
+      tools: toolsOf(engines, query, alerts, () => pipeline, pythonTool(python)),
+      secret: (name) => secretOf(config, name),
+      folder: config.project,
+      concurrency: config.flows.concurrency,
+      // One node's sandbox takes so many at a time; how many nodes share a database only its owner knows.
+      pools: { ...(engines.embedded ? { [PROCESS_POOL]: config.sandbox.capacity + 2 } : {}), ...config.flows.pools },
+      shared: engines.embedded === null,
+      onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
+    })
+    closers.push(() => flows.stop(DRAIN_MS))
     const workloads = openWorkloads({
       records: engines.records,
       eventLog: engines.eventLog,
@@ -155,11 +172,20 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       query,
       log: logger,
       flows: () => flows,
-      lake: () => {
-        if (pipeline) return pipeline.lake
-        throw problem ?? toLagoaError(new Error('The project is not loaded'))
-      },
+      lake: loadedLake,
+      python: pythonBatch(python),
     })
+    const processing = openProcessing({
+      walled,
+      objects: engines.objects,
+      records: engines.records,
+      flows: () => flows,
+      webhooks: createWebhookSender({ secret: config.process.webhookSecret, hosts: config.process.webhookHosts }),
+      keepMs: config.process.keepDays * 86_400_000,
+      log: logger,
+    })
+    closers.push(() => processing.close())
+    const system = [...workloads.flows, ...processing.flows]
 
     const build = (project: Project): Promise<Pipeline> =>
       buildPipeline({
@@ -168,6 +194,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         alerts,
         feed: feed ?? { simulation: {}, once: true },
         logger,
+        python: pythonRunner(walled),
         onTable: (table) => tell((listener) => listener.onTable?.(table)),
       })
 
@@ -181,14 +208,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const load = async (project: Project): Promise<void> => {
       const before = pipeline
       const next = await build(project)
-      await flows.load(project.flows, { lookOnly: feed === null, system: workloads.flows })
+      await flows.load(project.flows, { lookOnly: feed === null, system })
       if (feed) await before?.stop()
       try {
         await start(next)
         problem = null
       } catch (error) {
         if (before) {
-          await flows.load(before.project.flows, { system: workloads.flows })
+          await flows.load(before.project.flows, { system })
           await start(await build(before.project))
         }
         throw error
@@ -230,8 +257,13 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     }
     if (feed && !feed.once) {
       await flows.start()
-      const working = engines.duties.offer('workloads', (signal) => workloads.work(signal))
-      closers.push(() => working.withdraw())
+      for (const [duty, work] of [
+        ['workloads', (signal: AbortSignal) => workloads.work(signal)],
+        ['process', (signal: AbortSignal) => processing.work(signal)],
+      ] as const) {
+        const working = engines.duties.offer(duty, work)
+        closers.push(() => working.withdraw())
+      }
     }
 
     return {
@@ -242,6 +274,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       flows,
       workloads,
       processing,
+      walled,
       rates,
       startedAt,
       get pipeline() {

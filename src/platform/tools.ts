@@ -10,9 +10,16 @@ import { noStream, readRecords, topicOf } from './records.ts'
 
 const PUBLISH_MOST = 10_000
 
-export function toolsOf({ keys, objects, eventLog, queue }: Engines, query: Query, alerts: Alerts, pipeline: () => Pipeline | null): Tools {
+export function toolsOf(
+  { keys, objects, eventLog, queue }: Engines,
+  query: Query,
+  alerts: Alerts,
+  pipeline: () => Pipeline | null,
+  python: Tools['python'],
+): Tools {
   const streams = (): readonly Stream[] => pipeline()?.project.streams ?? []
   return {
+    python,
     async sql(text, { limit } = {}) {
       const { columns, rows, truncated } = await query.run(text, limit === undefined ? {} : { limit })
       // Cells are JSON by then: query says how.
