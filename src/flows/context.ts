@@ -68,7 +68,7 @@ export interface PythonCall {
   readonly into: string | null
   readonly timeoutMs: number | null
   readonly memoryBytes: number | null
-  /** The path of the object that a large result becomes. */
+  /** The path of the object that the result becomes when it is no table. */
   readonly place: string
   /** The same for every try: a table is written once. */
   readonly key: string
@@ -76,10 +76,11 @@ export interface PythonCall {
   readonly log: (line: string) => void
 }
 
-/** Small results are rows; large ones lie where `object` or `table` says. */
+/** The result lies where `object` or `table` says, as Parquet with all its types; small ones are there as rows, too. */
 export interface PythonAnswer {
   readonly columns: readonly { readonly name: string; readonly type: string }[]
   readonly count: number
+  /** Null when they are many, and when they are a table. */
   readonly rows: readonly Json[] | null
   readonly table: string | null
   readonly object: string | null

@@ -92,10 +92,8 @@ export function pythonTool(places: PythonPlaces): (call: PythonCall) => Promise<
           await writeTable(places, into, output, key, signal)
           return { columns, count, rows: null, table: into, object: null }
         }
-        const rows = await smallRows(places.lake(), output, count)
-        if (rows) return { columns, count, rows, table: null, object: null }
         await publish(objects, output, place)
-        return { columns, count, rows: null, table: null, object: place }
+        return { columns, count, rows: await smallRows(places.lake(), output, count), table: null, object: place }
       }),
     )
   }
