@@ -33,6 +33,8 @@ export interface Platform {
   readonly alerts: Alerts
   readonly query: Query
   readonly flows: Flows
+  /** What tasks may use. */
+  readonly tools: Tools
   readonly workloads: Workloads
   readonly processing: Processing
   /** The one way to the sandbox. */
@@ -70,6 +72,8 @@ export interface OpenPlatformOptions {
   readonly tolerant?: boolean
   /** Waits for a database server that is away, until the signal aborts, and tells each time that it was not there. */
   readonly patience?: Patience | undefined
+  /** For tests: a clock that flows go by in place of the database's. They are run also where the feed is read once. */
+  readonly now?: (() => number) | undefined
 }
 
 /** How long a node that stops waits for the tasks that it runs; what is left goes to another, or to the next start. */
@@ -81,7 +85,7 @@ const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
 const ALERT_HISTORY_MS = 90 * 86_400_000
 
-export async function openPlatform({ config, logger, feed, url, tolerant = false, patience }: OpenPlatformOptions): Promise<Platform> {
+export async function openPlatform({ config, logger, feed, url, tolerant = false, patience, now }: OpenPlatformOptions): Promise<Platform> {
   const startedAt = Date.now()
   // Before any engine: a folder that holds no project gets no database.
   const firstLoad = await loadProject(config.project).catch((error: unknown) => {
@@ -151,17 +155,19 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         tell((listener) => listener.onTable?.(name))
       },
     }
+    const tools = toolsOf(engines, query, alerts, () => pipeline, pythonTool(python))
     const flows = openFlows({
       records: engines.records,
       objects: engines.objects,
       log: logger,
-      tools: toolsOf(engines, query, alerts, () => pipeline, pythonTool(python)),
+      tools,
       secret: (name) => secretOf(config, name),
       folder: config.project,
       concurrency: config.flows.concurrency,
       // One node's sandbox takes so many at a time; how many nodes share a database only its owner knows.
       pools: { ...(engines.embedded ? { [PROCESS_POOL]: config.sandbox.capacity + 2 } : {}), ...config.flows.pools },
       shared: engines.embedded === null,
+      now,
       onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
     })
     closers.push(() => flows.stop(DRAIN_MS))
@@ -255,7 +261,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       if (!tolerant) throw error
       problem = toLagoaError(error)
     }
-    if (feed && !feed.once) {
+    if (feed && (!feed.once || now)) {
       await flows.start()
       for (const [duty, work] of [
         ['workloads', (signal: AbortSignal) => workloads.work(signal)],
@@ -272,6 +278,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       alerts,
       query,
       flows,
+      tools,
       workloads,
       processing,
       walled,

@@ -16,10 +16,10 @@ const BY_INDEX = `set enable_seqscan = off set enable_hashjoin = off set enable_
     set plan_cache_mode = force_generic_plan set jit = off`
 
 export const FUNCTIONS = /* sql */ `
-  create function run_now(p_now timestamptz) returns timestamptz language sql volatile as $$ select coalesce(p_now, clock_timestamp()) $$;
+  create or replace function run_now(p_now timestamptz) returns timestamptz language sql volatile as $$ select coalesce(p_now, clock_timestamp()) $$;
 
   -- What becomes of a task when all before it have ended: ready, or why it is skipped.
-  create function run_decide(rule text, upstream integer, failed integer, skipped integer) returns text language sql immutable as $$
+  create or replace function run_decide(rule text, upstream integer, failed integer, skipped integer) returns text language sql immutable as $$
     select case
       when rule = 'all_done' then 'ready'
       when failed > 0 then 'upstream_failed'
@@ -29,7 +29,7 @@ export const FUNCTIONS = /* sql */ `
 
   -- What follows from tasks that have just ended: elements tell their node, nodes tell those behind them, the last one ends the run.
   -- Answers the runs that ended.
-  create function run_settle(p_runs text[], p_ns integer[], p_now timestamptz) returns text[] language plpgsql ${BY_INDEX} as $$
+  create or replace function run_settle(p_runs text[], p_ns integer[], p_now timestamptz) returns text[] language plpgsql ${BY_INDEX} as $$
   declare
     f_runs text[] := p_runs;
     f_ns integer[] := p_ns;
@@ -123,14 +123,15 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Makes the tasks of runs that stand in the queue. Answers how many runs began.
-  create function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
+  create or replace function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
   declare
     f record;
     most integer;
     chosen text[] := '{}';
     part text[];
   begin
-    for f in select name, slots from run_flows rf where exists (select from runs q where q.flow = rf.name and q.state = 'queued' and not q.paused) order by name loop
+    for f in select name, slots from run_flows rf
+      where exists (select from runs q where q.flow = rf.name and q.state = 'queued' and not q.paused and q.backfill is null) order by name loop
       most := p_most - cardinality(chosen);
       exit when most <= 0;
       if f.slots is not null then
@@ -139,7 +140,28 @@ export const FUNCTIONS = /* sql */ `
         continue when most <= 0;
       end if;
       select coalesce(array_agg(id), '{}') into part from (
-        select id from runs where flow = f.name and state = 'queued' and not paused order by priority desc, id limit most for update skip locked
+        select id from runs where flow = f.name and state = 'queued' and not paused and backfill is null order by priority desc, id limit most for update skip locked
+      ) q;
+      chosen := chosen || part;
+    end loop;
+    -- Backfills take what is left; each has slots of its own beside those of its flow.
+    for f in select b.id, b.flow, b.slots, rf.slots as flow_slots from run_backfills b join run_flows rf on rf.name = b.flow
+      where not b.paused and not b.cancelled and exists (select from runs q where q.backfill = b.id and q.state = 'queued' and not q.paused) order by b.flow, b.id loop
+      most := p_most - cardinality(chosen);
+      exit when most <= 0;
+      -- One that another node holds is left to it: the flows were locked in the order of their names, and are not any more.
+      if f.flow_slots is not null then
+        perform from run_flows where name = f.flow for update skip locked;
+        continue when not found;
+        most := least(most, f.flow_slots - (select count(*)::integer from runs where flow = f.flow and (state = 'running' or id = any (chosen))));
+        continue when most <= 0;
+      end if;
+      perform from run_backfills where id = f.id for update skip locked;
+      continue when not found;
+      most := least(most, f.slots - (select count(*)::integer from runs where backfill = f.id and state = 'running'));
+      continue when most <= 0;
+      select coalesce(array_agg(id), '{}') into part from (
+        select id from runs where backfill = f.id and state = 'queued' and not paused order by priority desc, id limit most for update skip locked
       ) q;
       chosen := chosen || part;
     end loop;
@@ -155,7 +177,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Hands out ready tasks. A pool with slots is locked while its running tasks are counted.
-  create function run_claim(p_worker text, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_claim(p_worker text, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     p record;
     most integer;
@@ -187,7 +209,7 @@ export const FUNCTIONS = /* sql */ `
         )
         select coalesce(jsonb_agg(jsonb_build_object(
             'run', c.run, 'n', c.n, 'node', c.node, 'itemIndex', c.item_index, 'item', c.item, 'fence', c.fence, 'attempt', c.attempt,
-            'resumed', c.resumed, 'child', c.child, 'ageMs', extract(epoch from p_now - c.started_at) * 1000, 'flow', r.flow, 'kind', r.kind, 'graph', r.graph, 'params', r.params, 'partition', r.partition,
+            'resumed', c.resumed, 'child', c.child, 'ageMs', extract(epoch from p_now - c.started_at) * 1000, 'flow', r.flow, 'kind', r.kind, 'graph', r.graph, 'params', r.params, 'partition', r.partition, 'trigger', r.trigger,
             'inputs', (
               select coalesce(jsonb_object_agg(u.n, u.output), '{}') from run_edges e join run_tasks u on u.run = c.run and u.n = e.source
               where e.graph = r.graph and e.target = c.node)
@@ -206,7 +228,7 @@ export const FUNCTIONS = /* sql */ `
   -- Each of p_done is {run, n, fence, outcome, output?, error?, chosen?, retryMs?, readyMs?, child?, items?} with an outcome of succeeded,
   -- failed, retry, deferred, expanded, cancelled or released. One whose fence is old is refused and changes nothing; one that is told again is
   -- acknowledged again. With p_held, running tasks of this worker that are not in it go back: it never heard of them.
-  create function run_step(p_worker text, p_done jsonb, p_held jsonb, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_step(p_worker text, p_done jsonb, p_held jsonb, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     refused jsonb := '[]';
@@ -295,7 +317,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Extends the leases of a worker. Answers which of its tasks it holds no longer, and which it must stop.
-  create function run_beat(p_worker text, p_held jsonb, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_beat(p_worker text, p_held jsonb, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     answer jsonb;
@@ -316,7 +338,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Takes back what dead workers held, and wakes what waits for a run that ended. A task that was lost too often fails: it kills who takes it.
-  create function run_reap(p_most_lost integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_reap(p_most_lost integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     v_runs text[];
@@ -358,7 +380,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Nothing more of the run is handed out; what is running is told to stop. Answers the runs that its tasks wait for.
-  create function run_cancel(p_run text, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_cancel(p_run text, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     v_run runs;
@@ -384,7 +406,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- A paused run hands out no tasks; those that run go on to their end.
-  create function run_pause(p_run text, p_paused boolean, p_now timestamptz) returns text language plpgsql ${BY_INDEX} as $$
+  create or replace function run_pause(p_run text, p_paused boolean, p_now timestamptz) returns text language plpgsql ${BY_INDEX} as $$
   declare
     v_state text;
   begin
@@ -395,7 +417,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Runs nodes of a run anew, and all that stands behind them; what stands before them is as it was. Elements are made anew.
-  create function run_again(p_run text, p_nodes integer[], p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
+  create or replace function run_again(p_run text, p_nodes integer[], p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     v_run runs;
