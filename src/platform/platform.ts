@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
-import { openFlows, type Flows } from '../flows/index.ts'
+import { openFlows, type Flows, type Tools } from '../flows/index.ts'
 import { createWebhookSender, openProcessing, openWalled, PROCESS_POOL, type Processing, type Walled } from '../processing/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { Lake } from '../lake/index.ts'
