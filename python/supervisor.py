@@ -31,7 +31,7 @@ sys.path.insert(0, CODE_FOLDER)
 
 import jail  # noqa: E402
 import reports  # noqa: E402
-from nursery import Allowance, Child, Descriptors, Fault, Memory, Outcome, Zygote  # noqa: E402
+from nursery import REST_SECONDS, Allowance, Child, Descriptors, Fault, Memory, Outcome, Zygote  # noqa: E402
 from probing import probe  # noqa: E402
 
 LINE_BYTES = 64 << 20
@@ -122,8 +122,13 @@ class Supervisor:
         finally:
             zygote.busy -= 1
             zygote.last_used = time.monotonic()
+            asyncio.get_running_loop().call_later(REST_SECONDS, self.rest, zygote)
             if zygote.busy == 0 and self.zygotes.get(tenant) is not zygote:
                 self.end_in_background(zygote.close())
+
+    def rest(self, zygote: Zygote) -> None:
+        if all(other.busy == 0 for other in self.zygotes.values()) and not zygote.fallen:
+            zygote.rest()
 
     async def zygote_of(self, tenant: str) -> Zygote:
         """The tenant's own zygote; a new tenant gets the spare one, which is warm already."""

@@ -22,7 +22,7 @@ import { probesOf } from './probes.ts'
 import { createRates, type Rates } from './rates.ts'
 import { readScript } from './scripts.ts'
 import { secretOf } from './secrets.ts'
-import { openWalls } from './walls.ts'
+import { createSandboxService, openWalls } from './walls.ts'
 import { watchServices, type Service } from './services.ts'
 import { toolsOf } from './tools.ts'
 import { usesOf } from './uses.ts'
@@ -231,6 +231,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     }
 
     const rates = createRates(() => pipeline, engines.eventLog)
+    const sandboxService = createSandboxService(walled)
     const services = watchServices({ probes: probesOf(config, engines, query), uses: () => usesOf(engines, pipeline, alerts) })
     if (feed) {
       rates.start()
@@ -313,7 +314,10 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
           retap()
         }
       },
-      services: () => services.read(),
+      async services() {
+        const walls = await sandboxService()
+        return [...(await services.read()), ...(walls ? [walls] : [])]
+      },
       memoryBytes: () => memoryOf([process.pid, ...(engines.embedded ? [engines.embedded.pid] : [])]),
       close: () => closeAll(closers, logger),
     }

@@ -2,7 +2,7 @@
  * The one way to the sandbox: what runs users' Python here asks this. The sandbox is opened when the first code comes, since most projects have
  * none and its Python takes memory; until then nothing of it runs.
  */
-import { invalid, overLimit, unavailable, type LagoaError } from '../base/index.ts'
+import { invalid, overLimit, toLagoaError, unavailable, type LagoaError } from '../base/index.ts'
 import type { Finding, JobInput, JobLimits, JobResult, RunJobOptions, Sandbox, SandboxState } from '../sandbox/index.ts'
 
 export interface Walled {
@@ -37,6 +37,8 @@ const MOST_ARGUMENTS = 1_000_000
 
 export function openWalled({ open, most }: { readonly open: () => Promise<Sandbox>; readonly most: JobLimits }): Walled {
   let opening: Promise<Sandbox> | null = null
+  /** Why the last one who asked was refused. */
+  let refused: SandboxState | null = null
 
   async function sandbox(): Promise<Sandbox> {
     opening ??= open()
@@ -45,9 +47,12 @@ export function openWalled({ open, most }: { readonly open: () => Promise<Sandbo
       opened = await opening
     } catch (error) {
       opening = null
+      const { code, message, hint = '' } = toLagoaError(error)
+      refused = { ready: false, code, message, hint }
       throw error
     }
     const { state } = opened
+    refused = state.ready ? null : state
     // One that fell starts again by itself.
     if (state.ready || state.code === 'sandbox.starting') return opened
     // What is missing may be mended meanwhile: the next one who asks looks again.
@@ -72,7 +77,7 @@ export function openWalled({ open, most }: { readonly open: () => Promise<Sandbo
     validate: async (code) => (await sandbox()).validate(code),
     async state() {
       const opened = await opening?.catch(() => null)
-      return opened?.state ?? null
+      return opened?.state ?? refused
     },
     async close() {
       const opened = await opening?.catch(() => null)

@@ -111,6 +111,14 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
     expect((await ask<{ state: string; kind: string }>('GET', `/api/v1/runs/${made.body.job_id}`)).body).toMatchObject({ state: 'succeeded', kind: 'process' })
   }, 120_000)
 
+  test('the sandbox stands among the engines, with its walls and its Python', async () => {
+    const { items } = (await ask<{ items: { name: string; state: string; address: string | null }[] }>('GET', '/api/v1/services')).body
+    expect(items.find(({ name }) => name === 'sandbox')).toMatchObject({
+      state: 'up',
+      address: expect.stringMatching(/unprivileged user, bubblewrap, seccomp.*Python 3\.\d+.*pandas/) as string,
+    })
+  })
+
   test('one that is waited for stands in the history as well, also when its code fails', async () => {
     const good = await ask('POST', '/process/', job())
     expect(good.status).toBe(200)

@@ -8,6 +8,56 @@ import { eventually, project, serve, type Served } from '../helpers/cli.ts'
 const environment = await findEnvironment()
 const missing = !environment.ready ? environment.message : existsSync('/usr/bin/bwrap') ? null : 'there is no bubblewrap: apt-get install bubblewrap'
 
+/** A season, a trend, and something that looks like chance; no two values are equal. */
+const SERIES = Array.from({ length: 200 }, (_, i) => Math.round((Math.sin(i / 5) * 3 + i * 0.01 + (((i * 7919) % 101) / 101 - 0.5) * 1.7) * 1e6) / 1e6)
+
+/**
+ * Features of catch22 by their published definitions (Lubba et al. 2019, and the notes on each feature at
+ * https://time-series-features.gitbook.io/catch22): series are z-scored with the sample's standard deviation first.
+ */
+function catch22Of(series: readonly number[]): Record<string, number> {
+  const n = series.length
+  const mean = (xs: readonly number[]): number => xs.reduce((a, b) => a + b, 0) / xs.length
+  const center = mean(series)
+  const deviation = Math.sqrt(series.reduce((sum, x) => sum + (x - center) ** 2, 0) / (n - 1))
+  const y = series.map((x) => (x - center) / deviation)
+  const differences = y.slice(1).map((x, i) => x - (y[i] ?? 0))
+  const m = mean(y)
+  const total = y.reduce((sum, x) => sum + (x - m) ** 2, 0)
+  const correlation = (lag: number): number => y.slice(0, n - lag).reduce((sum, x, i) => sum + (x - m) * ((y[i + lag] ?? 0) - m), 0) / total
+  // The first lag at which the autocorrelation is below 1/e, by a line between the lags around it; and the first minimum of it.
+  let lag = 0
+  while (lag < n && correlation(lag) >= 1 / Math.E) lag++
+  const before = correlation(lag - 1)
+  let minimum = 1
+  while (!(correlation(minimum) < correlation(minimum - 1) && correlation(minimum) < correlation(minimum + 1))) minimum++
+  const mode = (bins: number): number => {
+    const [low, high] = [Math.min(...y), Math.max(...y)]
+    const width = (high - low) / bins
+    const counts = Array.from({ length: bins }, (_, bin) => y.filter((x) => Math.min(bins - 1, Math.floor((x - low) / width)) === bin).length)
+    const most = Math.max(...counts)
+    return mean(counts.flatMap((count, bin) => (count === most ? [low + (bin + 0.5) * width] : [])))
+  }
+  const longest = (holds: readonly boolean[]): number =>
+    Math.max(
+      ...holds
+        .map((one) => (one ? '1' : ' '))
+        .join('')
+        .split(' ')
+        .map((row) => row.length),
+    )
+  return {
+    DN_HistogramMode_5: mode(5),
+    DN_HistogramMode_10: mode(10),
+    CO_FirstCrossing_acf_1e_pointOfCrossing: lag - 1 + (before - 1 / Math.E) / (before - correlation(lag)),
+    CO_FirstMin_ac: minimum,
+    CO_trev_1_num: mean(differences.map((d) => d ** 3)),
+    MD_pNN_pnn40: differences.filter((d) => Math.abs(d) * 1000 > 40).length / (n - 1),
+    SB_BinaryStats_mean_longstretch1: longest(y.slice(0, n - 1).map((x) => x - m > 0)),
+    SB_BinaryStats_diff_longstretch0: longest(differences.map((d) => d < 0)),
+  }
+}
+
 const PROJECT = {
   'streams/all.ts': `import { stream, t } from 'lagoa'
 export const readings = stream('readings', { schema: { station: t.string(), at: t.timestamp(), value: t.double() } })
@@ -49,6 +99,16 @@ export const scoring = flow('scoring', { params: z.object({ factor: z.number() }
 })
 export const failing = flow('failing', {}, () => {
   task.python('score', { input: [{ a: 1 }], code: 'def process(df):\\n    return df["b"]\\n', retries: 3 })
+})
+export const odd = flow('odd', { params: z.object({ answer: z.boolean() }) }, (p) => {
+  task('text', { with: { answer: p.answer }, run: ({ answer }) => {
+    if (answer) return { text: 'half ' + String.fromCharCode(0xd83d) }
+    throw new Error('nul ' + String.fromCharCode(0) + ' here')
+  } })
+})
+export const features = flow('features', {}, () => {
+  task.python('catch22', { input: ${JSON.stringify(SERIES.map((x) => ({ x })))}, code: 'import pandas as pd\\nimport catch22\\n' +
+    'def process(df):\\n    found = catch22.catch22_all(df["x"].tolist())\\n    return pd.DataFrame({"name": found["names"], "value": found["values"]})\\n' })
 })
 export const forbidden = flow('forbidden', {}, () => {
   task.python('score', { input: "select * from read_csv('/etc/passwd')", code: 'def process(df):\\n    return df\\n' })
@@ -161,6 +221,22 @@ describe.skipIf(missing !== null)(`Python in a project${missing === null ? '' : 
     expect(error?.message).toMatch(/the code, line 2: .*KeyError/)
     const { items } = await server.get<{ items: unknown[] }>(`/api/v1/runs/${id}/tasks/0/attempts`)
     expect(items).toHaveLength(1)
+  }, 60_000)
+
+  test('a text that the database cannot hold fails its own task and no other', async () => {
+    expect(await run('odd', { answer: false })).toMatchObject({ state: 'failed', error: { message: 'nul \uFFFD here' } })
+    expect(await run('odd', { answer: true })).toMatchObject({ state: 'failed', error: { code: 'flows.not_json' } })
+    expect((await run('failing')).error?.code).toBe('process.error')
+  }, 60_000)
+
+  test('catch22 computes what its definition says', async () => {
+    const { id, state, error } = await run('features')
+    expect({ state, error }).toEqual({ state: 'succeeded', error: null })
+    const { items } = await server.get<{ items: { name: string; output: { rows: { name: string; value: number }[] } }[] }>(`/api/v1/runs/${id}/tasks`)
+    const found = new Map(items[0]?.output.rows.map(({ name, value }) => [name, value]))
+    expect(found.size).toBe(22)
+    const wanted = catch22Of(SERIES)
+    for (const [name, value] of Object.entries(wanted)) expect(found.get(name), name).toBeCloseTo(value, 5)
   }, 60_000)
 
   test('the query of a task reads tables and nothing else', async () => {
