@@ -168,6 +168,7 @@ export function createExecutor({
   }
 
   function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog): TaskContext {
+    const key = idFrom(task.run, name, task.itemIndex ?? -1)
     return {
       ...tools,
       run: { id: task.run, flow: task.flow, params: task.params, partition: task.partition, trigger: task.trigger },
@@ -176,7 +177,9 @@ export function createExecutor({
       now,
       attempt: task.attempt,
       signal,
-      idempotencyKey: idFrom(task.run, name, task.itemIndex ?? -1),
+      idempotencyKey: key,
+      write: (table, sql, { mode = 'overwrite' } = {}) => tools.write(table, sql, { mode, once: `flow/${key}/${table}`, signal }),
+      ingest: (paths, table, settings = {}) => tools.ingest(typeof paths === 'string' ? [paths] : paths, table, { ...settings, signal }),
       log: (message, level = 'info') => attempt.line(level, String(message)),
       progress: (done, total) => attempt.line('debug', total === undefined ? `progress ${done}` : `progress ${done} of ${total}`),
       secret(secretName) {

@@ -76,6 +76,9 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, py
     })
   for (const table of project.tables) refuseStranger(table, project)
   for (const flow of project.flows) refuseFollower(flow, project)
+  // A script that is not there is told now, not at three in the night.
+  for (const { tasks } of project.flows)
+    for (const { body } of tasks) if (body.kind === 'python' && body.file !== null) await readScript(project.folder, body.file)
   const lake = await openLake({
     objects,
     duck,

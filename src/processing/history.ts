@@ -92,7 +92,7 @@ function runOf({ job: { id, request, status, result, message, parquet, startedAt
     state,
     startedAt,
     endedAt,
-    output: state === 'succeeded' ? { job: id, status, parquet, rows: result?.rows ?? null } : null,
+    output: state === 'succeeded' ? { job: id, parquet, rows: result?.rows ?? null } : null,
     error: state === 'failed' ? { code: `process.${status}`, kind: 'invalid', message: message ?? result?.message ?? status } : null,
     lines,
   }

@@ -147,7 +147,7 @@ export function openProcessing({ walled, objects, records, flows, webhooks, keep
       retryOn: ['unavailable'],
       async run({ id }, ctx) {
         const before = await store.get(id)
-        if (before.endedAt !== null) return answerOf(before)
+        if (before.endedAt !== null) return outcomeOf(before)
         const request = await store.request(id)
         const phases = paced(async (phase: Phase) => {
           await store.running(id, phase)
@@ -161,14 +161,16 @@ export function openProcessing({ walled, objects, records, flows, webhooks, keep
             // Until the sandbox has a place for it, it waits.
             onPhase: (phase) => (phase === 'queued' ? undefined : phases.tell(phase)),
           })
-        } finally {
+        } catch (error) {
           await phases.close()
+          // Its run would tell it a little later.
+          if (ctx.signal.reason === 'cancelled' && (await store.end(id, nothing('cancelled', 'It was cancelled')))) over(id)
+          throw error
         }
+        await phases.close()
         await store.end(id, ending)
         over(id)
-        const job = await store.get(id)
-        if (job.status === 'success') return answerOf(job)
-        throw failureOf(job)
+        return outcomeOf(await store.get(id))
       },
     })
   })
@@ -378,17 +380,10 @@ function endingOf(state: string, error: { readonly kind: string; readonly messag
   return nothing(isOfTheData ? 'error' : 'killed', error?.message ?? 'Its process ended again and again before it was done')
 }
 
-/** What the run of a job answers: where its result is. */
-const answerOf = ({ id, status, parquet, result }: StoredJob): { job: string; status: string; parquet: string | null; rows: number | null } => ({
-  job: id,
-  status,
-  parquet,
-  rows: result?.rows ?? null,
-})
-
-/** A job that did not succeed is a run that failed. */
-function failureOf({ status, result, message }: StoredJob): LagoaError {
-  return (result && faultOf(result, 'the code')) ?? invalid(`process.${status}`, message ?? `The job ended as ${status}`)
+/** What the run of a job answers: where its result is. A job that did not succeed is a run that failed. */
+function outcomeOf({ id, status, parquet, result, message }: StoredJob): { job: string; parquet: string | null; rows: number | null } {
+  if (status === 'success') return { job: id, parquet, rows: result?.rows ?? null }
+  throw (result && faultOf(result, 'the code')) ?? invalid(`process.${status}`, message ?? `The job ended as ${status}`)
 }
 
 /** What a webhook tells: enough to know whether to look. */

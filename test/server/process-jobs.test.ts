@@ -145,6 +145,13 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
       return found.endedAt === null ? undefined : found
     })
     expect(run.state).toBe('failed')
+    // Run anew it is what it was: what came of a job is not changed.
+    await ask('POST', `/api/v1/runs/${body.job_id}/retry`, {})
+    await eventually('the second try is over', async () => {
+      const { items } = (await ask<{ items: { state: string }[] }>('GET', `/api/v1/runs/${body.job_id}/tasks/0/attempts`)).body
+      return items.length === 2 && items.every(({ state }) => state === 'failed')
+    })
+    expect((await ask('GET', `/process/jobs/${body.job_id}`)).body.status).toBe('error')
   }, 60_000)
 
   test('who prefers to wait a little gets the result when it comes in time', async () => {
