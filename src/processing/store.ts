@@ -1,5 +1,6 @@
 /** What is kept of jobs: one row each, with what was asked, where it stands, what came of it, and the notice that is still to be sent. */
 import { conflict, missing } from '../base/index.ts'
+import { plainText } from '../flows/index.ts'
 import type { JobResult, JobStatus, Phase } from '../sandbox/index.ts'
 import type { Migration, Records } from '../storage/index.ts'
 
@@ -10,7 +11,8 @@ export const processMigrations: readonly Migration[] = [
       create table process_jobs (
         -- That of its run.
         id text primary key,
-        -- What code says and prints may be any text, also such as jsonb refuses: json keeps it as it is.
+        dataset text not null,
+        -- Code, and what it says, may be any text, also such as a text here cannot hold: json keeps it as it is, as long as nothing looks into it.
         request json not null,
         status text not null,
         phase text,
@@ -55,7 +57,7 @@ export interface StoredJob {
   readonly phase: Phase | null
   /** Null while it is not over, and when it ended without one. */
   readonly result: JobResult | null
-  /** Why it ended without a result. */
+  /** Why it did not succeed. */
   readonly message: string | null
   readonly parquet: string | null
   readonly seconds: number | null
@@ -124,7 +126,7 @@ export interface JobStore {
   trim(olderMs: number, most: number): Promise<string[]>
 }
 
-const COLUMNS = `id, request ->> 'dataset' as dataset, status, phase, result, message, parquet, seconds, created_at as "createdAt", started_at as "startedAt",
+const COLUMNS = `id, dataset, status, phase, result, message, parquet, seconds, created_at as "createdAt", started_at as "startedAt",
   ended_at as "endedAt", webhook, delivery, deliveries, deliver_at as "deliverAt", delivery_error as "deliveryError"`
 /** Lists leave out what is long. */
 const HEAD = COLUMNS.replace('result,', 'null::json as result,')
@@ -143,9 +145,10 @@ export function openJobStore(records: Records): JobStore {
     async insert({ id, request, key, webhook }) {
       const text = JSON.stringify(request)
       const [row] = await records.query<StoredJob>(
-        `insert into process_jobs (id, request, status, key, webhook, delivery) values ($1, $2::json, 'queued', $3, $4, case when $4::text is null then null else 'waiting' end)
+        `insert into process_jobs (id, dataset, request, status, key, webhook, delivery)
+         values ($1, $5, $2::json, 'queued', $3, $4, case when $4::text is null then null else 'waiting' end)
          on conflict (key) do nothing returning ${COLUMNS}`,
-        [id, text, key, webhook],
+        [id, text, key, webhook, plainText(request.dataset)],
         { name: 'process_insert' },
       )
       if (row) return row
@@ -162,19 +165,20 @@ export function openJobStore(records: Records): JobStore {
     },
     async keep(jobs) {
       await records.query(
-        `insert into process_jobs (id, request, status, result, message, parquet, seconds, created_at, started_at, ended_at)
-         select * from unnest($1::text[], $2::json[], $3::text[], $4::json[], $5::text[], $6::text[], $7::float8[], $8::timestamptz[], $8::timestamptz[], $9::timestamptz[])
+        `insert into process_jobs (id, dataset, request, status, result, message, parquet, seconds, created_at, started_at, ended_at)
+         select * from unnest($1::text[], $10::text[], $2::json[], $3::text[], $4::json[], $5::text[], $6::text[], $7::float8[], $8::timestamptz[], $8::timestamptz[], $9::timestamptz[])
          on conflict do nothing`,
         [
           jobs.map(({ id }) => id),
           jobs.map(({ request }) => JSON.stringify(request)),
           jobs.map(({ status }) => status),
           jobs.map(({ result }) => result && JSON.stringify(result)),
-          jobs.map(({ message }) => message && plain(message)),
+          jobs.map(messageOf),
           jobs.map(({ parquet }) => parquet),
           jobs.map(({ seconds }) => seconds),
           jobs.map(({ startedAt }) => new Date(startedAt)),
           jobs.map(({ endedAt }) => new Date(endedAt)),
+          jobs.map(({ request }) => plainText(request.dataset)),
         ],
         { name: 'process_keep' },
       )
@@ -187,7 +191,7 @@ export function openJobStore(records: Records): JobStore {
     async list({ status, dataset, limit, cursor }) {
       const items = await records.query<StoredJob>(
         `select ${HEAD} from process_jobs
-         where ($1::text is null or status = $1) and ($2::text is null or request ->> 'dataset' = $2) and ($3::text is null or id < $3) order by id desc limit $4`,
+         where ($1::text is null or status = $1) and ($2::text is null or dataset = $2) and ($3::text is null or id < $3) order by id desc limit $4`,
         [status ?? null, dataset ?? null, cursor ?? null, limit + 1],
       )
       const last = items.length > limit ? items[limit - 1] : undefined
@@ -217,7 +221,7 @@ export function openJobStore(records: Records): JobStore {
         `update process_jobs set status = $2, result = $3::json, message = $4, parquet = $5, seconds = $6, phase = null, ended_at = now(), deliver_at = now(),
            started_at = case when $3::json is null then started_at else coalesce(started_at, now()) end
          where id = $1 and ended_at is null returning id`,
-        [id, status, result && JSON.stringify(result), message && plain(message), parquet, seconds],
+        [id, status, result && JSON.stringify(result), messageOf({ message, result }), parquet, seconds],
         { name: 'process_end' },
       )
       return rows.length > 0
@@ -238,7 +242,7 @@ export function openJobStore(records: Records): JobStore {
       await records.query(
         `update process_jobs set deliveries = deliveries + 1, delivery_error = $2, delivery = case when $3::float8 is null then 'given_up' else 'waiting' end,
            deliver_at = now() + $3::float8 * interval '1 ms' where id = $1`,
-        [id, plain(error), retryMs],
+        [id, plainText(error), retryMs],
       )
     },
     async trim(olderMs, most) {
@@ -253,5 +257,8 @@ export function openJobStore(records: Records): JobStore {
   }
 }
 
-/** A NUL is no text to PostgreSQL. */
-const plain = (text: string): string => text.toWellFormed().replaceAll('\u0000', '\uFFFD')
+/** Why it did not succeed, for lists that leave out results. */
+const messageOf = ({ message, result }: Pick<Ending, 'message' | 'result'>): string | null => {
+  const text = message ?? result?.message ?? null
+  return text === null ? null : plainText(text)
+}

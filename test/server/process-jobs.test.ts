@@ -134,7 +134,12 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
     ])
     expect(items[0]?.error?.message).toContain('ValueError')
     const listed = (await ask<{ items: Job[]; cursor?: string }>('GET', '/process/jobs?status=error&limit=1')).body
-    expect(listed.items.map(({ job_id }) => job_id)).toEqual([bad.body.job_id])
+    expect(listed.items).toMatchObject([{ job_id: bad.body.job_id, message: expect.stringContaining('ValueError') as string }])
+    // Neither does a code that is no text to the database keep anybody from the history.
+    const odd = await ask('POST', '/process', job(`${TWICE}# ${String.fromCharCode(0)} ${String.fromCharCode(0xd800)}\n`))
+    expect((await ask('GET', `/process/jobs/${odd.body.job_id}`)).body.status).toBe(odd.body.status)
+    expect((await submit(`${TWICE}# ${String.fromCharCode(0)}\n`)).status).toBe(202)
+    expect((await ask('GET', '/process/jobs?dataset_path=meu-bucket/dados/vendas.csv')).status).toBe(200)
   }, 60_000)
 
   test('a code that fails is a job that failed, with its line, and a run that failed', async () => {
