@@ -3,7 +3,7 @@
  * none and its Python takes memory; until then nothing of it runs.
  */
 import { invalid, overLimit, toLagoaError, unavailable, type LagoaError } from '../base/index.ts'
-import type { Finding, JobInput, JobLimits, JobResult, RunJobOptions, Sandbox, SandboxState } from '../sandbox/index.ts'
+import type { Finding, JobInput, JobLimits, JobResult, Phase, RunJobOptions, Sandbox, SandboxState } from '../sandbox/index.ts'
 
 export interface Walled {
   /** The most that a job may ask for. */
@@ -12,7 +12,16 @@ export interface Walled {
   validate(code: string): Promise<readonly Finding[]>
   /** How the sandbox is; null while nobody has asked for it. */
   state(): Promise<SandboxState | null>
+  /** What has run in this process, for metrics. */
+  figures(): WalledFigures
   close(): Promise<void>
+}
+
+export interface WalledFigures {
+  /** In the sandbox now, or waiting for a place there. */
+  readonly running: number
+  readonly ended: Readonly<Partial<Record<JobResult['status'], number>>>
+  readonly phaseMs: Readonly<Partial<Record<Phase, number>>>
 }
 
 export interface WalledJob {
@@ -32,6 +41,7 @@ export interface WalledJob {
 /** Asked of one user for another there would be a tenant each; until there are users, all are one. */
 const TENANT = 'default'
 const MOST_INPUTS = 16
+const PHASES: readonly Phase[] = ['queued', 'decoding', 'validating', 'running', 'encoding']
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 const MOST_ARGUMENTS = 1_000_000
 
@@ -39,6 +49,9 @@ export function openWalled({ open, most }: { readonly open: () => Promise<Sandbo
   let opening: Promise<Sandbox> | null = null
   /** Why the last one who asked was refused. */
   let refused: SandboxState | null = null
+  let running = 0
+  const ended = new Map<JobResult['status'], number>()
+  const phaseMs = new Map<Phase, number>()
 
   async function sandbox(): Promise<Sandbox> {
     opening ??= open()
@@ -69,11 +82,18 @@ export function openWalled({ open, most }: { readonly open: () => Promise<Sandbo
       if (JSON.stringify(given).length > MOST_ARGUMENTS)
         throw invalid('process.arguments', `The values that process gets have more than ${MOST_ARGUMENTS} characters`, { hint: 'Give them as a data set.' })
       const walls = await sandbox()
-      return walls.run(
-        { tenant: TENANT, code, input, inputs, arguments: given, output, limits: { ...most, wallMs: timeoutMs, cpuMs: timeoutMs, memoryBytes } },
-        options,
-      )
+      const limits = { ...most, wallMs: timeoutMs, cpuMs: timeoutMs, memoryBytes }
+      running++
+      try {
+        const result = await walls.run({ tenant: TENANT, code, input, inputs, arguments: given, output, limits }, options)
+        ended.set(result.status, (ended.get(result.status) ?? 0) + 1)
+        for (const phase of PHASES) phaseMs.set(phase, (phaseMs.get(phase) ?? 0) + result.timings[phase])
+        return result
+      } finally {
+        running--
+      }
     },
+    figures: () => ({ running, ended: Object.fromEntries(ended), phaseMs: Object.fromEntries(phaseMs) }),
     validate: async (code) => (await sandbox()).validate(code),
     async state() {
       const opened = await opening?.catch(() => null)

@@ -5,6 +5,7 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findEnvironment } from '../../src/sandbox/index.ts'
+import { descendants } from '../helpers/sandbox.ts'
 import { eventually, newHome, project, serve, type Served } from '../helpers/cli.ts'
 
 const environment = await findEnvironment()
@@ -117,6 +118,13 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
       state: 'up',
       address: expect.stringMatching(/unprivileged user, bubblewrap, seccomp.*Python 3\.\d+.*pandas/) as string,
     })
+  })
+
+  test('metrics count what ran, by how it ended, and how long each phase took', async () => {
+    const text = await (await fetch(`${server.url}/metrics`)).text()
+    expect(text).toMatch(/^lagoa_python_ended_total\{status="success"\} [1-9]/m)
+    expect(text).toMatch(/^lagoa_python_seconds_total\{phase="running"\} 0\.\d+/m)
+    expect(text).toMatch(/^lagoa_python_running 0$/m)
   })
 
   test('one that is waited for stands in the history as well, also when its code fails', async () => {
@@ -264,6 +272,15 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
     const answer = await submit(TWICE, change)
     expect({ status: answer.status, code: answer.body.error?.code }).toEqual({ status, code })
   })
+
+  test('a job whose sandbox falls is told as killed, and the next one runs', async () => {
+    const { body } = await submit(slow(30))
+    await eventually('it runs', async () => (await ask('GET', `/process/jobs/${body.job_id}`)).body.progress?.phase === 'running', 30_000, 50)
+    const supervisor = descendants(server.pid).find(({ command }) => command.includes('supervisor.py'))
+    process.kill(supervisor?.pid ?? 0, 'SIGKILL')
+    expect(await ended(body.job_id)).toMatchObject({ status: 'killed', message: expect.stringContaining('sandbox fell') as string })
+    expect((await ask('POST', '/process', job())).body.status).toBe('success')
+  }, 90_000)
 
   test('jobs are not lost with the node that ran them: they are run again when it is back', async () => {
     const running = (await submit(slow(3))).body.job_id
