@@ -17,6 +17,8 @@ CELL_LIMIT = 200
 """Most characters of a text in the preview."""
 ITEM_LIMIT = 100
 """Most items of a list in the preview."""
+FAST_BYTES = 8 << 20
+"""From this size on numbers are compressed for speed."""
 PREVIEW_LIMIT = 256_000
 """Most characters of the whole preview; rows that do not fit are left away."""
 
@@ -81,7 +83,11 @@ def _checked_table(data: pa.Buffer) -> pa.Table:
 
 
 def _layout(table: pa.Table) -> dict[str, Any]:
-    """How each column is written, as a sample of it suggests: numbers get a dictionary only where they recur, and compression where it helps."""
+    """How each column is written, as a sample of it suggests: numbers get a dictionary only where they recur, and compression where it helps.
+
+    A large table of numbers is compressed with Snappy: Zstandard makes it a quarter smaller and takes as long as all the rest of the job.
+    """
+    numbers = "zstd" if table.nbytes < FAST_BYTES else "snappy"
     recurring: list[str] = []
     codecs: dict[str, str] = {}
     for field, column in zip(table.schema, table.columns, strict=True):
@@ -89,7 +95,7 @@ def _layout(table: pa.Table) -> dict[str, Any]:
         sample = _sample(column) if _is_number(field.type) else None
         recurs = sample is None or _recurs(sample)
         recurring += leaves if recurs else []
-        codecs |= dict.fromkeys(leaves, "zstd" if sample is None or recurs or _shrinks(sample) else "none")
+        codecs |= dict.fromkeys(leaves, "zstd" if sample is None else numbers if recurs or _shrinks(sample) else "none")
     return {"use_dictionary": recurring, "compression": codecs}
 
 

@@ -11,7 +11,7 @@ import random
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FunctionType, TracebackType
 from typing import Any, TypeGuard
@@ -29,31 +29,51 @@ LINE_LIMIT = 8_192
 """Most characters of a line of the log; a longer one is told in parts."""
 MESSAGE_LIMIT = 2_000
 FRAME_LIMIT = 30
+NOTHING: Mapping[str, int] = {}
 
 # Writers know the package by the name of what it computes.
 sys.modules.setdefault("catch22", pycatch22)
 
 
-def run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], None]) -> dict[str, Any]:
-    """`job` is `{"code": text, "validate": bool, "output_bytes": int}`; `emit` takes each line that the code prints.
+def run(
+    job: dict[str, Any],
+    input_fd: int,
+    out_fd: int,
+    emit: Callable[[str], None],
+    more: Mapping[str, int] = NOTHING,
+    begun: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """`job` is `{"code": text, "validate": bool, "output_bytes": int, "arguments": {name: JSON value}}`; `emit` takes each line that the code
+    prints. `more` are further data sets by the names under which `process` gets them. `begun` is called when the code is found to be honest.
 
     Answers `{"status", "message", "line", "traceback", "findings", "rows", "columns", "timings"}`: the status is success, rejected, error,
     memory or output_too_large; timings are milliseconds of validating, loading, running and storing.
     """
     answer: dict[str, Any] = dict.fromkeys(("message", "line", "traceback", "rows", "columns")) | {"findings": [], "timings": {}}
     try:
-        return answer | _run(job, input_fd, out_fd, emit, answer["timings"])
+        return answer | _run(job, input_fd, out_fd, emit, answer["timings"], more, begun)
     except BaseException as error:
         return answer | _told(error, job["code"])
 
 
-def _run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], None], timings: dict[str, float]) -> dict[str, Any]:
+def _run(
+    job: dict[str, Any],
+    input_fd: int,
+    out_fd: int,
+    emit: Callable[[str], None],
+    timings: dict[str, float],
+    more: Mapping[str, int],
+    begun: Callable[[], None],
+) -> dict[str, Any]:
     code = job["code"]
+    arguments: dict[str, Any] = job.get("arguments", {})
+    given = (*more, *arguments)
     if job["validate"]:
         with _timed(timings, "validating"):
-            findings = validator.check(code)
+            findings = validator.check(code, given)
         if findings:
             return _rejected(findings)
+        begun()
     # Every child comes from the same parent: without this all would draw the same numbers.
     random.seed()
     np.random.seed()
@@ -64,12 +84,13 @@ def _run(job: dict[str, Any], input_fd: int, out_fd: int, emit: Callable[[str], 
             with _timed(timings, "running"):
                 namespace: dict[str, Any] = {"__name__": "process"}
                 exec(compile(code, FILE, "exec", dont_inherit=True), namespace)
-                process = _process_of(namespace)
+                process = _process_of(namespace, given)
             with _timed(timings, "loading"):
                 frame = frames.load(input_fd)
+                others = {name: frames.load(descriptor) for name, descriptor in more.items()}
             columns = list(frame.columns)
             with _timed(timings, "running"):
-                result = process(frame)
+                result = process(frame, **others, **arguments)
             with _timed(timings, "storing"):
                 kept = frames.store(result, out_fd, job["output_bytes"], frames.schema(input_fd))
         except _Misshapen as error:
@@ -133,14 +154,14 @@ def _rejected(findings: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _Misshapen(Exception):
-    """There is no `process` that can be called with one DataFrame."""
+    """There is no `process` that can be called with what it gets."""
 
     def __init__(self, message: str, line: int | None = None) -> None:
         super().__init__(message)
         self.line = line
 
 
-def _process_of(namespace: dict[str, Any]) -> Callable[[pd.DataFrame], Any]:
+def _process_of(namespace: dict[str, Any], given: tuple[str, ...]) -> Callable[..., Any]:
     process = namespace.get("process")
     if process is None:
         raise _Misshapen("The code has no function named process; write: def process(df): ... return df")
@@ -151,18 +172,19 @@ def _process_of(namespace: dict[str, Any]) -> Callable[[pd.DataFrame], Any]:
         raise _Misshapen("process is async; write def process(df), without async and await", line)
     if inspect.isgeneratorfunction(process):
         raise _Misshapen("process yields; it must return one DataFrame, such as: return pd.concat(parts)", line)
-    if not _takes_one(process):
-        raise _Misshapen("process must take one argument, the DataFrame: def process(df)", line)
+    if not _takes(process, given):
+        what = f"the DataFrame and {', '.join(given)}" if given else "one argument, the DataFrame"
+        raise _Misshapen(f"process must take {what}: def process({', '.join(('df', *given))})", line)
     return process
 
 
-def _takes_one(process: Callable[..., Any]) -> bool:
+def _takes(process: Callable[..., Any], given: tuple[str, ...]) -> bool:
     try:
         signature = inspect.signature(process)
     except (TypeError, ValueError):
         return True  # it does not say; the call will tell
     try:
-        signature.bind(None)
+        signature.bind(None, **dict.fromkeys(given))
     except TypeError:
         return False
     return True

@@ -31,7 +31,7 @@ sys.path.insert(0, CODE_FOLDER)
 
 import jail  # noqa: E402
 import reports  # noqa: E402
-from nursery import Allowance, Child, Descriptors, Fault, Memory, Outcome, Zygote  # noqa: E402
+from nursery import REST_SECONDS, Allowance, Child, Descriptors, Fault, Memory, Outcome, Zygote  # noqa: E402
 from probing import probe  # noqa: E402
 
 LINE_BYTES = 64 << 20
@@ -62,6 +62,7 @@ class Running:
     began: float
     log: int = 0
     truncated: bool = False
+    begun: bool = False
     timings: dict[str, float] = field(default_factory=dict)
     cpu_ms: int = 0
     peak_memory: int = 0
@@ -121,8 +122,13 @@ class Supervisor:
         finally:
             zygote.busy -= 1
             zygote.last_used = time.monotonic()
+            asyncio.get_running_loop().call_later(REST_SECONDS, self.rest, zygote)
             if zygote.busy == 0 and self.zygotes.get(tenant) is not zygote:
                 self.end_in_background(zygote.close())
+
+    def rest(self, zygote: Zygote) -> None:
+        if all(other.busy == 0 for other in self.zygotes.values()) and not zygote.fallen:
+            zygote.rest()
 
     async def zygote_of(self, tenant: str) -> Zygote:
         """The tenant's own zygote; a new tenant gets the spare one, which is warm already."""
@@ -214,10 +220,11 @@ class Supervisor:
     async def phases(self, zygote: Zygote, job: Running) -> dict:
         with contextlib.ExitStack() as opened:
             with self.phase(job, "decoding"):
-                arrow = await self.decoded(zygote, job, opened)
+                arrow = await self.decoded(zygote, job, job.request["input"], opened)
+                more = {name: await self.decoded(zygote, job, source, opened) for name, source in job.request["inputs"].items()}
             output = opened.enter_context(Memory("output"))
             with self.phase(job, "validating" if job.request["validate"] else "running"):
-                report = await self.user_code(zygote, job, arrow, output)
+                report = await self.user_code(zygote, job, arrow, more, output)
             self.split_timings(job, report.pop("validating"))
             if report["status"] != "success":
                 return report
@@ -239,15 +246,14 @@ class Supervisor:
         job.timings["validating"] = min(validating, both) if job.request["validate"] else 0.0
         job.timings["running"] = both - job.timings["validating"]
 
-    async def decoded(self, zygote: Zygote, job: Running, opened: contextlib.ExitStack) -> Arrow:
-        source = job.request["input"]
+    async def decoded(self, zygote: Zygote, job: Running, source: dict, opened: contextlib.ExitStack) -> Arrow:
         if source["key"] is None:
-            fresh = await self.decode(zygote, job)
+            fresh = await self.decode(zygote, job, source)
             opened.callback(os.close, fresh.descriptor)
             return fresh
         key = (job.request["tenant"], source["key"], source["format"])
         if key not in self.inputs:
-            self.keep(key, await self.decode(zygote, job))
+            self.keep(key, await self.decode(zygote, job, source))
         self.inputs.move_to_end(key)
         kept = self.inputs[key]
         own = os.dup(kept.descriptor)  # the kept one may be let go while this job runs
@@ -255,9 +261,9 @@ class Supervisor:
         self.bound_inputs()
         return Arrow(own, kept.size)
 
-    async def decode(self, zygote: Zygote, job: Running) -> Arrow:
+    async def decode(self, zygote: Zygote, job: Running, source: dict) -> Arrow:
         """The caller closes what it gets."""
-        limits, source = job.request["limits"], job.request["input"]
+        limits = job.request["limits"]
         memory = Memory("input")
         try:
             with open(source["path"], "rb") as file:
@@ -286,12 +292,19 @@ class Supervisor:
             _, oldest = self.inputs.popitem(last=False)
             os.close(oldest.descriptor)
 
-    async def user_code(self, zygote: Zygote, job: Running, arrow: Arrow, output: Memory) -> dict:
+    async def user_code(self, zygote: Zygote, job: Running, arrow: Arrow, more: dict[str, Arrow], output: Memory) -> dict:
         request, limits = job.request, job.request["limits"]
-        description = {"code": request["code"], "validate": request["validate"], "output_bytes": limits["outputBytes"], "log_bytes": limits["logBytes"]}
+        description = {
+            "code": request["code"],
+            "validate": request["validate"],
+            "arguments": request["arguments"],
+            "names": list(more),
+            "output_bytes": limits["outputBytes"],
+            "log_bytes": limits["logBytes"],
+        }
         allowance = Allowance(job.deadline, limits["cpuMs"], limits["memoryBytes"], limits["outputBytes"], limits["logBytes"], threads=False)
         async with self.child(zygote) as child:
-            files = Descriptors(arrow.descriptor, output.descriptor)
+            files = Descriptors(arrow.descriptor, output.descriptor, [one.descriptor for one in more.values()])
             outcome = await child.do("run", description, files, allowance, self.seccomp, lambda packet: self.packet(job, packet))
             job.cpu_ms, job.peak_memory = outcome.cpu_ms, outcome.peak_memory
             if outcome.end == "fault":  # whoever wrote that: the code could have
@@ -337,6 +350,9 @@ class Supervisor:
                 raise Stopped("killed", f"Stopped at {doing}: {DEATHS.get(outcome.signal, 'its process ended without a result')}")
 
     def packet(self, job: Running, packet: bytes) -> None:
+        if packet == b"R" and not job.begun:
+            job.begun = True
+            self.say({"type": "phase", "id": job.request["id"], "phase": "running"})
         if packet[:1] != b"L":
             return
         line = packet[1:]

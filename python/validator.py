@@ -85,7 +85,8 @@ Finding = dict[str, Any]
 Pending = list[tuple[ast.AST, Scope]]
 
 
-def check(code: str) -> list[Finding]:
+def check(code: str, given: tuple[str, ...] = ()) -> list[Finding]:
+    """`given` are the names of what `process` gets beside the DataFrame."""
     if len(code) > CODE_LIMIT:
         return [_finding("code.too_long", (1, 0, 1, 0), f"The code has {len(code)} characters; {CODE_LIMIT} is the most", "Put data into the data set.")]
     try:
@@ -96,7 +97,7 @@ def check(code: str) -> list[Finding]:
         return [_finding("syntax", (1, 0, 1, 0), f"This is no Python: {error}", None)]
     except (RecursionError, MemoryError):
         return [_finding("syntax", (1, 0, 1, 0), "The code is nested too deeply", "Divide the expression into several lines.")]
-    return _Check(code).of(tree)
+    return _Check(code, given).of(tree)
 
 
 def _syntax(error: SyntaxError) -> Finding:
@@ -115,8 +116,9 @@ def _finding(code: str, place: tuple[int, int, int, int], message: str, hint: st
 class _Check:
     """One pass over the tree. Nodes wait in a list, each with the scope that its names belong to, so that no depth of code is too deep."""
 
-    def __init__(self, code: str) -> None:
+    def __init__(self, code: str, given: tuple[str, ...] = ()) -> None:
         self.lines = re.split(r"\r\n|\r|\n", code)
+        self.given = given
         self.findings: list[Finding] = []
         self.pending: Pending = []
 
@@ -187,15 +189,15 @@ class _Check:
         if isinstance(node, ast.AsyncFunctionDef):
             self.findings.append(_finding("process.async", place, "process is async", "Write def process(df), without async and await."))
         positional = len(node.args.posonlyargs) + len(node.args.args)
-        needed = positional - len(node.args.defaults)
-        named = sum(default is None for default in node.args.kw_defaults)
-        if needed > 1 or named > 0 or (positional == 0 and node.args.vararg is None):
+        needed = [argument.arg for argument in [*node.args.posonlyargs, *node.args.args][1 : positional - len(node.args.defaults)]]
+        needed += [argument.arg for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if default is None]
+        if any(name not in self.given for name in needed) or (positional == 0 and node.args.vararg is None):
             self.findings.append(
                 _finding(
                     "process.parameters",
                     place,
-                    "process must take one argument, the DataFrame",
-                    "Write def process(df); give other parameters a default.",
+                    f"process must take the DataFrame and {', '.join(self.given)}" if self.given else "process must take one argument, the DataFrame",
+                    f"Write def process({', '.join(('df', *self.given))}); give other parameters a default.",
                 )
             )
 

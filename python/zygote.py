@@ -4,7 +4,7 @@ It loads what a job needs once, then forks children that wait, parked, until the
 takes its own namespaces, drops its rights, does that job and ends; the zygote only reports how children ended and what they used.
 
 Every message is one packet. The supervisor asks the zygote with `{"fork": serial}` and the child's socket, and is told `{"ended": serial, ...}`. A child
-says `parked`, gets its job, then sends any number of `L<line>` and at last `D`, `M` when its memory did
+says `parked`, gets its job, then sends `R` when the code begins to run and any number of `L<line>`, and at last `D`, `M` when its memory did
 not suffice, or `F<why>` when our own code failed.
 """
 
@@ -19,6 +19,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 
 # The places that `jail.py` gives to our code and to the packages.
 sys.path[:0] = ["/lagoa", *sorted(f"/packages/{name}" for name in os.listdir("/packages"))]
@@ -29,6 +30,7 @@ import seccomp  # noqa: E402
 # One packet of a log line, well below what a socket takes at once.
 LINE_BYTES = 16_384
 MESSAGE_BYTES = 65_536
+MOST_DESCRIPTORS = 32
 NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMEXPR_NUM_THREADS": "1"}
 
 
@@ -63,6 +65,14 @@ def process(df):
     df["kind"] = np.where(df["a"] > 1, "large", "small")
     wide = df.pivot_table(index="text", columns="kind", values="total").reset_index()
     return pd.concat([df, wide]).query("a > 0 or a <= 0").reset_index(drop=True)
+"""
+REHEARSED_CODE = """
+import numpy as np
+import pandas as pd
+
+def process(df):
+    df["c"] = df["a"].rolling(3).mean()
+    return df.dropna()
 """
 WARM_DATA = b"a,b,text\n1,0.5,2026-01-01\n2,,2026-01-02x\n3,1.5,2026-01-02x\n"
 
@@ -129,12 +139,15 @@ def report_ended(control: socket.socket, serials: dict[int, int]) -> None:
 
 
 def live_one_job(supervisor: socket.socket, sysctl: int) -> None:
-    """The whole life of a child; never returns."""
+    """The whole life of a child; never returns. It may be told to rehearse before its job comes."""
     try:
         jail.leave_everything(sysctl)
         os.close(sysctl)
         supervisor.send(b"parked")
         message, descriptors = receive(supervisor)
+        if message is not None and message["kind"] == "rehearse":
+            rehearse(supervisor)
+            message, descriptors = receive(supervisor)
         if message is None:
             os._exit(0)
         do_job(supervisor, message, descriptors)
@@ -148,25 +161,52 @@ def live_one_job(supervisor: socket.socket, sysctl: int) -> None:
         os._exit(0)
 
 
+def rehearse(supervisor: socket.socket) -> None:
+    """Does a small job of ours while there is none of a user's: a forked process gets its own copy of each page that it touches, and that takes
+    longer than a small job itself. A job that comes meanwhile waits for one of the steps at most."""
+    import frames
+    import harness
+
+    waiting = select.poll()
+    waiting.register(supervisor, select.POLLIN)
+    source, arrow, result, parquet = (os.memfd_create(name) for name in ("source", "arrow", "result", "parquet"))
+    steps: list[Callable[[], object]] = [
+        lambda: frames.decode(source, "csv", arrow),
+        lambda: harness.run({"code": REHEARSED_CODE, "validate": True, "output_bytes": 1 << 20}, arrow, result, lambda line: None),
+        lambda: frames.encode(result, parquet, 20),
+    ]
+    os.pwrite(source, WARM_DATA, 0)
+    for step in steps:
+        if waiting.poll(0):
+            break
+        step()
+    for descriptor in (source, arrow, result, parquet):
+        os.close(descriptor)
+
+
 def do_job(supervisor: socket.socket, message: dict, descriptors: list[int]) -> None:
-    """`descriptors` are the job's: its description, its input, its output, its report. `jail.Limits` come as plain numbers."""
-    description, source, target, report = descriptors
+    """`descriptors` are the job's: its description, its input, its output, its report, its further inputs. `jail.Limits` come as plain numbers."""
+    description, source, target, report, *more = descriptors
     job = json.loads(os.pread(description, os.fstat(description).st_size, 0))
     os.close(description)
     jail.apply_limits(jail.Limits(**message["limits"]))
     if message["seccomp"]:
         seccomp.install(threads=message["limits"]["threads"])
-    answer = KINDS[message["kind"]](job, source, target, lambda line: send_line(supervisor, line))
+    if message["kind"] == "run":
+        answer = run(job, source, target, supervisor, more)
+    else:
+        answer = KINDS[message["kind"]](job, source, target)
     os.pwrite(report, json.dumps(answer).encode(), 0)
 
 
-def run(job: dict, source: int, target: int, emit) -> dict:
+def run(job: dict, source: int, target: int, supervisor: socket.socket, more: list[int]) -> dict:
     import harness
 
-    return harness.run(job, source, target, emit)
+    named = dict(zip(job["names"], more, strict=True))
+    return harness.run(job, source, target, lambda line: send_line(supervisor, line), named, lambda: supervisor.send(b"R"))
 
 
-def decode(job: dict, source: int, target: int, _emit) -> dict:
+def decode(job: dict, source: int, target: int) -> dict:
     import frames
 
     try:
@@ -175,7 +215,7 @@ def decode(job: dict, source: int, target: int, _emit) -> dict:
         return {"error": str(error)}
 
 
-def encode(job: dict, source: int, target: int, _emit) -> dict:
+def encode(job: dict, source: int, target: int) -> dict:
     import frames
 
     try:
@@ -184,19 +224,19 @@ def encode(job: dict, source: int, target: int, _emit) -> dict:
         return {"error": str(error)}
 
 
-def validate(job: dict, _source: int, _target: int, _emit) -> dict:
+def validate(job: dict, _source: int, _target: int) -> dict:
     import validator
 
     return {"ok": {"findings": validator.check(job["code"])}}
 
 
-def probe(job: dict, source: int, target: int, _emit) -> dict:
+def probe(job: dict, source: int, target: int) -> dict:
     import probe as attempts
 
     return {"ok": attempts.attempt(job, source, target)}
 
 
-KINDS = {"run": run, "decode": decode, "encode": encode, "validate": validate, "probe": probe}
+KINDS = {"decode": decode, "encode": encode, "validate": validate, "probe": probe}
 
 
 def send_line(supervisor: socket.socket, line: str) -> None:
@@ -206,7 +246,7 @@ def send_line(supervisor: socket.socket, line: str) -> None:
 def receive(connection: socket.socket) -> tuple[dict | None, list[int]]:
     """A packet with the descriptors it brought; None when the other side is gone."""
     numbers = array.array("i")
-    space = socket.CMSG_SPACE(8 * numbers.itemsize)
+    space = socket.CMSG_SPACE(MOST_DESCRIPTORS * numbers.itemsize)
     data, ancillary, _, _ = connection.recvmsg(MESSAGE_BYTES, space, socket.MSG_CMSG_CLOEXEC)
     for level, kind, content in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

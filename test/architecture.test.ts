@@ -18,7 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   streams: ['base', 'storage', 'catalog'],
   alerts: ['base', 'storage', 'streams', 'catalog'],
   workloads: ['base', 'storage', 'lake', 'query', 'streams', 'flows'],
-  processing: ['base', 'storage', 'sandbox'],
+  processing: ['base', 'storage', 'sandbox', 'flows'],
   platform: ['base', 'storage', 'sandbox', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'processing'],
   server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'processing', 'platform'],
   lab: ['base', 'flows', 'platform'],

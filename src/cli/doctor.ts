@@ -2,11 +2,11 @@
 import { stat, statfs } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ERROR_KINDS, toLagoaError, unavailable, unsupported, type ErrorKind } from '../base/index.ts'
-import { loadProject, shownConfig, type Config, type Project } from '../platform/index.ts'
+import { loadProject, shownConfig, wallsText, type Config, type Project } from '../platform/index.ts'
 import { probeDoor } from '../server/index.ts'
 import type { Arguments } from './args.ts'
 import { bold, bytesText, dim, green, print, red, yellow } from './output.ts'
-import { embeddedPostgres, enginesAnswer, folderAccepts, namespaces, python } from './probes.ts'
+import { embeddedPostgres, enginesAnswer, folderAccepts, namespaces, python, sandbox } from './probes.ts'
 import { configFor, loggerFor } from './setup.ts'
 
 interface Finding {
@@ -72,6 +72,11 @@ export async function doctor(args: Arguments): Promise<number> {
         ),
         value: loaded,
       }
+    })
+    await look('Sandbox', async () => {
+      const state = await sandbox(config, loggerFor(config, args, 'warn'))
+      if (state.ready) return ok(wallsText(state))
+      return noted(`users' Python is refused: ${state.message}`, state.hint)
     })
     const writable = await look<boolean>('Home', async () => ({ ...(await homeVerdict(config.home)), value: true }))
     await look('Port', () => portVerdict(config))

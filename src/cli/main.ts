@@ -132,11 +132,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     run: async (args) => (await import('./ingest.ts')).ingest(args),
   },
   python: {
-    usage: 'python install|status',
-    about: "make, or show, the Python that users' code runs on",
-    flags: ['force', 'json'],
-    words: 1,
-    examples: ['lagoa python install', 'lagoa python status --json'],
+    usage: 'python install|status|manifest [IMAGE FILE]',
+    about: "make, or show, the Python that users' code runs on; print a job for Kubernetes",
+    flags: ['force', 'format', 'json'],
+    words: 3,
+    examples: ['lagoa python install', 'lagoa python status --json', 'lagoa python manifest registry.example.com/lagoa-python score.py'],
     run: async (args) => (await import('./python.ts')).python(args),
   },
   branch: {

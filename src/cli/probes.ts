@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { toLagoaError, unavailable, type Log } from '../base/index.ts'
-import { openPlatform, type Config } from '../platform/index.ts'
+import { openPlatform, tryWalls, type Config } from '../platform/index.ts'
 
 const LIMIT_MS = 5000
 
@@ -69,6 +69,16 @@ export async function enginesAnswer(config: Config, logger: Log): Promise<string
     }
   } finally {
     if (!used) await rm(home, { recursive: true, force: true })
+  }
+}
+
+/** Whether the walls around users' Python stand here, by trying to escape from them. */
+export async function sandbox(config: Config, logger: Log): Promise<Awaited<ReturnType<typeof tryWalls>>> {
+  const folder = await mkdtemp(join(tmpdir(), 'lagoa-doctor-'))
+  try {
+    return await tryWalls(config, folder, logger)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

@@ -1,6 +1,8 @@
 /** `lagoa python`: the Python that users' code runs on, made and shown. */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { ERROR_KINDS, invalid, unavailable } from '../base/index.ts'
-import { findEnvironment, installEnvironment, type EnvironmentState } from '../sandbox/index.ts'
+import { findEnvironment, installEnvironment, jobManifests, namespaceManifests, type EnvironmentState } from '../sandbox/index.ts'
 import type { Arguments } from './args.ts'
 import { dim, note, print, printError } from './output.ts'
 import { INTERRUPTED, onStopSignal } from './signals.ts'
@@ -9,7 +11,40 @@ export async function python(args: Arguments): Promise<number> {
   const [command = 'status'] = args.positionals
   if (command === 'install') return install(args)
   if (command === 'status') return status(args)
-  throw invalid('cli.unknown_python', `There is no command python ${command}`, { hint: 'Write lagoa python install or lagoa python status.' })
+  if (command === 'manifest') return manifest(args)
+  throw invalid('cli.unknown_python', `There is no command python ${command}`, { hint: 'Write lagoa python install, status or manifest.' })
+}
+
+const NAMESPACE = 'lagoa-python'
+
+/** Prints what Kubernetes needs to run a code behind gVisor: `lagoa python manifest IMAGE score.py | kubectl apply -f -`. */
+async function manifest({ positionals: [, image, file], values }: Arguments): Promise<number> {
+  if (image === undefined || file === undefined)
+    throw invalid('cli.python_manifest', 'A manifest needs an image and a file with the code', { hint: 'Write: lagoa python manifest IMAGE score.py' })
+  const code = await readFile(file, 'utf8')
+  const name = `lagoa-${createHash('sha256').update(code).digest('hex').slice(0, 16)}`
+  const items = [
+    ...namespaceManifests(NAMESPACE),
+    ...jobManifests({
+      image,
+      namespace: NAMESPACE,
+      name,
+      code,
+      format: formatNamed(values.format ?? 'csv'),
+      input: { claim: 'lagoa-input', path: 'data' },
+      output: { claim: 'lagoa-output', path: name },
+      timeoutSeconds: 600,
+      memoryBytes: 2 ** 30,
+      outputBytes: 2 ** 28,
+    }),
+  ]
+  print(JSON.stringify({ apiVersion: 'v1', kind: 'List', items }, null, 2))
+  return 0
+}
+
+function formatNamed(text: string): 'csv' | 'json' | 'parquet' {
+  if (text === 'csv' || text === 'json' || text === 'parquet') return text
+  throw invalid('cli.python_format', `There is no format ${text}`, { hint: 'Write --format csv, json or parquet.' })
 }
 
 async function install({ values }: Arguments): Promise<number> {

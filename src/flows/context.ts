@@ -63,6 +63,8 @@ export interface Tools {
   position(of: { readonly kind: 'table' | 'stream'; readonly name: string }): Promise<Json>
   /** What a rule has done so far. */
   rule(name: string): Promise<{ readonly matched: number; readonly fired: number; readonly queued: number }>
+  /** Runs users' Python behind walls, over rows; what `task.python` does. */
+  python(call: PythonCall): Promise<PythonAnswer>
   /** Puts messages into a queue, which is made when it is not there. The same message with the same id is one, where the engine remembers it. */
   send(queue: string, messages: readonly { readonly id: string; readonly body: string }[], options?: { readonly durable?: boolean }): Promise<void>
 }
@@ -103,4 +105,34 @@ export interface ToolObjects {
   get(path: string): Promise<Uint8Array | null>
   put(path: string, bytes: Uint8Array | string): Promise<void>
   list(prefix: string): AsyncIterable<{ readonly path: string; readonly size: number; readonly modified: number }>
+}
+
+export interface PythonCall {
+  /** A script of the project, or null for the code itself. */
+  readonly file: string | null
+  readonly code: string | null
+  /** A table, an object, a query, rows, or what a task answered: who carries it out tells them apart. */
+  readonly input: unknown
+  /** JSON values that `process` gets by these names. */
+  readonly arguments: Readonly<Record<string, unknown>>
+  /** The table that the result replaces the rows of. */
+  readonly into: string | null
+  readonly timeoutMs: number | null
+  readonly memoryBytes: number | null
+  /** The path of the object that the result becomes when it is no table. */
+  readonly place: string
+  /** The same for every try: a table is written once. */
+  readonly key: string
+  readonly signal: AbortSignal
+  readonly log: (line: string) => void
+}
+
+/** The result lies where `object` or `table` says, as Parquet with all its types; small ones are there as rows, too. */
+export interface PythonAnswer {
+  readonly columns: readonly { readonly name: string; readonly type: string }[]
+  readonly count: number
+  /** Null when they are many, and when they are a table. */
+  readonly rows: readonly Json[] | null
+  readonly table: string | null
+  readonly object: string | null
 }

@@ -9,7 +9,7 @@ import type { z } from 'zod'
 import { invalid, parseDuration } from '../base/index.ts'
 import type { ErrorKind } from '../base/index.ts'
 import type { Json, Rule } from './engine/words.ts'
-import type { TaskContext } from './context.ts'
+import type { PythonAnswer, TaskContext } from './context.ts'
 import type { PartitionUnit } from './partitions.ts'
 
 /** A value that a run will have: one of its params, or what a task answers. */
@@ -90,6 +90,18 @@ export interface CommandTask<W> extends TaskOptions<W> {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
 }
+export interface PythonTask<W> extends TaskOptions<W> {
+  /** A script of the project that defines `process(df, ...)`, which gets the values of `with` by their names. */
+  readonly file?: string
+  /** The code itself, in place of a file. */
+  readonly code?: string
+  /** The rows: a table, `bucket/file.csv`, a SELECT, a list of objects, or what another task answers. */
+  readonly input?: Ref<unknown> | string | { readonly kind: 'table'; readonly name: string } | { readonly kind: 'sql' } | readonly unknown[]
+  /** A table whose rows the result replaces, such as 'gold.scored'. */
+  readonly into?: string | { readonly kind: 'table'; readonly name: string }
+  /** The most memory beside Python and the data, in MB. */
+  readonly memory?: number
+}
 export interface FlowTask<W> extends TaskOptions<W> {
   /** Its params are the values of `with`. */
   readonly flow: Flow
@@ -123,6 +135,14 @@ export type Body =
       readonly body: unknown
     }
   | { readonly kind: 'command'; readonly command: readonly string[] | Call; readonly cwd: string; readonly env: Readonly<Record<string, string>> }
+  | {
+      readonly kind: 'python'
+      readonly file: string | null
+      readonly code: string | null
+      readonly input: Bound
+      readonly into: string | null
+      readonly memoryBytes: number | null
+    }
   | { readonly kind: 'flow'; readonly flow: string }
 
 /** A function of a project, before its answer is looked at. */
@@ -233,6 +253,8 @@ interface Declare {
   sql<const W>(name: string, options: SqlTask<W>): Task<SqlAnswer>
   http<const W>(name: string, options: HttpTask<W>): Task<HttpAnswer>
   command<const W>(name: string, options: CommandTask<W>): Task<CommandAnswer>
+  /** Users' Python behind walls: its output is rows when they are few, else where they lie. */
+  python<const W>(name: string, options: PythonTask<W>): Task<PythonAnswer>
   /** Its output is what the tasks at the end of that flow answered, by name. */
   flow<const W>(name: string, options: FlowTask<W>): Task<Readonly<Record<string, Json>>>
 }
@@ -282,6 +304,20 @@ export const task: Declare = Object.assign(
         throw invalid('flows.command', `Task ${name} has no command`, { hint: "Write the program and its arguments apart: command: ['ls', '-l']." })
       return add(name, options, { kind: 'command', command, cwd: cwd ?? '.', env: env ?? {} })
     },
+    python: (name: string, options: AnyTask): Task<never> => {
+      const { file, code, input, into, memory } = options
+      if ((file === undefined) === (code === undefined))
+        throw invalid('flows.python', `Task ${name} must have a file or a code, and not both`, { hint: "Write file: 'tasks/score.py', for example." })
+      if (memory !== undefined && !(memory > 0)) throw invalid('flows.memory', `memory of task ${name} is ${memory}`, { hint: 'Write it in MB: memory: 512.' })
+      return add(name, options, {
+        kind: 'python',
+        file: file ?? null,
+        code: code ?? null,
+        input: bound(input),
+        into: into === undefined ? null : typeof into === 'string' ? into : into.name,
+        memoryBytes: memory === undefined ? null : Math.round(memory * 2 ** 20),
+      })
+    },
     flow: (name: string, options: AnyTask): Task<never> => {
       if (options.flow?.kind !== 'flow')
         throw invalid('flows.subflow', `Task ${name} names no flow`, { hint: 'Write flow: other, where other is what flow(...) gave.' })
@@ -306,6 +342,11 @@ interface AnyTask extends TaskOptions<unknown> {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
   readonly flow?: { readonly kind: string; readonly name: string }
+  readonly file?: string
+  readonly code?: string
+  readonly input?: unknown
+  readonly into?: string | { readonly name: string }
+  readonly memory?: number
 }
 
 function add<T>(name: string, options: AnyTask, body: Body): Task<T> {

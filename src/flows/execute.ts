@@ -13,6 +13,7 @@ import type { FlowGraph } from './graph.ts'
 import { asJson } from './json.ts'
 import type { AttemptLog, RunLogs } from './logs.ts'
 import { checkedParams } from './params.ts'
+import { plainText } from './record.ts'
 import { windowOf, type Window } from './partitions.ts'
 
 export interface LoadedFlow extends FlowGraph {
@@ -87,7 +88,7 @@ export function createExecutor({
       if (signal.aborted) return signal.reason === 'drained' ? { outcome: 'released' } : { outcome: 'cancelled' }
       const fault = toLagoaError(error)
       attempt.line('error', `${fault.message}${fault.hint === undefined ? '' : ` (${fault.hint})`}${userStack(error, folder)}`)
-      const told = { code: fault.code, kind: fault.kind, message: fault.message.slice(0, 4_000), hint: fault.hint }
+      const told = { code: fault.code, kind: fault.kind, message: plainText(fault.message.slice(0, 4_000)), hint: fault.hint && plainText(fault.hint) }
       if (!definition || !isTriedAgain(definition, task.attempt, fault)) return { outcome: 'failed', error: told }
       const retryMs = delayOf(definition, task.attempt)
       attempt.line('info', `It is tried again in ${Math.round(retryMs / 100) / 10} s`)
@@ -148,6 +149,19 @@ export function createExecutor({
         return answered(await request(body, input, ctx, name))
       case 'command':
         return answered(await command(body, input, ctx, name, folder))
+      case 'python':
+        return answered(
+          await tools.python({
+            ...body,
+            input: await valueOf(body.input),
+            arguments: input,
+            timeoutMs: definition.timeoutMs,
+            place: `runs/${task.run}/python-${task.n}-${task.fence}.parquet`,
+            key: ctx.idempotencyKey,
+            signal,
+            log: (line) => attempt.line('info', line),
+          }),
+        )
       case 'flow':
         return subflow(body.flow, input, task, name, signal)
     }

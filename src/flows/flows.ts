@@ -24,6 +24,7 @@ import {
   type RunView,
   type TaskView,
 } from './reads.ts'
+import { recordRuns, type PastRun } from './record.ts'
 import { openRetention, type Keep } from './retention.ts'
 import { createScheduler, followedBy } from './scheduler.ts'
 import { timesOf } from './schedules.ts'
@@ -34,6 +35,8 @@ export interface Flows {
   list(): Promise<readonly FlowView[]>
   get(name: string): Promise<FlowDetail>
   trigger(flow: string, request: TriggerRequest): Promise<RunView>
+  /** Keeps in the history runs of a flow of one task that were carried out elsewhere and are over. */
+  record(flow: string, runs: readonly PastRun[]): Promise<void>
   runs(filter: RunFilter): Promise<RunPage>
   run(id: string): Promise<RunDetail>
   tasks(id: string, page: { readonly limit: number; readonly cursor?: string | undefined }): Promise<{ items: TaskView[]; cursor?: string }>
@@ -105,6 +108,8 @@ export interface FlowDetail extends FlowView {
 }
 
 export interface TriggerRequest {
+  /** Of the run to be; one that there is already is that one. */
+  readonly id?: string | undefined
   readonly params?: unknown
   readonly by: string
   /** What kind of run it shows as: `flow` unless said. */
@@ -252,12 +257,12 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
         edges: graph.edges,
       }
     },
-    async trigger(name, { params, by, kind = 'flow', subject, key, priority, partition }) {
+    async trigger(name, { id: wanted, params, by, kind = 'flow', subject, key, priority, partition }) {
       const { flow, hash } = known(name)
       const checked = checkedParams(flow, params)
       if (partition !== undefined && flow.options.partition !== undefined) windowOf(flow.options.partition, partition, flow.options.timeZone ?? 'UTC')
       const run = {
-        id: newId(),
+        id: wanted ?? newId(),
         kind,
         subject,
         flow: name,
@@ -271,6 +276,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
       const [id = run.id] = await engine.enqueue([run])
       return readRun(records, id)
     },
+    record: (name, runs) => recordRuns(records, name, known(name).hash, runs),
     runs: (filter) => listRuns(records, filter),
     run: (id) => readRun(records, id),
     async tasks(id, page) {

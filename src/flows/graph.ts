@@ -62,7 +62,8 @@ export function graphOf({ name, tasks, options }: Flow): FlowGraph {
 }
 
 function boundsOf(task: TaskDefinition): readonly Bound[] {
-  return [...Object.values(task.with), ...(task.body.kind === 'run' && task.body.map ? [task.body.map] : [])]
+  const { body } = task
+  return [...Object.values(task.with), ...(body.kind === 'run' && body.map ? [body.map] : body.kind === 'python' ? [body.input] : [])]
 }
 
 function namesBefore(task: TaskDefinition): ReadonlySet<string> {

@@ -9,7 +9,13 @@ export function asJson(value: unknown, what: string): Json {
 
   function look(part: unknown, path: string, depth: number): Json {
     if (part === null || part === undefined) return null
-    if (typeof part === 'string' || typeof part === 'boolean') return part
+    if (typeof part === 'boolean') return part
+    if (typeof part === 'string') {
+      // Where it is kept no text holds these.
+      if (part.includes('\u0000') || !part.isWellFormed())
+        throw refusal(path, 'a text with a NUL or half a character', "Answer text.toWellFormed().replaceAll('\\0', '').")
+      return part
+    }
     if (typeof part === 'number') {
       if (Number.isFinite(part)) return part
       throw refusal(path, String(part), 'Answer null in its place.')

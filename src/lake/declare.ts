@@ -32,7 +32,7 @@ export interface TableOptions<S extends Schema = Schema> {
   readonly sql?: Sql | string
   /** The rows, made by a function from those of `from` and `inputs`; `columns` says what they are. */
   readonly rows?: MakeRows
-  /** The rows, made by a Python script of the project from those of `from` and `inputs`; `columns` says what they are. */
+  /** The rows, made by `process(df, ...)` of a Python script of the project from those of `from` and, by their names, of `inputs`; `columns` says what they are. */
   readonly python?: string
   /** Tables that `rows` or `python` reads whole, beside `from`. */
   readonly inputs?: Readonly<Record<string, Table>>

@@ -75,8 +75,7 @@ async function byPython<T>(
       (found) => (found.isFile() ? found.size : null),
       (error: unknown) => (errno(error) === 'ENOENT' ? null : Promise.reject(error)),
     )
-    if (size === null)
-      throw invalid('lake.python_output', `${file} wrote no output for ${model.name}`, { hint: 'Write the table to the path in the variable output.' })
+    if (size === null) throw invalid('lake.python_output', `${file} wrote no output for ${model.name}`, { hint: 'A script must give the rows of its table.' })
     if (size > PYTHON_LIMITS.outputBytes)
       throw overLimit('lake.python_output', `${file} wrote ${size} bytes for ${model.name}, at most ${PYTHON_LIMITS.outputBytes} are taken`, {
         hint: 'Write fewer rows.',

@@ -6,7 +6,8 @@
  * output as a file of that format, with the columns that the table declares, and nothing else of it.
  *
  * What a runner promises: it runs the script's text once, in a process that can reach no other file of this machine and no network when
- * the runner is a sandbox; a variable `inputs` maps each input's name to its path, `output` is the path to write. It resolves when the
+ * the runner is a sandbox. How the script meets its inputs and its output is the runner's word: behind Lagoa's walls there are no files, and a
+ * script defines `process(df, ...)`, which gets the input `input` as its DataFrame and the others by their names. It resolves when the
  * script ended well and the output is whole. It rejects with kind `invalid` and the script's last lines when the script fails, `limit`
  * when it needs more memory, time or output than the limits say, `unavailable` when it could not be run at all, and with the signal's
  * reason soon after the signal aborts; no process of the job is left then. Lines that the script prints reach `onLine` in order, cut to

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import { z } from 'zod'
 import { closest, invalid, parseDuration } from '../base/index.ts'
+import { isSecret } from '../processing/index.ts'
 import { shownValue } from './secrets.ts'
 
 const Size = z.string('must be a size such as 512MB or 2GB').regex(/^\d+(\.\d+)?\s*(MB|GB|MiB|GiB)$/i, 'must be a size such as 512MB or 2GB')
@@ -26,6 +27,23 @@ const Brokers = z.union(
       .transform((list) => list.split(',').map((one) => one.trim())),
   ],
   { error: 'must be a list such as kafka1:9092,kafka2:9092' },
+)
+
+/** Names of hosts with a port or without, or several with commas between. */
+const Hosts = z.union(
+  [
+    z.array(z.string().regex(/^[^\s,/@]+$/)),
+    z
+      .string()
+      .regex(/^[^/@]*$/)
+      .transform((list) =>
+        list
+          .split(',')
+          .map((one) => one.trim())
+          .filter((one) => one !== ''),
+      ),
+  ],
+  { error: 'must be a list of hosts such as hooks.example.com,127.0.0.1:9000' },
 )
 
 /** A whole number, also as the text that flags and the environment carry. */
@@ -142,9 +160,20 @@ const ConfigSchema = z.strictObject({
       capacity: whole(1, 256).default(2).describe("Jobs of users' Python at a time"),
       waiting: whole(0, 100_000).default(100).describe('Jobs that may wait; more are refused'),
       timeout: whole(1, 86_400).default(600).describe('The longest that a job may take, in seconds'),
-      memory: Size.default('2GB').describe('The most memory of a job'),
+      memory: Size.default('2GiB').describe('The most memory of a job'),
       output: Size.default('1GB').describe('The largest result of a job'),
       validator: z.enum(['on', 'off'], 'must be on or off').default('on').describe("Off: the walls alone hold users' Python; for trying them"),
+    })
+    .prefault({}),
+  process: z
+    .strictObject({
+      webhookSecret: z
+        .string('must be a secret')
+        .refine(isSecret, 'must be whsec_ and the base64 of 24 to 64 bytes')
+        .optional()
+        .describe('Signs webhooks of jobs, which there are none of without it: whsec_$(openssl rand -base64 32)'),
+      webhookHosts: Hosts.default([]).describe('Hosts inside, as host or host:port, that webhooks may go to; without it they go to public addresses only'),
+      keepDays: whole(1, 36_500).default(30).describe('How long jobs that are over can be asked for; their results stay'),
     })
     .prefault({}),
   secrets: z

@@ -24,6 +24,7 @@ import {
   type Records,
 } from '../storage/index.ts'
 import { eventLogMigrations, offsetMigrations, openKafkaLog, openPostgresLog, type EventLog } from '../streams/index.ts'
+import { processMigrations } from '../processing/index.ts'
 import { workloadMigrations } from '../workloads/index.ts'
 import { bytesOf, type Config } from './config.ts'
 import { openScratch } from './scratch.ts'
@@ -102,6 +103,7 @@ export async function openEngines({ config, logger, claim, patience }: OpenEngin
       ...alertMigrations,
       ...runMigrations,
       ...workloadMigrations,
+      ...processMigrations,
     ])
     const claimed = claim ? await claimHome(records, { pid: process.pid, url: claim.url }, { shared: embedded === null }) : null
     if (claimed) opened.push(() => claimed.release())

@@ -3,7 +3,7 @@ import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts
 import { invalid, type Log } from '../base/index.ts'
 import type { Flow } from '../flows/index.ts'
 import type { Graph } from '../catalog/index.ts'
-import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
+import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type PythonRunner, type Refresher, type Table } from '../lake/index.ts'
 import {
   createStreamRuntime,
   liveSink,
@@ -57,6 +57,8 @@ export interface PipelineOptions {
   readonly alerts: Alerts
   readonly feed: Feed
   readonly logger: Log
+  /** Runs models that are Python scripts. */
+  readonly python: PythonRunner
   readonly onTable: (table: string) => void
 }
 
@@ -64,7 +66,7 @@ export interface PipelineOptions {
 const REPLAY_RATE = 100
 
 /** Checks everything that can be checked before anything is started. */
-export async function buildPipeline({ project, engines, alerts, feed, logger, onTable }: PipelineOptions): Promise<Pipeline> {
+export async function buildPipeline({ project, engines, alerts, feed, logger, python, onTable }: PipelineOptions): Promise<Pipeline> {
   const { records, eventLog, keys, objects, duck, temporaryFolder } = engines
   const rules = compileRules(project.alerts)
   const stranger = rules.find(({ stream }) => !project.streams.some(({ name }) => name === stream.name))
@@ -74,7 +76,18 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
     })
   for (const table of project.tables) refuseStranger(table, project)
   for (const flow of project.flows) refuseFollower(flow, project)
-  const lake = await openLake({ objects, duck, tables: project.tables, logger, temporaryFolder, readScript: (file) => readScript(project.folder, file) })
+  // A script that is not there is told now, not at three in the night.
+  for (const { tasks } of project.flows)
+    for (const { body } of tasks) if (body.kind === 'python' && body.file !== null) await readScript(project.folder, body.file)
+  const lake = await openLake({
+    objects,
+    duck,
+    tables: project.tables,
+    logger,
+    python,
+    temporaryFolder,
+    readScript: (file) => readScript(project.folder, file),
+  })
   const sources = chooseSources(project.streams, feed)
   // A file that was named by hand and is not there is told at once, not when its stream gets to it.
   if (feed.data !== undefined) for (const { source } of sources.values()) await source.identity()

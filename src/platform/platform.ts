@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
 import { openFlows, type Flows, type Tools } from '../flows/index.ts'
-import { openProcessing, type Processing } from '../processing/index.ts'
+import { createWebhookSender, openProcessing, openWalled, PROCESS_POOL, type Processing, type Walled } from '../processing/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
+import type { Lake } from '../lake/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
 import { openWorkloads, type Workloads } from '../workloads/index.ts'
 import { bytesOf, keptMs, type Config } from './config.ts'
@@ -16,10 +17,12 @@ import { loadProject, type Project } from './loader.ts'
 import { memoryOf } from './memory.ts'
 import { openPlaced } from './places.ts'
 import { buildPipeline, type Feed, type Pipeline } from './pipeline.ts'
+import { pythonBatch, pythonRunner, pythonTool, type PythonPlaces } from './python.ts'
 import { probesOf } from './probes.ts'
 import { createRates, type Rates } from './rates.ts'
+import { readScript } from './scripts.ts'
 import { secretOf } from './secrets.ts'
-import { openWalls } from './walls.ts'
+import { createSandboxService, openWalls } from './walls.ts'
 import { watchServices, type Service } from './services.ts'
 import { toolsOf } from './tools.ts'
 import { usesOf } from './uses.ts'
@@ -34,6 +37,8 @@ export interface Platform {
   readonly tools: Tools
   readonly workloads: Workloads
   readonly processing: Processing
+  /** The one way to the sandbox. */
+  readonly walled: Walled
   readonly rates: Rates
   readonly startedAt: number
   /** The project as last loaded well; null while none was. */
@@ -114,11 +119,12 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const alerts = openAlerts({ records: engines.records, queue: engines.queue, log: logger })
     closers.push(() => alerts.close())
     alerts.onAlert((commit) => tell((listener) => listener.onAlerts?.(commit)))
+    const loadedLake = (): Lake => {
+      if (pipeline) return pipeline.lake
+      throw problem ?? toLagoaError(new Error('The project is not loaded'))
+    }
     const query = await openQuery({
-      lake: () => {
-        if (pipeline) return pipeline.lake
-        throw problem ?? toLagoaError(new Error('The project is not loaded'))
-      },
+      lake: loadedLake,
       hold: () => engines.objects.hold(),
       place: (place, allowed) => openPlaced({ ...engines, lake: pipeline?.lake ?? null }, place, allowed),
       allowedFolder: engines.objectsFolder,
@@ -127,24 +133,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       tempFolder: join(engines.temporaryFolder, 'query'),
     })
     closers.push(() => query.close())
-    const tools = toolsOf(engines, query, alerts, () => pipeline)
-    const flows = openFlows({
-      records: engines.records,
-      objects: engines.objects,
-      log: logger,
-      tools,
-      secret: (name) => secretOf(config, name),
-      folder: config.project,
-      concurrency: config.flows.concurrency,
-      pools: config.flows.pools,
-      keep: { runsMs: keptMs(config.flows.keep.runs), logsMs: keptMs(config.flows.keep.logs) },
-      shared: engines.embedded === null,
-      now,
-      onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
-    })
-    closers.push(() => flows.stop(DRAIN_MS))
-    const processing = openProcessing({
-      objects: engines.objects,
+    const walled = openWalled({
       most: {
         wallMs: config.sandbox.timeout * 1000,
         cpuMs: config.sandbox.timeout * 1000,
@@ -154,7 +143,35 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       },
       open: () => openWalls(config, engines.temporaryFolder, logger),
     })
-    closers.push(() => processing.close())
+    closers.push(() => walled.close())
+    const python: PythonPlaces = {
+      walled,
+      objects: engines.objects,
+      temporaryFolder: engines.temporaryFolder,
+      lake: loadedLake,
+      readScript: (file) => readScript(config.project, file),
+      onTable(name) {
+        pipeline?.refresher.changed(name)
+        tell((listener) => listener.onTable?.(name))
+      },
+    }
+    const tools = toolsOf(engines, query, alerts, () => pipeline, pythonTool(python))
+    const flows = openFlows({
+      records: engines.records,
+      objects: engines.objects,
+      log: logger,
+      tools,
+      secret: (name) => secretOf(config, name),
+      folder: config.project,
+      concurrency: config.flows.concurrency,
+      // One node's sandbox takes so many at a time; how many nodes share a database only its owner knows.
+      pools: { ...(engines.embedded ? { [PROCESS_POOL]: config.sandbox.capacity + 2 } : {}), ...config.flows.pools },
+      keep: { runsMs: keptMs(config.flows.keep.runs), logsMs: keptMs(config.flows.keep.logs) },
+      shared: engines.embedded === null,
+      now,
+      onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
+    })
+    closers.push(() => flows.stop(DRAIN_MS))
     const workloads = openWorkloads({
       records: engines.records,
       eventLog: engines.eventLog,
@@ -162,11 +179,20 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       query,
       log: logger,
       flows: () => flows,
-      lake: () => {
-        if (pipeline) return pipeline.lake
-        throw problem ?? toLagoaError(new Error('The project is not loaded'))
-      },
+      lake: loadedLake,
+      python: pythonBatch(python),
     })
+    const processing = openProcessing({
+      walled,
+      objects: engines.objects,
+      records: engines.records,
+      flows: () => flows,
+      webhooks: createWebhookSender({ secret: config.process.webhookSecret, hosts: config.process.webhookHosts }),
+      keepMs: config.process.keepDays * 86_400_000,
+      log: logger,
+    })
+    closers.push(() => processing.close())
+    const system = [...workloads.flows, ...processing.flows]
 
     const build = (project: Project): Promise<Pipeline> =>
       buildPipeline({
@@ -175,6 +201,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
         alerts,
         feed: feed ?? { simulation: {}, once: true },
         logger,
+        python: pythonRunner(walled),
         onTable: (table) => tell((listener) => listener.onTable?.(table)),
       })
 
@@ -188,14 +215,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     const load = async (project: Project): Promise<void> => {
       const before = pipeline
       const next = await build(project)
-      await flows.load(project.flows, { lookOnly: feed === null, system: workloads.flows })
+      await flows.load(project.flows, { lookOnly: feed === null, system })
       if (feed) await before?.stop()
       try {
         await start(next)
         problem = null
       } catch (error) {
         if (before) {
-          await flows.load(before.project.flows, { system: workloads.flows })
+          await flows.load(before.project.flows, { system })
           await start(await build(before.project))
         }
         throw error
@@ -205,6 +232,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     }
 
     const rates = createRates(() => pipeline, engines.eventLog)
+    const sandboxService = createSandboxService(walled)
     const services = watchServices({ probes: probesOf(config, engines, query), uses: () => usesOf(engines, pipeline, alerts) })
     if (feed) {
       rates.start()
@@ -237,10 +265,14 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
     }
     if (feed && (!feed.once || now)) {
       await flows.start()
-      const working = engines.duties.offer('workloads', (signal) => workloads.work(signal))
-      closers.push(() => working.withdraw())
-      const keeping = engines.duties.offer('runs', (signal) => flows.keepUp(signal))
-      closers.push(() => keeping.withdraw())
+      for (const [duty, work] of [
+        ['workloads', (signal: AbortSignal) => workloads.work(signal)],
+        ['process', (signal: AbortSignal) => processing.work(signal)],
+        ['runs', (signal: AbortSignal) => flows.keepUp(signal)],
+      ] as const) {
+        const working = engines.duties.offer(duty, work)
+        closers.push(() => working.withdraw())
+      }
     }
 
     return {
@@ -252,6 +284,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       tools,
       workloads,
       processing,
+      walled,
       rates,
       startedAt,
       get pipeline() {
@@ -283,7 +316,10 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
           retap()
         }
       },
-      services: () => services.read(),
+      async services() {
+        const walls = await sandboxService()
+        return [...(await services.read()), ...(walls ? [walls] : [])]
+      },
       memoryBytes: () => memoryOf([process.pid, ...(engines.embedded ? [engines.embedded.pid] : [])]),
       close: () => closeAll(closers, logger),
     }

@@ -11,6 +11,7 @@ const SECRET_SETTINGS: ReadonlySet<string> = new Set([
   'rabbitmq.url',
   'objects.secretAccessKey',
   'objects.sessionToken',
+  'process.webhookSecret',
 ])
 
 /** The value of a setting as it may be shown. */
@@ -28,13 +29,14 @@ export function hidePasswords(text: string): string {
 
 /** A configuration for people to read. */
 export function shownConfig(config: Config): Config {
-  const { database, kafka, redis, rabbitmq, objects } = config
+  const { database, kafka, redis, rabbitmq, objects, process } = config
   return {
     ...config,
     secrets: Object.fromEntries(Object.keys(config.secrets).map((name) => [name, '***'])),
     database: withoutPassword(database),
     kafka: kafka.password === undefined ? kafka : { ...kafka, password: '***' },
     redis: withoutPassword(redis),
+    process: process.webhookSecret === undefined ? process : { ...process, webhookSecret: '***' },
     rabbitmq: withoutPassword(rabbitmq),
     objects: {
       ...objects,

@@ -6,7 +6,7 @@
 import { toLagoaError, unavailable, type LagoaError } from '../base/index.ts'
 import type { ServiceUse } from './uses.ts'
 
-export type ServiceName = 'records' | 'objects' | 'keys' | 'eventLog' | 'queue' | 'query'
+export type ServiceName = 'records' | 'objects' | 'keys' | 'eventLog' | 'queue' | 'query' | 'sandbox'
 
 export interface Service {
   readonly name: ServiceName

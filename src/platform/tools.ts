@@ -16,9 +16,11 @@ export function toolsOf(
   query: Query,
   alerts: Alerts,
   pipeline: () => Pipeline | null,
+  python: Tools['python'],
 ): Tools {
   const streams = (): readonly Stream[] => pipeline()?.project.streams ?? []
   return {
+    python,
     async sql(text, { limit } = {}) {
       const { columns, rows, truncated } = await query.run(text, limit === undefined ? {} : { limit })
       // Cells are JSON by then: query says how.

@@ -72,6 +72,8 @@ export type SupervisorRequest =
       readonly code: string
       readonly validate: boolean
       readonly input: JobInput
+      readonly inputs: Readonly<Record<string, JobInput>>
+      readonly arguments: Readonly<Record<string, unknown>>
       readonly output: string
       readonly limits: JobLimits
     }

@@ -54,6 +54,10 @@ export interface Job {
   readonly tenant: string
   readonly code: string
   readonly input: JobInput
+  /** Further data sets, which `process` gets as DataFrames by these names: at most sixteen. */
+  readonly inputs?: Readonly<Record<string, JobInput>> | undefined
+  /** JSON values, which `process` gets by these names. */
+  readonly arguments?: Readonly<Record<string, unknown>> | undefined
   /** An absolute path of ours that does not exist yet; it exists only after success. */
   readonly output: string
   readonly limits: JobLimits

@@ -179,6 +179,8 @@ class SupervisedSandbox implements Sandbox {
         code: job.code,
         validate: this.#options.validator === 'on',
         input: job.input,
+        inputs: job.inputs ?? {},
+        arguments: job.arguments ?? {},
         output: job.output,
         limits: job.limits,
       })

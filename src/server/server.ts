@@ -73,9 +73,9 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
   // What has a length is judged by it in the guard; what comes in chunks is counted as it comes.
   const countChunks = bodyLimit({ maxSize: LARGEST_BODY, onError: () => refuseBody() })
   app.use((context, next) => (context.req.header('transfer-encoding') === undefined ? next() : countChunks(context, next)))
-  // The event stream flushes each message by itself; compressing it would hold messages back.
+  // Event streams flush each message by themselves; compressing them would hold messages back.
   const zip = compress()
-  app.use((context, next) => (context.req.path === '/api/v1/events' ? next() : zip(context, next)))
+  app.use((context, next) => (context.req.path.endsWith('/events') ? next() : zip(context, next)))
   for (const route of routes) app.on(route.method.toUpperCase(), routerPath(route), (context) => route.handle(context))
   const document = openApi(routes, version)
   app.get('/openapi.json', (context) => context.json(document))

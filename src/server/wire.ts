@@ -771,12 +771,15 @@ const FindingShape = z.object({
 })
 export const FindingList = z.object({ findings: z.array(FindingShape) })
 
+const JobEndShape = z.enum(['success', 'rejected', 'error', 'timeout', 'memory', 'output_too_large', 'killed', 'cancelled'])
+const JobStatusShape = z.enum(['queued', 'running', ...JobEndShape.options])
+
 export const ProcessAnswer = z.object({
-  status: z.enum(['success', 'rejected', 'error', 'timeout', 'memory', 'output_too_large', 'killed']),
+  status: JobEndShape,
   parquet_path: z.string().nullable().describe('bucket/key of the result'),
   rows: z.number().nullable(),
   columns: z.array(z.string()).nullable(),
-  execution_time: z.number().nullable().describe('Seconds, from the request to the stored result'),
+  execution_time: z.number().nullable().describe('Seconds, from the start of the work to the stored result'),
   message: z.string().nullable().describe("What went wrong, for the code's writer"),
   line: z.number().nullable().describe('In the code as it was sent, from 1'),
   traceback: z.string().nullable(),
@@ -787,6 +790,36 @@ export const ProcessAnswer = z.object({
   types: z.array(z.string()).nullable().describe('Of the columns'),
   peak_memory: z.number().nullable().describe('Bytes'),
   timings: z.record(z.string(), z.number()).describe('Milliseconds by phase'),
-  environment: z.string().describe('Names the Python and its packages exactly'),
+  environment: z.string().nullable().describe('Names the Python and its packages exactly'),
   job_id: z.string(),
 })
+
+const JobHead = z.object({
+  job_id: z.string().describe('Also the id of its run'),
+  status: JobStatusShape,
+  dataset_path: z.string(),
+  parquet_path: z.string().nullable(),
+  execution_time: z.number().nullable(),
+  message: z.string().nullable(),
+  progress: z
+    .object({ phase: z.enum(['queued', 'decoding', 'validating', 'running', 'encoding']), done: z.number().describe('From 0 to 1') })
+    .nullable()
+    .describe('Null unless it runs'),
+  created_at: z.number(),
+  started_at: z.number().nullable(),
+  ended_at: z.number().nullable(),
+})
+export const JobShape = ProcessAnswer.extend({
+  ...JobHead.shape,
+  logs: z.array(z.string()).describe('The newest lines that it printed, at most 200, also while it runs'),
+  webhook: z
+    .object({
+      url: z.string(),
+      state: z.enum(['waiting', 'delivered', 'given_up']),
+      attempts: z.number(),
+      next_at: z.number().nullable(),
+      error: z.string().nullable().describe('Why it was not taken the last time'),
+    })
+    .nullable(),
+})
+export const JobList = page(JobHead)

@@ -8,7 +8,7 @@
 import { z } from 'zod'
 import { closest, invalid, missing, newId, toLagoaError, type Log } from '../base/index.ts'
 import { flow, task, type Flow, type Flows, type Json, type RunPage, type RunView } from '../flows/index.ts'
-import { interruptible, quoteName, quoteText, type DeltaField, type Lake } from '../lake/index.ts'
+import { fieldsOfRelation, interruptible, quoteName, quoteText, type DeltaField, type Lake } from '../lake/index.ts'
 import type { Query } from '../query/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
 import { encodeJson, recordsOf, type EventLog } from '../streams/index.ts'
@@ -52,7 +52,20 @@ export interface WorkloadKind {
   readonly params: Json
 }
 
+/** Runs users' Python over rows; `body` gets the Parquet file of its result, which is there until it has ended. */
+export type PythonBatch = <T>(
+  job: {
+    readonly source: { readonly table: string } | { readonly object: string }
+    readonly code: string
+    readonly timeoutMs: number | undefined
+    readonly memoryBytes: number | undefined
+  },
+  options: { readonly signal: AbortSignal; readonly log: (line: string) => void },
+  body: (file: string) => Promise<T>,
+) => Promise<T>
+
 export interface WorkloadsOptions {
+  readonly python: PythonBatch
   readonly records: Records
   readonly eventLog: EventLog
   readonly objects: Objects
@@ -80,6 +93,15 @@ const KINDS = {
     about: 'Keeps the rows of a query',
     params: z.strictObject({ sql: z.string().min(1).describe('One SELECT over tables of the lake') }),
   },
+  python: {
+    about: "Keeps what a user's function process(df) makes of a table or of a file in the object store",
+    params: z.strictObject({
+      source: z.string().min(1).describe('A table (schema.table or project.schema.table), or a file as bucket/key: CSV, Parquet or JSON'),
+      code: z.string().min(1).max(1_000_000).describe('Python that defines process(df)'),
+      timeout: z.number().positive().optional().describe('Seconds'),
+      memory: z.number().positive().optional().describe('MB'),
+    }),
+  },
   flow: {
     about: 'Runs a flow of the project',
     params: z.strictObject({ flow: z.string().min(1), params: z.record(z.string(), z.unknown()).optional() }),
@@ -88,7 +110,7 @@ const KINDS = {
 
 type Kind = keyof typeof KINDS
 
-export function openWorkloads({ records, eventLog, objects, query, flows, lake, log }: WorkloadsOptions): Workloads {
+export function openWorkloads({ python, records, eventLog, objects, query, flows, lake, log }: WorkloadsOptions): Workloads {
   const store = openWorkloadStore(records)
 
   const runsOf = (id: string, limit: number, cursor?: string): Promise<RunPage> => flows().runs({ subject: id, limit, cursor })
@@ -187,6 +209,34 @@ export function openWorkloads({ records, eventLog, objects, query, flows, lake, 
     })
   })
 
+  const pythonFlow = flow('workload_python', { params: z.object({ id: z.string(), params: KINDS.python.params }) }, (p) => {
+    task('process', {
+      with: { id: p.id, params: p.params },
+      retries: 2,
+      retryDelay: '5s',
+      retryOn: ['unavailable', 'conflict'],
+      async run({ id, params: { source, code, timeout, memory } }, ctx) {
+        const place = sourceOf(source, await lake().names())
+        const job = {
+          source: place,
+          code,
+          timeoutMs: timeout === undefined ? undefined : Math.round(timeout * 1000),
+          memoryBytes: memory === undefined ? undefined : Math.round(memory * 2 ** 20),
+        }
+        const rows = await python(job, { signal: ctx.signal, log: (line) => ctx.log(line) }, async (file) => {
+          const made = `select * from read_parquet(${quoteText(file)})`
+          const fields = await fieldsOf(lake(), made)
+          const taken = fields.find(({ name }) => name.toLowerCase() === POSITION)
+          if (taken)
+            throw invalid('workloads.column_taken', `The result has a column ${taken.name}, which is Lagoa's own`, { hint: 'Return it under another name.' })
+          return keep(id, ctx.run.id, (position) => `select ${position}, * from (${made})`, fields, ctx.signal)
+        })
+        ctx.log(`${rows} rows`)
+        return { rows, table: tableOf(id) }
+      },
+    })
+  })
+
   const kinds = Object.entries(KINDS).map(([kind, { about, params }]): WorkloadKind => ({
     kind,
     about,
@@ -195,7 +245,7 @@ export function openWorkloads({ records, eventLog, objects, query, flows, lake, 
 
   return {
     kinds,
-    flows: [wordCount, sqlFlow],
+    flows: [wordCount, sqlFlow, pythonFlow],
     async create({ key, ...request }) {
       const { name, kind, params } = checked(request)
       if (kind === 'flow') await flows().get(flowParams(params).flow)
@@ -299,6 +349,15 @@ export function openWorkloads({ records, eventLog, objects, query, flows, lake, 
     if (!run) throw missing('workloads.no_results', 'It has not run yet', { hint: 'Ask again in a moment.' })
     const { items } = await flows().tasks(run.id, { limit: 1_000 })
     return { items: items.filter(({ index }) => index === null).map(({ name, state, output }) => ({ task: name, state, output })) }
+  }
+}
+
+async function fieldsOf({ duck }: Lake, sql: string): Promise<readonly DeltaField[]> {
+  const connection = await duck.connect()
+  try {
+    return await fieldsOfRelation({ connection, sql })
+  } finally {
+    connection.closeSync()
   }
 }
 

@@ -19,7 +19,7 @@ async function examine(
   return { code, stderr, ...(JSON.parse(stdout) as Report) }
 }
 
-const NAMES = ['Node', 'Database programs', 'Namespaces', 'Python', 'Configuration', 'Project', 'Home', 'Port', 'Engines']
+const NAMES = ['Node', 'Database programs', 'Namespaces', 'Python', 'Configuration', 'Project', 'Sandbox', 'Home', 'Port', 'Engines']
 const stateOf = ({ checks }: Report, name: string): string | undefined => checks.find((check) => check.name === name)?.state
 
 describe('the doctor', () => {
@@ -28,6 +28,10 @@ describe('the doctor', () => {
     const report = await examine([EXAMPLE, '--port', '0'], newHome(home))
     expect({ code: report.code, ok: report.ok, stderr: report.stderr }).toEqual({ code: 0, ok: true, stderr: '' })
     expect(report.checks.map(({ name }) => name)).toEqual(NAMES)
+    const sandbox = report.checks.find(({ name }) => name === 'Sandbox')
+    expect(sandbox?.state === 'ok' ? sandbox.detail : sandbox?.fix).toMatch(
+      sandbox?.state === 'ok' ? /bubblewrap, seccomp.*; Python 3\.\d+.* with pandas/ : /./,
+    )
     expect(report.checks.find(({ name }) => name === 'Project')?.detail).toBe('air-quality: 1 stream, 4 tables, 2 alerts')
     expect(() => readdirSync(home)).toThrow('ENOENT')
   })

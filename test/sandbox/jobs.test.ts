@@ -1,5 +1,5 @@
 /** A job from the door to its Parquet file, and every way in which it may end. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { DuckDBInstance } from '@duckdb/node-api'
@@ -30,6 +30,43 @@ describe.skipIf(missingSandbox !== null)(`a job in the sandbox ${missingSandbox 
       [9, 4.5, 18],
     ])
     expect(await query(`select sum(c)::int from '${output}'`)).toEqual([[48]])
+  })
+
+  test('gives further data sets and values by their names, and refuses a process that does not take them', async () => {
+    const path = join(folder, 'names.json')
+    writeFileSync(path, '{"a":1,"name":"one"}\n{"a":2,"name":"two"}\n')
+    const more = { inputs: { names: { path, format: 'json', key: 'names' } }, arguments: { least: 2, label: { x: [1, null] } } } as const
+    const code = 'def process(df, names, least, label=None):\n    print(label)\n    return names.merge(df, on="a").query("a >= @least")\n'
+    const result = await run(code, more)
+    expect(result).toMatchObject({ status: 'success', rows: 1, preview: [[2, 'two', 1]], log: "{'x': [1, None]}" })
+    // Data sets are sealed: what one job does to its own is not seen by the next.
+    expect((await run('def process(df, names, **others):\n    names.loc[:, "a"] = 7\n    return names\n', more)).preview).toEqual([
+      [7, 'one'],
+      [7, 'two'],
+    ])
+    expect((await run(code, more)).rows).toBe(1)
+    expect(await run('def process(df, names):\n    return df\n', more)).toMatchObject({
+      status: 'error',
+      message: expect.stringContaining('least, label') as string,
+    })
+    expect(await run('def process(df, other):\n    return df\n', more)).toMatchObject({ status: 'rejected', findings: [{ code: 'process.parameters' }] })
+    expect(await run('def process(df, names):\n    return df\n')).toMatchObject({ status: 'rejected' })
+  })
+
+  test('tells its phases as they begin', async () => {
+    const phases: string[] = []
+    await run('def process(df):\n    return df\n', {}, { onPhase: (phase) => phases.push(phase) })
+    expect(phases).toEqual(['queued', 'decoding', 'validating', 'running', 'encoding'])
+  })
+
+  test('runs after a rest, for which its process has made itself ready', async () => {
+    for (let n = 0; n < 3; n++) {
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      expect(await run('import numpy as np\ndef process(df):\n    return df.assign(x=np.random.random(len(df)))\n')).toMatchObject({
+        status: 'success',
+        rows: 10,
+      })
+    }
   })
 
   test('passes the lines that the code prints on as they come', async () => {

@@ -1,5 +1,5 @@
 /** Users' Python over HTTP, as the client of its document calls it. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { findEnvironment } from '../../src/sandbox/index.ts'
@@ -85,6 +85,19 @@ describe.skipIf(missing !== null)(`POST /process${missing === null ? '' : ` (ski
     const answer = await ask(request)
     expect({ status: answer.status, code: answer.body.error?.code }).toEqual({ status, code })
   })
+
+  test('the example of its page runs as it is written there', async () => {
+    const page = readFileSync(join(import.meta.dirname, '../../docs/process.md'), 'utf8')
+    const [, body = ''] = /-d '(\{[^']*\})'/.exec(page) ?? []
+    mkdirSync(join(server.home, 'objects/my-bucket/data'), { recursive: true })
+    writeFileSync(join(server.home, 'objects/my-bucket/data/sales.csv'), 'value\n1\n2\n3\n4\n')
+    const answer = await ask(JSON.parse(body))
+    expect(answer).toMatchObject({ status: 200, body: { status: 'success', rows: 2, columns: ['value', 'mean'] } })
+    // The page has every field of an answer, and no other.
+    const [, table = ''] = /\| field of the answer \|[^\n]*\n\|[-|]*\n((?:\|.*\n)+)/.exec(page) ?? []
+    const named = table.split('\n').flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`(\w+)`/g)].map(([, name]) => name))
+    expect(named.sort()).toEqual(Object.keys(answer.body).sort())
+  }, 60_000)
 
   test('validate says what would be refused without running anything', async () => {
     const { body } = await ask({ code: "def process(df):\n    open('/etc/passwd')\n    return df\n" }, '/process/validate')

@@ -1,5 +1,6 @@
 /** Every route answers as the API's description says, on a server with the example project's data. */
 import { z } from 'zod'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import * as wire from '../../src/server/wire.ts'
@@ -9,6 +10,7 @@ import { EXAMPLE, eventually, newHome, once, serve, temporaryFolder, type Served
 let server: Served
 let run: string
 let workload: string
+let job: string
 let backfill: string
 
 interface Operation {
@@ -44,6 +46,14 @@ beforeAll(async () => {
   run = id
   const { id: made } = await server.post<{ id: string }>('/workloads', { name: 'cars', kind: 'sql', params: { sql: 'select 1 as n' } })
   workload = made
+  mkdirSync(join(home, 'objects/data'), { recursive: true })
+  writeFileSync(join(home, 'objects/data/n.csv'), 'n\n1\n')
+  const asked = await fetch(`${server.url}/process`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', prefer: 'respond-async' },
+    body: JSON.stringify({ dataset_path: 'data/n.csv', code: 'def process(df):\n    return df\n' }),
+  })
+  job = ((await asked.json()) as { job_id: string }).job_id
   backfill = filled.id
   await eventually(
     'the workload has run',
@@ -136,15 +146,20 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/workloads/{id}': wire.WorkloadShape,
   '/workloads/{id}/runs': wire.RunList,
   '/workloads/{id}/results': wire.WorkloadResults,
+  '/process/jobs': wire.JobList,
+  '/process/jobs/{id}': wire.JobShape,
+  '/api/v1/process/jobs': wire.JobList,
+  '/api/v1/process/jobs/{id}': wire.JobShape,
 }
 /** Answers that are no JSON of `wire`. */
-const APART = ['/api/v1/events', '/health/live', '/health/ready', '/metrics']
+const APART = ['/api/v1/events', '/process/jobs/{id}/events', '/api/v1/process/jobs/{id}/events', '/health/live', '/health/ready', '/metrics']
 
 const place = (path: string): string =>
   path
     .replace('/runs/{id}', `/runs/${run}`)
     .replace('/backfills/{id}', `/backfills/${backfill}`)
     .replace('/workloads/{id}', `/workloads/${workload}`)
+    .replace('/jobs/{id}', `/jobs/${job}`)
     .replace('{n}', '0')
     .replace(/\{\w+\}/, encodeURIComponent(SAMPLES[path] ?? '')) + (QUERIES[path] ?? '')
 

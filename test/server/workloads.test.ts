@@ -190,7 +190,7 @@ describe('a workload', () => {
 
   test('of every kind tells what it takes', async () => {
     const { items } = (await ask<{ items: { kind: string; params: { properties: object } }[] }>('GET', '/api/v1/workload-kinds')).body
-    expect(items.map(({ kind }) => kind)).toEqual(['word_count', 'sql', 'flow'])
+    expect(items.map(({ kind }) => kind)).toEqual(['word_count', 'sql', 'python', 'flow'])
   })
 
   test('that is there shows no flow of Lagoa among those of the project', async () => {

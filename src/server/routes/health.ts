@@ -78,6 +78,7 @@ async function metrics(platform: Platform): Promise<string> {
     times.push([{ table }, snapshot.timestamp / 1000])
   }
   const rules = await alerts.listRules()
+  const { running, ended, phaseMs } = platform.walled.figures()
   return [
     family('lagoa_stream_records_total', 'counter', 'Records taken into the log', records),
     family('lagoa_stream_bytes', 'gauge', 'Bytes retained in the log', bytes),
@@ -117,6 +118,19 @@ async function metrics(platform: Platform): Promise<string> {
       'gauge',
       'Whether an engine answers',
       (await platform.services()).map(({ name, adapter, state }) => [{ service: name, adapter }, state === 'down' ? 0 : 1]),
+    ),
+    family('lagoa_python_running', 'gauge', "Codes of users' Python that run or wait for a place", [[{}, running]]),
+    family(
+      'lagoa_python_ended_total',
+      'counter',
+      "Codes of users' Python that ended, by how",
+      Object.entries(ended).map(([status, count]) => [{ status }, count]),
+    ),
+    family(
+      'lagoa_python_seconds_total',
+      'counter',
+      "Time that users' Python took, by phase",
+      Object.entries(phaseMs).map(([phase, ms]) => [{ phase }, ms / 1000]),
     ),
     family('process_resident_memory_bytes', 'gauge', 'Resident memory of the server process', [[{}, process.memoryUsage.rss()]]),
     family('process_cpu_seconds_total', 'counter', 'User and system time of the server process', [
