@@ -245,13 +245,15 @@ async function oneRun({ flows: all }: Platform, { values }: Arguments, word: str
     const task = values.task === undefined ? undefined : run.graph.nodes.findIndex(({ name }) => name === values.task)
     if (task === -1)
       throw invalid('cli.no_task', `Run ${id} has no task ${values.task}`, { hint: `It has ${run.graph.nodes.map(({ name }) => name).join(', ')}.` })
+    const nameOf = ({ n, node, index }: { readonly n: number; readonly node: number | null; readonly index: number | null }): string =>
+      `${run.graph.nodes[node ?? n]?.name ?? n}${index === null ? '' : `[${index}]`}`
     for (let cursor: string | undefined; ;) {
       const page = await all.logs(id, { task, cursor, limit: 1_000 })
       for (const line of page.items)
         print(
           values.json
             ? JSON.stringify(line)
-            : `${dim(new Date(line.at).toISOString())} ${run.graph.nodes[line.n]?.name ?? line.n} ${line.level === 'info' ? '' : `${line.level} `}${line.text}`,
+            : `${dim(new Date(line.at).toISOString())} ${nameOf(line)} ${line.level === 'info' ? '' : `${line.level} `}${line.text}`,
         )
       if (page.items.length === 0) return 0
       cursor = page.cursor

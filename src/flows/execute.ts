@@ -8,7 +8,7 @@ import { backoff, bug, idFrom, invalid, LagoaError, missing, toLagoaError, unava
 import type { Objects, Records } from '../storage/index.ts'
 import type { TaskContext, Tools } from './context.ts'
 import { isTexts, isWords, type Bound, type Call, type Flow, type Input, type TaskDefinition } from './declare.ts'
-import type { HeldTask, Json, NewRun, Outcome, RunGraph, RunState } from './engine/words.ts'
+import type { HeldTask, Json, NewRun, Outcome, Progress, RunGraph, RunState } from './engine/words.ts'
 import type { FlowGraph } from './graph.ts'
 import { asJson } from './json.ts'
 import type { AttemptLog, RunLogs } from './logs.ts'
@@ -53,7 +53,7 @@ export function createExecutor({
   secret,
   folder,
   enqueue,
-}: ExecutorOptions): (task: HeldTask, signal: AbortSignal) => Promise<Outcome> {
+}: ExecutorOptions): (task: HeldTask, signal: AbortSignal, tell: (progress: Progress) => void) => Promise<Outcome> {
   const graphs = new Map<string, RunGraph>()
 
   async function graphOf(hash: string): Promise<RunGraph> {
@@ -66,7 +66,7 @@ export function createExecutor({
     return row.graph
   }
 
-  return async (task, signal) => {
+  return async (task, signal, tell) => {
     const attempt = withoutSecrets(logs.open(task.run, task.n, task.fence))
     let definition: TaskDefinition | undefined
     try {
@@ -79,7 +79,7 @@ export function createExecutor({
         throw missing('flows.gone', `The project has no task ${name} of flow ${task.flow} any more`, {
           hint: 'Declare it again, or cancel the run and start a new one.',
         })
-      return await within(definition, task, signal, (inner) => carryOut(definition ?? never(), task, graph, inner, attempt))
+      return await within(definition, task, signal, (inner) => carryOut(definition ?? never(), task, graph, inner, attempt, tell))
     } catch (error) {
       if (signal.aborted) return signal.reason === 'drained' ? { outcome: 'released' } : { outcome: 'cancelled' }
       const fault = toLagoaError(error)
@@ -95,7 +95,14 @@ export function createExecutor({
     }
   }
 
-  async function carryOut(definition: TaskDefinition, task: HeldTask, graph: RunGraph, signal: AbortSignal, attempt: DiscreetLog): Promise<Outcome> {
+  async function carryOut(
+    definition: TaskDefinition,
+    task: HeldTask,
+    graph: RunGraph,
+    signal: AbortSignal,
+    attempt: DiscreetLog,
+    tell: (progress: Progress) => void,
+  ): Promise<Outcome> {
     const { body, name } = definition
     const valueOf = async (bound: Bound): Promise<unknown> => {
       if (bound.kind === 'value') return bound.value
@@ -106,7 +113,7 @@ export function createExecutor({
     }
     const input: Record<string, unknown> = {}
     for (const [key, bound] of Object.entries(definition.with)) input[key] = await valueOf(bound)
-    const ctx = contextOf(definition, task, signal, attempt)
+    const ctx = contextOf(definition, task, signal, attempt, tell)
     const answered = async (value: unknown): Promise<Outcome> => ({ outcome: 'succeeded', output: await spilled(asJson(value, `Task ${name}`), task) })
 
     switch (body.kind) {
@@ -150,7 +157,7 @@ export function createExecutor({
     }
   }
 
-  function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog): TaskContext {
+  function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog, tell: (progress: Progress) => void): TaskContext {
     return {
       ...tools,
       run: { id: task.run, flow: task.flow, params: task.params, partition: task.partition },
@@ -159,7 +166,9 @@ export function createExecutor({
       signal,
       idempotencyKey: idFrom(task.run, name, task.itemIndex ?? -1),
       log: (message, level = 'info') => attempt.line(level, String(message)),
-      progress: (done, total) => attempt.line('debug', total === undefined ? `progress ${done}` : `progress ${done} of ${total}`),
+      progress(done, total) {
+        if (Number.isFinite(done)) tell({ done, total: total !== undefined && Number.isFinite(total) ? total : null })
+      },
       secret(secretName) {
         const value = secret(secretName)
         attempt.hide(value)

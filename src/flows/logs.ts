@@ -2,7 +2,7 @@
  * What tasks say while they run: kept by attempt in the database, in small batches, so that it can be followed. Bounded: an attempt that
  * says too much is cut off, with a last line that tells so.
  */
-import { toLagoaError, type Log } from '../base/index.ts'
+import { invalid, toLagoaError, type Log } from '../base/index.ts'
 import type { Records } from '../storage/index.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -88,29 +88,61 @@ export function openRunLogs(records: Records, log: Log): RunLogs {
   }
 }
 
+/** Whose line it is; `node` is null when its task was made anew since, and `index` for what is no element. */
+export interface LogPlace {
+  readonly n: number
+  readonly fence: number
+  readonly node: number | null
+  readonly index: number | null
+}
+
 export interface LogPage {
-  readonly items: readonly (LogLine & { readonly n: number; readonly fence: number })[]
+  readonly items: readonly (LogLine & LogPlace)[]
   /** Where to read on; the same again when nothing came. */
   readonly cursor: string
 }
 
-/** Lines in the order of attempts and of their batches, from `cursor` on. */
+/** A batch that a transaction writes for longer than this is not waited for. */
+const SETTLED_MS = 5_000
+const CURSOR = /^(\d+)\.(\d+)\.(\d+)\.(\d+)$/
+
+/**
+ * Lines from `cursor` on, in the order in which their batches were written. A batch may become visible after one that was begun later, so
+ * reading stops before the first that another transaction could still come before: whoever follows misses none. The lines of a node are those of
+ * its elements, too.
+ */
 export async function readLogs(
   records: Records,
   run: string,
   { task, cursor, limit }: { readonly task?: number | undefined; readonly cursor?: string | undefined; readonly limit: number },
 ): Promise<LogPage> {
-  const [n = -1, fence = 0, seq = -1] = (cursor ?? '').split('.').map(Number)
-  const rows = await records.query<{ n: number; fence: number; seq: number; lines: readonly (readonly [number, LogLevel, string])[] }>(
-    `select n, fence, seq, lines from run_logs where run = $1 and (n, fence, seq) > ($2, $3, $4) and ($5::integer is null or n = $5) order by n, fence, seq limit 200`,
-    [run, cursor === undefined ? -1 : n, fence, seq, task ?? null],
+  const [, written = '0', n = '-1', fence = '0', seq = '-1'] = CURSOR.exec(cursor ?? '') ?? []
+  if (cursor !== undefined && cursor !== '' && !CURSOR.test(cursor))
+    throw invalid('runs.cursor', `"${cursor}" is no cursor of a log`, { hint: 'Pass what the page before answered, or none.' })
+  const rows = await records.query<{
+    written: string
+    n: number
+    fence: number
+    seq: number
+    node: number | null
+    index: number | null
+    settled: boolean
+    lines: readonly (readonly [number, LogLevel, string])[]
+  }>(
+    `select l.written::text, l.n, l.fence, l.seq, t.node, t.item_index as index, l.written < pg_snapshot_xmin(pg_current_snapshot()) as settled, l.lines
+     from run_logs l left join run_tasks t on t.run = l.run and t.n = l.n
+     where l.run = $1 and (l.written, l.n, l.fence, l.seq) > ($2::text::xid8, $3::integer, $4::integer, $5::integer)
+       and ($6::integer is null or l.n = $6 or t.node = $6)
+     order by l.written, l.n, l.fence, l.seq limit 200`,
+    [run, written, Number(n), Number(fence), Number(seq), task ?? null],
   )
-  const items: (LogLine & { n: number; fence: number })[] = []
+  const items: (LogLine & LogPlace)[] = []
   let last = cursor ?? ''
   for (const row of rows) {
     if (items.length > 0 && items.length + row.lines.length > limit) break
-    for (const [at, level, text] of row.lines) items.push({ n: row.n, fence: row.fence, at, level, text })
-    last = `${row.n}.${row.fence}.${row.seq}`
+    if (!row.settled && Date.now() - (row.lines.at(-1)?.[0] ?? 0) < SETTLED_MS) break
+    for (const [at, level, text] of row.lines) items.push({ n: row.n, fence: row.fence, node: row.node, index: row.index, at, level, text })
+    last = `${row.written}.${row.n}.${row.fence}.${row.seq}`
   }
   return { items, cursor: last }
 }

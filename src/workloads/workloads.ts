@@ -78,7 +78,7 @@ const KINDS = {
   },
   sql: {
     about: 'Keeps the rows of a query',
-    params: z.strictObject({ sql: z.string().min(1).describe('One SELECT over tables of the lake') }),
+    params: z.strictObject({ sql: z.string().min(1).describe('One SELECT over tables of the lake').meta({ contentMediaType: 'application/sql' }) }),
   },
   flow: {
     about: 'Runs a flow of the project',

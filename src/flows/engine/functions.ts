@@ -16,10 +16,10 @@ const BY_INDEX = `set enable_seqscan = off set enable_hashjoin = off set enable_
     set plan_cache_mode = force_generic_plan set jit = off`
 
 export const FUNCTIONS = /* sql */ `
-  create function run_now(p_now timestamptz) returns timestamptz language sql volatile as $$ select coalesce(p_now, clock_timestamp()) $$;
+  create or replace function run_now(p_now timestamptz) returns timestamptz language sql volatile as $$ select coalesce(p_now, clock_timestamp()) $$;
 
   -- What becomes of a task when all before it have ended: ready, or why it is skipped.
-  create function run_decide(rule text, upstream integer, failed integer, skipped integer) returns text language sql immutable as $$
+  create or replace function run_decide(rule text, upstream integer, failed integer, skipped integer) returns text language sql immutable as $$
     select case
       when rule = 'all_done' then 'ready'
       when failed > 0 then 'upstream_failed'
@@ -29,7 +29,7 @@ export const FUNCTIONS = /* sql */ `
 
   -- What follows from tasks that have just ended: elements tell their node, nodes tell those behind them, the last one ends the run.
   -- Answers the runs that ended.
-  create function run_settle(p_runs text[], p_ns integer[], p_now timestamptz) returns text[] language plpgsql ${BY_INDEX} as $$
+  create or replace function run_settle(p_runs text[], p_ns integer[], p_now timestamptz) returns text[] language plpgsql ${BY_INDEX} as $$
   declare
     f_runs text[] := p_runs;
     f_ns integer[] := p_ns;
@@ -123,7 +123,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Makes the tasks of runs that stand in the queue. Answers how many runs began.
-  create function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
+  create or replace function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
   declare
     f record;
     most integer;
@@ -155,7 +155,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Hands out ready tasks. A pool with slots is locked while its running tasks are counted.
-  create function run_claim(p_worker text, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_claim(p_worker text, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     p record;
     most integer;
@@ -206,7 +206,7 @@ export const FUNCTIONS = /* sql */ `
   -- Each of p_done is {run, n, fence, outcome, output?, error?, chosen?, retryMs?, readyMs?, child?, items?} with an outcome of succeeded,
   -- failed, retry, deferred, expanded, cancelled or released. One whose fence is old is refused and changes nothing; one that is told again is
   -- acknowledged again. With p_held, running tasks of this worker that are not in it go back: it never heard of them.
-  create function run_step(p_worker text, p_done jsonb, p_held jsonb, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_step(p_worker text, p_done jsonb, p_held jsonb, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     refused jsonb := '[]';
@@ -294,16 +294,17 @@ export const FUNCTIONS = /* sql */ `
       'wakeMs', (select extract(epoch from min(ready_at) - v_now) * 1000 from run_tasks where state = 'delayed'));
   end $$;
 
-  -- Extends the leases of a worker. Answers which of its tasks it holds no longer, and which it must stop.
-  create function run_beat(p_worker text, p_held jsonb, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  -- Extends the leases of a worker, and keeps how far its tasks are, each with the fence that it is of. Answers which of its tasks it holds no longer, and which it must stop.
+  create or replace function run_beat(p_worker text, p_held jsonb, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     answer jsonb;
   begin
     with held as (
-      select * from jsonb_to_recordset(p_held) h (run text, n integer, fence integer)
+      select * from jsonb_to_recordset(p_held) h (run text, n integer, fence integer, progress jsonb)
     ), kept as (
-      update run_tasks t set lease_until = v_now + p_lease_ms * interval '1 ms'
+      update run_tasks t set lease_until = v_now + p_lease_ms * interval '1 ms',
+        progress = coalesce(h.progress || jsonb_build_object('fence', h.fence), t.progress)
       from held h where t.run = h.run and t.n = h.n and t.fence = h.fence and t.state = 'running'
       returning t.run, t.n
     )
@@ -316,7 +317,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Takes back what dead workers held, and wakes what waits for a run that ended. A task that was lost too often fails: it kills who takes it.
-  create function run_reap(p_most_lost integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_reap(p_most_lost integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     v_runs text[];
@@ -358,7 +359,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Nothing more of the run is handed out; what is running is told to stop. Answers the runs that its tasks wait for.
-  create function run_cancel(p_run text, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_cancel(p_run text, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     v_run runs;
@@ -384,7 +385,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- A paused run hands out no tasks; those that run go on to their end.
-  create function run_pause(p_run text, p_paused boolean, p_now timestamptz) returns text language plpgsql ${BY_INDEX} as $$
+  create or replace function run_pause(p_run text, p_paused boolean, p_now timestamptz) returns text language plpgsql ${BY_INDEX} as $$
   declare
     v_state text;
   begin
@@ -395,7 +396,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Runs nodes of a run anew, and all that stands behind them; what stands before them is as it was. Elements are made anew.
-  create function run_again(p_run text, p_nodes integer[], p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
+  create or replace function run_again(p_run text, p_nodes integer[], p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     v_run runs;

@@ -152,4 +152,15 @@ export const runMigrations: readonly Migration[] = [
       ${FUNCTIONS}
     `,
   },
+  {
+    name: '0403_run_progress',
+    sql: `
+      -- {done, total, fence}: how far the try with this fence is.
+      alter table run_tasks add column progress jsonb;
+      -- The order in which lines became known, whatever task they are of.
+      alter table run_logs add column written xid8 not null default pg_current_xact_id();
+      create index run_logs_written on run_logs (run, written, n, fence, seq);
+      ${FUNCTIONS}
+    `,
+  },
 ]
