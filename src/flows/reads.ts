@@ -121,7 +121,7 @@ export async function readRun(records: Records, id: string): Promise<RunDetail> 
   return run
 }
 
-const TASK = `t.n, nd.name, t.node, t.item_index as index, t.state, t.reason, t.attempt, t.pool, t.worker, t.started_at as "startedAt", t.ended_at as "endedAt",
+const TASK = `t.n, nd.name, t.node, t.state, t.reason, t.attempt, t.pool, t.worker, t.started_at as "startedAt", t.ended_at as "endedAt",
   t.error, t.child, case when (t.progress ->> 'fence')::integer = t.fence then t.progress - 'fence' end as progress`
 const TASKS = 'run_tasks t join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node'
 
@@ -129,7 +129,7 @@ export async function readTasks(records: Records, id: string, { node, state, lim
   const after = cursor === undefined ? -1 : Number(cursor)
   if (!Number.isInteger(after)) throw invalid('runs.cursor', `"${cursor}" is no cursor of tasks`, { hint: 'Pass what the page before answered.' })
   const items = await records.query<TaskView>(
-    `select ${TASK}, t.output from ${TASKS}
+    `select ${TASK}, t.item_index as index, t.output from ${TASKS}
      where t.run = $1 and t.n > $2 and ($4::integer is null or t.node = $4 and t.item_index is not null) and ($5::text is null or t.state = $5)
      order by t.n limit $3`,
     [id, after, limit + 1, node ?? null, state ?? null],
@@ -139,7 +139,7 @@ export async function readTasks(records: Records, id: string, { node, state, lim
 }
 
 export async function readTask(records: Records, id: string, n: number): Promise<TaskView> {
-  const [found] = await records.query<TaskView>(`select ${TASK}, t.output from ${TASKS} where t.run = $1 and t.n = $2`, [id, n])
+  const [found] = await records.query<TaskView>(`select ${TASK}, t.item_index as index, t.output from ${TASKS} where t.run = $1 and t.n = $2`, [id, n])
   if (!found)
     throw missing('runs.no_task', `Run ${id} has no task ${n}`, { hint: `GET /api/v1/runs/${id}/tasks lists them; a run that is queued has none yet.` })
   return found
@@ -147,7 +147,7 @@ export async function readTask(records: Records, id: string, n: number): Promise
 
 /** Every node of a run's graph. Its size is that of the graph, however many elements there are. */
 export async function readNodes(records: Records, id: string): Promise<NodeView[]> {
-  const nodes = await records.query<Omit<NodeView, 'elements' | 'tries'> & { index: null }>(
+  const nodes = await records.query<Omit<NodeView, 'elements' | 'tries'>>(
     `select ${TASK} from ${TASKS} where t.run = $1 and t.item_index is null order by t.n`,
     [id],
   )
@@ -163,7 +163,7 @@ export async function readNodes(records: Records, id: string): Promise<NodeView[
   )
   const byNode = Map.groupBy(elements, ({ node }) => node)
   const byTask = Map.groupBy(tries, ({ n }) => n)
-  return nodes.map(({ index: _, ...node }) => ({
+  return nodes.map((node) => ({
     ...node,
     elements: elementsOf(byNode.get(node.node) ?? []),
     tries: (byTask.get(node.n) ?? []).map(({ fence, attempt, state, startedAt, endedAt }) => ({ fence, attempt, state, startedAt, endedAt })),
