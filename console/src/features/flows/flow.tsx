@@ -68,7 +68,7 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
         {owner !== undefined && <Fact label={say('table.owner')}>{owner}</Fact>}
         {usual !== undefined && <Fact label={say('flow.usual')}>{format.length(usual)}</Fact>}
         <Fact label={say('flows.column.last')}>
-          <RunBars runs={last} name={name} />
+          <RunBars runs={last} name={name} slots={last.length} />
         </Fact>
       </dl>
       <Tabs

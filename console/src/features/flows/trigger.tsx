@@ -6,7 +6,7 @@ import { Play } from 'lucide-react'
 import { ApiError, type FlowDetailShape, flowPath, postOnce, type RunShape } from '../../api/index.ts'
 import { useOnce } from '../../api/once.ts'
 import { Dialog } from '../../ui/dialog.tsx'
-import { SchemaFields, useSchemaForm } from '../../ui/schema-form/form.tsx'
+import { focusFault, SchemaFields, useSchemaForm } from '../../ui/schema-form/form.tsx'
 import { InlineProblem, problemText } from '../../ui/states.tsx'
 import { toast } from '../../ui/toasts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -37,7 +37,8 @@ export function TriggerDialog({ flow, begin, onClose }: { flow: FlowDetailShape;
         onSubmit={(event) => {
           event.preventDefault()
           const params = form.check()
-          if (params !== undefined) start.mutate({ params })
+          if (params === undefined) focusFault(event.currentTarget)
+          else start.mutate({ params })
         }}
       >
         {start.isError && (

@@ -110,9 +110,11 @@ export function LogPanel({
         />
         <div className="right">
           <span role="status">{q.trim() === '' ? '' : say('log.found', { n: shown.length, count: format.number(shown.length) })}</span>
-          <Button size="xs" aria-pressed={follow} leftSection={<ArrowDownToLine aria-hidden />} onClick={() => setFollow(!follow)}>
-            {say(follow ? 'log.following' : 'log.follow')}
-          </Button>
+          {goesOn && (
+            <Button size="xs" aria-pressed={follow} leftSection={<ArrowDownToLine aria-hidden />} onClick={() => setFollow(!follow)}>
+              {say(follow ? 'log.following' : 'log.follow')}
+            </Button>
+          )}
           <Save lines={shown} nameOf={nameOf} name={`run-${run}.log`} />
         </div>
       </div>

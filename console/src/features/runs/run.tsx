@@ -142,21 +142,21 @@ function RunPage({ run, renewalFailed }: { run: RunDetailShape; renewalFailed: b
               onTask={(n) => set({ task: n }, false)}
             />
           )}
+          <LogPanel
+            run={run.id}
+            task={task}
+            taskName={chosenName}
+            nameOf={nameOf}
+            goesOn={goesOn}
+            level={level}
+            q={q}
+            onLevel={(next) => set({ level: next === 'debug' ? undefined : next })}
+            onFind={(next) => set({ q: next === '' ? undefined : next })}
+            onWhole={() => set({ task: undefined })}
+            onTask={(line) => set({ task: line.n })}
+          />
         </div>
       </Tabs>
-      <LogPanel
-        run={run.id}
-        task={task}
-        taskName={chosenName}
-        nameOf={nameOf}
-        goesOn={goesOn}
-        level={level}
-        q={q}
-        onLevel={(next) => set({ level: next === 'debug' ? undefined : next })}
-        onFind={(next) => set({ q: next === '' ? undefined : next })}
-        onWhole={() => set({ task: undefined })}
-        onTask={(line) => set({ task: line.n })}
-      />
     </>
   )
 }

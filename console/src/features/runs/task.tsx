@@ -206,7 +206,7 @@ function Elements({
             {
               id: 'index',
               title: say('task.elements.index'),
-              width: 66,
+              width: 88,
               cell: ({ n, index }) => (
                 <button type="button" className="plain-button link" onClick={() => onTask(n)}>
                   <span className="unseen">{node.name} </span>

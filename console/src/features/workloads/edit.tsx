@@ -6,7 +6,7 @@ import { useId, useState } from 'react'
 import { ApiError, patch, postOnce, type WorkloadKindList, workloadPath, type WorkloadShape } from '../../api/index.ts'
 import { useOnce } from '../../api/once.ts'
 import { Dialog } from '../../ui/dialog.tsx'
-import { SchemaFields, useSchemaForm } from '../../ui/schema-form/form.tsx'
+import { focusFault, SchemaFields, useSchemaForm } from '../../ui/schema-form/form.tsx'
 import { InlineProblem, problemText } from '../../ui/states.tsx'
 import { toast } from '../../ui/toasts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -94,7 +94,8 @@ function KindForm({
         event.preventDefault()
         setTried(true)
         const params = form.check()
-        if (params !== undefined && name.trim() !== '') save.mutate({ name: name.trim(), kind: kind.kind, params })
+        if (params === undefined || name.trim() === '') focusFault(event.currentTarget)
+        else save.mutate({ name: name.trim(), kind: kind.kind, params })
       }}
     >
       {save.isError && (

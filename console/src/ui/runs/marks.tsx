@@ -90,7 +90,7 @@ const barHeight = 22
  * The last runs, the newest one on the right, as tall as they were long. What failed stands on a foot, what goes on is hollow, what was
  * cancelled is a dash: none is told by its colour alone. In words, for those who hear it.
  */
-export function RunBars({ runs, name }: { runs: FlowShape['last']; name: string }) {
+export function RunBars({ runs, name, slots = 32 }: { runs: FlowShape['last']; name: string; slots?: number }) {
   const { say, format } = useWords()
   const now = useNow(5_000)
   if (runs.length === 0) return <span className="quiet">{say('flows.neverRan')}</span>
@@ -98,9 +98,10 @@ export function RunBars({ runs, name }: { runs: FlowShape['last']; name: string 
   const failed = runs.filter(({ state }) => state === 'failed').length
   const label = say('flows.bars', { name, n: runs.length, failed })
   return (
-    <svg className="run-bars" width={32 * barStep} height={barHeight + 5} role="img" aria-label={label}>
+    <svg className="run-bars" width={slots * barStep} height={barHeight + 5} role="img" aria-label={label}>
+      <path className="ground" d={`M0 ${barHeight + 0.5}H${slots * barStep - (barStep - barWidth)}`} />
       {bars.map(({ id, state, height, ms }, i) => {
-        const x = (32 - bars.length + i) * barStep
+        const x = (slots - bars.length + i) * barStep
         const hollow = state === 'running' || state === 'queued'
         return (
           <g key={id} className={`bar ${state}`}>

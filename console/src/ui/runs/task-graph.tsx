@@ -159,11 +159,19 @@ export function progressWord(format: ReturnType<typeof useWords>['format'], { do
   return total === null || total <= 0 ? format.count(done) : format.percent(Math.min(1, done / total), 0)
 }
 
+/** What is done grows from the left. */
+const lengthStates: readonly TaskState[] = [
+  'succeeded',
+  'skipped',
+  'cancelled',
+  ...taskStates.filter((state) => state !== 'succeeded' && state !== 'skipped' && state !== 'cancelled'),
+]
+
 /** How many elements are in which state, as lengths. The counts beside it say the same in numbers. */
 export function ElementsBar({ states, total }: { states: { readonly [state in TaskState]?: number | undefined }; total: number }) {
   return (
     <span className="elements-bar" aria-hidden>
-      {taskStates
+      {lengthStates
         .filter((state) => (states[state] ?? 0) > 0)
         .map((state) => (
           <i key={state} className={taskTones[state]} style={{ flexGrow: (states[state] ?? 0) / Math.max(1, total) }} />

@@ -37,6 +37,11 @@ export function useSchemaForm(schema: unknown, begin?: unknown): SchemaForm {
   }
 }
 
+/** Puts the keyboard where something is wrong, once that is drawn. */
+export function focusFault(form: HTMLFormElement): void {
+  window.setTimeout(() => form.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus())
+}
+
 function readWhole(entered: string): { readonly value: unknown; readonly faults: Readonly<Record<string, Fault>> } {
   if (entered.trim() === '') return { value: {}, faults: {} }
   const found = parsed(entered)
