@@ -93,7 +93,7 @@ export function FlowsScreen() {
             />
           ) : (
             <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.flows')}>
-              <table className="list-table flow-list">
+              <table className="list-table flow-list cards">
                 <thead>
                   <tr>
                     <th scope="col">{say('flows.column.name')}</th>

@@ -89,7 +89,7 @@ export function WorkloadsScreen() {
           </Empty>
         ) : (
           <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.workloads')} style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>
-            <table className="list-table workload-list">
+            <table className="list-table workload-list cards">
               <thead>
                 <tr>
                   <th scope="col">{say('workloads.column.name')}</th>
@@ -132,7 +132,7 @@ function Row({ workload: { id, name, kind, createdAt, lastRun } }: { workload: W
       <td>{lastRun === null ? <span className="quiet">{say('workloads.waiting')}</span> : <RunStateMark state={lastRun.state} />}</td>
       <td className="num">{lastRun === null ? '–' : <RunTime run={lastRun} />}</td>
       <td title={format.dateTime(createdAt)}>{format.ago(createdAt, now)}</td>
-      <td>
+      <td className={lastRun?.error === null || lastRun === null ? 'empty' : undefined}>
         {lastRun?.error !== null && lastRun?.error !== undefined ? (
           <span className="cut workload-error" title={lastRun.error.message}>
             {lastRun.error.message}

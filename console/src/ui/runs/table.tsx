@@ -11,7 +11,7 @@ export function RunsTable({ runs, label, flow = true }: { runs: readonly RunShap
   const partitions = runs.some(({ partition }) => partition !== null)
   return (
     <div className="scroll-x" tabIndex={0} role="group" aria-label={label}>
-      <table className="list-table runs-table">
+      <table className="list-table runs-table cards">
         <thead>
           <tr>
             <th scope="col">{say('runs.column.run')}</th>
