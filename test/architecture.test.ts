@@ -21,6 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   processing: ['base', 'storage', 'sandbox'],
   platform: ['base', 'storage', 'sandbox', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'processing'],
   server: ['base', 'storage', 'catalog', 'lake', 'query', 'streams', 'flows', 'alerts', 'workloads', 'processing', 'platform'],
+  lab: ['base', 'flows', 'platform'],
   cli: ['base', 'catalog', 'lake', 'sandbox', 'flows', 'platform', 'server', 'services'],
 }
 

@@ -210,6 +210,26 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     examples: ['lagoa flows', 'lagoa flows show feature_engineering', 'lagoa flows pause feature_engineering'],
     run: async (args) => (await import('./runs.ts')).flows(args),
   },
+  backfill: {
+    usage: 'backfill FLOW --from PARTITION [--to PARTITION]',
+    about: 'run a flow for many partitions',
+    flags: [...WHERE, 'from', 'to', 'partitions', 'param', 'again', 'newest', 'concurrency', 'dry-run', 'detach', 'json'],
+    words: 1,
+    examples: [
+      'lagoa backfill daily_sales --from 2026-01-01 --dry-run',
+      'lagoa backfill daily_sales --from 2026-01-01 --to 2026-01-31 --concurrency 4',
+      'lagoa backfill daily_sales --partitions 2026-01-03,2026-01-09 --again',
+    ],
+    run: async (args) => (await import('./backfills.ts')).backfill(args),
+  },
+  backfills: {
+    usage: 'backfills [list|show|pause|resume|cancel] [BACKFILL]',
+    about: 'list backfills, show one, pause or cancel it',
+    flags: [...WHERE, 'flow', 'limit', 'json'],
+    words: 2,
+    examples: ['lagoa backfills --flow daily_sales', 'lagoa backfills pause BACKFILL'],
+    run: async (args) => (await import('./backfills.ts')).backfills(args),
+  },
   runs: {
     usage: 'runs [list|show|logs|cancel|pause|resume|retry] [RUN]',
     about: 'list runs, show one, read its log, cancel or retry it',
@@ -223,6 +243,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       'lagoa runs retry RUN --task check_redis',
     ],
     run: async (args) => (await import('./runs.ts')).runs(args),
+  },
+  test: {
+    usage: 'test [FILE]...',
+    about: "run a project's tests, on a clock of their own",
+    flags: ['project', 'filter'],
+    examples: ['lagoa test', 'lagoa test tests/sales.test.ts', "lagoa test --filter 'a late file'"],
+    run: async (args) => (await import('./test.ts')).test(args),
   },
   services: {
     usage: 'services [up|down|status] [NAME|GROUP...]',

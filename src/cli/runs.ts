@@ -39,7 +39,7 @@ export async function run(args: Arguments): Promise<number> {
 }
 
 /** The platform at work, without sources; beside a server that runs on this home only to look, with the address of the server. */
-async function openBeside(config: Config, logger: Log): Promise<{ platform: Platform; server: string | null }> {
+export async function openBeside(config: Config, logger: Log): Promise<{ platform: Platform; server: string | null }> {
   try {
     return { platform: await openPlatform({ config, logger, feed: { once: false, idle: true, simulation: {} }, url: 'the command line' }), server: null }
   } catch (error) {
@@ -132,7 +132,7 @@ function mark(state: string): string {
 }
 
 /** `key=value` by the schema of the flow: text stays text, everything else is read as JSON. */
-async function paramsFor(flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> {
+export async function paramsFor(flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> {
   const schema = JsonSchema.safeParse((await flows.get(name)).params)
   const types = schema.success ? schema.data.properties : {}
   return Object.fromEntries(

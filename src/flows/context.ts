@@ -1,9 +1,21 @@
 /** What a task's function gets beside its input. */
 import type { Json } from './engine/words.ts'
+import type { Window } from './partitions.ts'
 
 export interface TaskContext extends Tools {
-  readonly run: { readonly id: string; readonly flow: string; readonly params: Json; readonly partition: string | null }
+  readonly run: {
+    readonly id: string
+    readonly flow: string
+    readonly params: Json
+    readonly partition: string | null
+    /** Who or what asked for it; `from` and `to` of what it follows, when it follows a table or a stream. */
+    readonly trigger: { readonly [key: string]: Json }
+  }
+  /** The time of the run's partition, from its first instant to the first one after it; null where the flow has none. */
+  readonly window: Window | null
   readonly task: string
+  /** The time in epoch milliseconds; under test, that of the test's clock. */
+  now(): number
   /** Counts from 1. */
   readonly attempt: number
   /** Aborts when the run is cancelled, the time is up, or the task is another's by now. */
@@ -36,6 +48,8 @@ export interface Tools {
   records(stream: string, options: { readonly limit: number; readonly partition?: number }): Promise<Json[]>
   /** Whether every sink of a stream (cache, tables, rules, objects) has taken what the log had when this was asked. */
   caughtUp(stream: string): Promise<boolean>
+  /** How far a table or a stream is: it changes when there is more. */
+  position(of: { readonly kind: 'table' | 'stream'; readonly name: string }): Promise<Json>
   /** What a rule has done so far. */
   rule(name: string): Promise<{ readonly matched: number; readonly fired: number; readonly queued: number }>
   /** Puts messages into a queue, which is made when it is not there. The same message with the same id is one, where the engine remembers it. */

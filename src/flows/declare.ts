@@ -10,6 +10,7 @@ import { invalid, parseDuration } from '../base/index.ts'
 import type { ErrorKind } from '../base/index.ts'
 import type { Json, Rule } from './engine/words.ts'
 import type { TaskContext } from './context.ts'
+import type { PartitionUnit } from './partitions.ts'
 
 /** A value that a run will have: one of its params, or what a task answers. */
 export interface Ref<T> {
@@ -150,6 +151,12 @@ export interface TaskDefinition {
   readonly at: string | null
 }
 
+/** A table or a stream, as it was declared. */
+export interface Followed {
+  readonly kind: 'table' | 'stream'
+  readonly name: string
+}
+
 export interface FlowOptions<S extends z.ZodType = z.ZodType> {
   readonly description?: string
   readonly owner?: string
@@ -160,6 +167,10 @@ export interface FlowOptions<S extends z.ZodType = z.ZodType> {
   readonly timeZone?: string
   /** In place of cron: at multiples of this since 1970. */
   readonly every?: string | number
+  /** It is run for each of these by itself: `ctx.window` is the one; a scheduled run has the newest that is over. In `timeZone`, but hours. */
+  readonly partition?: PartitionUnit
+  /** In place of a time: when these have new versions or records. What came while a run goes on is the next one's. */
+  readonly on?: Followed | readonly Followed[]
   /** Params of scheduled runs, beside those with defaults. */
   readonly scheduleParams?: Readonly<Record<string, unknown>>
   /** Times that were missed: run the newest of them once (the default), all of them, or none. */

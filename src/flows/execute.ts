@@ -13,6 +13,7 @@ import type { FlowGraph } from './graph.ts'
 import { asJson } from './json.ts'
 import type { AttemptLog, RunLogs } from './logs.ts'
 import { checkedParams } from './params.ts'
+import { windowOf, type Window } from './partitions.ts'
 
 export interface LoadedFlow extends FlowGraph {
   readonly flow: Flow
@@ -31,6 +32,7 @@ export interface ExecutorOptions {
   /** The folder of the project, for commands. */
   readonly folder: string
   readonly enqueue: (run: NewRun) => Promise<void>
+  readonly now: () => number
 }
 
 /** An output beyond this lies in the object store; the row holds its path. */
@@ -53,6 +55,7 @@ export function createExecutor({
   secret,
   folder,
   enqueue,
+  now,
 }: ExecutorOptions): (task: HeldTask, signal: AbortSignal, tell: (progress: Progress) => void) => Promise<Outcome> {
   const graphs = new Map<string, RunGraph>()
 
@@ -160,8 +163,10 @@ export function createExecutor({
   function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog, tell: (progress: Progress) => void): TaskContext {
     return {
       ...tools,
-      run: { id: task.run, flow: task.flow, params: task.params, partition: task.partition },
+      run: { id: task.run, flow: task.flow, params: task.params, partition: task.partition, trigger: task.trigger },
+      window: windowOfRun(task),
       task: name,
+      now,
       attempt: task.attempt,
       signal,
       idempotencyKey: idFrom(task.run, name, task.itemIndex ?? -1),
@@ -175,6 +180,11 @@ export function createExecutor({
         return value
       },
     }
+  }
+
+  function windowOfRun({ flow, partition }: HeldTask): Window | null {
+    const { partition: unit, timeZone = 'UTC' } = flows().get(flow)?.flow.options ?? {}
+    return unit === undefined || partition === null ? null : windowOf(unit, partition, timeZone)
   }
 
   async function subflow(flow: string, input: Input, task: HeldTask, name: string): Promise<Outcome> {

@@ -1,14 +1,16 @@
 /** The flows of a project at work: what is loaded, what is asked for, what runs, what there is to see. */
-import { closest, idFrom, invalid, missing, newId, toLagoaError, type Log } from '../base/index.ts'
+import { closest, invalid, missing, newId, type Log } from '../base/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
+import { createBackfills, type Backfills } from './backfills.ts'
 import type { Tools } from './context.ts'
-import type { Flow } from './declare.ts'
+import type { Flow, Followed } from './declare.ts'
 import { graphHash, openRunEngine } from './engine/engine.ts'
 import type { Json, RunState } from './engine/words.ts'
 import { createExecutor, type LoadedFlow } from './execute.ts'
 import { graphOf } from './graph.ts'
 import { openRunLogs, readLogs, type LogPage } from './logs.ts'
 import { checkedParams, paramsSchema } from './params.ts'
+import { windowOf, type PartitionUnit } from './partitions.ts'
 import {
   listRuns,
   readAttempts,
@@ -25,7 +27,8 @@ import {
   type TaskFilter,
   type TaskView,
 } from './reads.ts'
-import { dueAt, timesOf, type NextTime } from './schedules.ts'
+import { createScheduler, followedBy } from './scheduler.ts'
+import { timesOf } from './schedules.ts'
 
 export interface Flows {
   /** Takes these in the place of those that were loaded; refuses all when one has a fault. With `lookOnly` the database is not changed, and none can be started. Those of the `system` are run but not listed. */
@@ -45,11 +48,20 @@ export interface Flows {
   /** Runs tasks of a run that is over anew: those that did not succeed, or these and what is behind them. */
   retry(id: string, from?: readonly string[]): Promise<RunDetail>
   pauseSchedule(flow: string, paused: boolean): Promise<void>
+  readonly backfills: Backfills
   /** Resolves when the run has ended, or the signal aborts. */
   ended(id: string, signal: AbortSignal): Promise<RunDetail>
   start(): Promise<void>
+  /** Looks at schedules, at what is followed and at delayed tasks now; answers what is under way then, and when the next thing is due. */
+  rest(): Promise<Rest>
   /** Takes no more, waits as long for what is running, and stops. */
   stop(graceMs: number): Promise<void>
+}
+
+export interface Rest {
+  /** Tasks that run or could, and runs that could begin. */
+  readonly busy: number
+  readonly nextAt: number | null
 }
 
 export interface FlowView {
@@ -59,6 +71,9 @@ export interface FlowView {
   readonly owner: string | undefined
   readonly tasks: number
   readonly schedule: ScheduleView | null
+  readonly partition: PartitionUnit | null
+  /** The tables and streams that it follows. */
+  readonly on: readonly Followed[]
   /** Newest first, at most 32. */
   readonly last: readonly {
     readonly id: string
@@ -115,18 +130,15 @@ export interface FlowsOptions {
   readonly pools: Readonly<Record<string, number>>
   /** Something of these runs changed: they were asked for, a task of theirs began or ended, or they are over. */
   readonly onRun?: ((ids: readonly string[]) => void) | undefined
+  /** A clock in place of the database's, for tests: schedules, delays and sensors go by it. */
+  readonly now?: (() => number) | undefined
 }
 
-const SCHEDULE_MS = 500
-
-export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, onRun }: FlowsOptions): Flows {
+export function openFlows({ records, objects, log, tools, secret, folder, concurrency, shared, pools, onRun, now }: FlowsOptions): Flows {
   let loaded: ReadonlyMap<string, LoadedFlow> = new Map()
-  let times: ReadonlyMap<string, NextTime> = new Map()
   let hidden: ReadonlySet<string> = new Set()
   const logs = openRunLogs(records, log)
   const waiting = new Map<string, Set<() => void>>()
-  const stopping = new AbortController()
-  let scheduler: Promise<void> = Promise.resolve()
   const execute = createExecutor({
     flows: () => loaded,
     records,
@@ -137,6 +149,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     secret,
     folder,
     enqueue: async (run) => void (await engine.enqueue([run])),
+    now: now ?? Date.now,
   })
   const engine = openRunEngine({
     records,
@@ -145,12 +158,15 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     concurrency,
     execute,
     shared,
+    now,
     onEnded(runs) {
       for (const run of runs) for (const wake of waiting.get(run) ?? []) wake()
       onRun?.(runs)
     },
     onChanged: (runs) => onRun?.(runs),
   })
+  const scheduler = createScheduler({ records, engine, log, position: (of) => tools.position(of), now: now ?? null })
+  const backfills = createBackfills({ records, engine, known, now: now ?? Date.now })
 
   function known(name: string): LoadedFlow {
     const found = loaded.get(name)
@@ -180,59 +196,12 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
         owner,
         tags: tags ?? [],
         tasks: tasks.length,
-        schedule: schedule && times.has(name) ? { cron, every, timeZone: timeZone ?? 'UTC', nextAt: schedule.nextAt, paused: schedule.paused } : null,
+        partition: flow.options.partition ?? null,
+        on: followedBy({ flow }).map(({ kind, name: asset }) => ({ kind, name: asset })),
+        schedule: schedule && scheduler.times.has(name) ? { cron, every, timeZone: timeZone ?? 'UTC', nextAt: schedule.nextAt, paused: schedule.paused } : null,
         last: last.filter((one) => one.flow === name).map(({ id, state, createdAt, startedAt, endedAt }) => ({ id, state, createdAt, startedAt, endedAt })),
       }
     })
-  }
-
-  async function fire(): Promise<void> {
-    const due = await records.query<{ flow: string; nextAt: number; now: number }>(
-      'select flow, next_at as "nextAt", clock_timestamp() as now from run_schedules where not paused and next_at <= clock_timestamp() and flow = any($1)',
-      [[...times.keys()]],
-      { name: 'run_schedules_due' },
-    )
-    for (const { flow: name, nextAt, now } of due) {
-      const { flow, hash } = known(name)
-      const { catchUp = 'newest', overlap = 'allow', scheduleParams, priority } = flow.options
-      const times_ = times.get(name)
-      if (!times_) continue
-      const { times: at, next } = dueAt(times_, nextAt, now, catchUp)
-      if (overlap !== 'allow') {
-        const [going] = await records.query(
-          `select id from runs where flow = $1 and state in ('queued', 'running') and trigger ->> 'by' = 'schedule' limit 1`,
-          [name],
-        )
-        if (going && overlap === 'queue') continue
-        if (going) {
-          await move(name, nextAt, next)
-          log.info('flows.schedule_skipped', { flow: name, at: new Date(nextAt).toISOString() })
-          continue
-        }
-      }
-      const params = checkedParams(flow, scheduleParams)
-      await engine.enqueue(
-        at.map((time) => {
-          const iso = new Date(time).toISOString()
-          return { id: newId(), kind: 'flow', flow: name, graph: hash, params, priority, trigger: { by: 'schedule', at: iso }, key: `schedule ${iso}` }
-        }),
-      )
-      await move(name, nextAt, next)
-    }
-  }
-
-  /** Another node may have been quicker. */
-  const move = (flow: string, from: number, next: number | null): Promise<unknown> =>
-    records.query('update run_schedules set next_at = $3 where flow = $1 and next_at = $2', [flow, new Date(from), next === null ? null : new Date(next)])
-
-  async function schedule(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      await fire().catch((error: unknown) => log.warn('flows.schedule_failed', { error: toLagoaError(error) }))
-      await new Promise<void>((done) => {
-        const timer = setTimeout(done, SCHEDULE_MS)
-        stopping.signal.addEventListener('abort', () => (clearTimeout(timer), done()), { once: true })
-      })
-    }
   }
 
   return {
@@ -247,28 +216,25 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
             throw missing('flows.no_flow', `Task ${name} of flow ${flow.name} runs flow ${body.flow}, which no file under flows/ exports`, {
               hint: 'Export it there.',
             })
-        if (scheduled) checkedParams(flow, flow.options.scheduleParams)
+        const followed = followedBy({ flow })
+        if (scheduled && followed.length > 0)
+          throw invalid('flows.on', `Flow ${flow.name} has both a time and what it follows`, { hint: 'Keep cron or every, or keep on.' })
+        if (scheduled || followed.length > 0) checkedParams(flow, flow.options.scheduleParams)
       }
       refuseCircle(flows)
       const next = new Map<string, LoadedFlow>()
       for (const { flow, graph, tasks } of graphs)
         next.set(flow.name, { flow, graph, tasks, hash: lookOnly ? graphHash(graph) : await engine.register(graph, { slots: flow.options.concurrency }) })
       if (!lookOnly) for (const [name, slots] of Object.entries(pools)) await engine.setPool(name, slots)
-      const now = Date.now()
-      for (const { flow, times: scheduled } of graphs) {
-        if (!scheduled || lookOnly) continue
-        const spec = idFrom(flow.options.cron ?? '', String(flow.options.every ?? ''), flow.options.timeZone ?? '')
-        const first = scheduled(now)
-        // A schedule that was changed begins anew; one that was not goes on from where it was, over the time that nobody ran it.
-        await records.query(
-          `insert into run_schedules (flow, spec, next_at) values ($1, $2, $3)
-           on conflict (flow) do update set spec = excluded.spec, next_at = case when run_schedules.spec = excluded.spec then run_schedules.next_at else excluded.next_at end`,
-          [flow.name, spec, first === null ? null : new Date(first)],
+      if (!lookOnly)
+        await scheduler.set(
+          graphs.flatMap(({ flow, times }) => {
+            const known_ = next.get(flow.name)
+            return known_ ? [{ loaded: known_, times }] : []
+          }),
         )
-      }
       loaded = next
       hidden = new Set(system.map(({ name }) => name))
-      times = new Map(graphs.flatMap(({ flow, times: scheduled }) => (scheduled ? [[flow.name, scheduled] as const] : [])))
     },
     list: () => views([...loaded.keys()].filter((name) => !hidden.has(name)).sort()),
     async get(name) {
@@ -292,6 +258,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     async trigger(name, { params, by, kind = 'flow', subject, key, priority, partition }) {
       const { flow, hash } = known(name)
       const checked = checkedParams(flow, params)
+      if (partition !== undefined && flow.options.partition !== undefined) windowOf(flow.options.partition, partition, flow.options.timeZone ?? 'UTC')
       const run = {
         id: newId(),
         kind,
@@ -349,6 +316,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
       const rows = await records.query('update run_schedules set paused = $2 where flow = $1 returning flow', [flow, paused])
       if (rows.length === 0) throw invalid('flows.no_schedule', `Flow ${flow} has no schedule`, { hint: "Give it cron: '0 3 * * *', for example." })
     },
+    backfills,
     async ended(id, signal) {
       let run = await readRun(records, id)
       while (run.endedAt === null && !signal.aborted) {
@@ -372,11 +340,26 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     },
     async start() {
       await engine.start()
-      scheduler = schedule()
+      // A clock that stands still is looked at by who moves it.
+      if (!now) scheduler.start()
+    },
+    async rest() {
+      const made = await scheduler.look()
+      await engine.look()
+      const [rest] = await records.query<Rest>(
+        `select (select count(*) from run_tasks t join runs r on r.id = t.run where t.state in ('ready', 'running') or t.state = 'delayed' and t.ready_at <= run_now($2))
+           + (select count(*) from runs r left join run_flows f on f.name = r.flow left join run_backfills b on b.id = r.backfill
+              where r.state = 'queued' and not r.paused and b.paused is not true
+                and (f.slots is null or f.slots > (select count(*) from runs o where o.flow = r.flow and o.state = 'running'))
+                and (b.slots is null or b.slots > (select count(*) from runs o where o.backfill = r.backfill and o.state = 'running'))) as busy,
+         least((select min(ready_at) from run_tasks where state = 'delayed'),
+           (select min(next_at) from run_schedules where not paused and flow = any($1))) as "nextAt"`,
+        [[...scheduler.times.keys()], now ? new Date(now()) : null],
+      )
+      return rest && !made ? rest : { busy: 1, nextAt: null }
     },
     async stop(graceMs) {
-      stopping.abort()
-      await scheduler
+      await scheduler.stop()
       await engine.drain(graceMs)
       await logs.close()
     },

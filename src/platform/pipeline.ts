@@ -1,6 +1,7 @@
 /** A loaded project at work: its lake, its streams with their sinks, its rules. Built anew whenever the project is loaded again. */
 import { compileRules, type Alerts, type CompiledRule } from '../alerts/index.ts'
 import { invalid, type Log } from '../base/index.ts'
+import type { Flow } from '../flows/index.ts'
 import type { Graph } from '../catalog/index.ts'
 import { createRefresher, isMade, openLake, watchFiles, type FileWatcher, type Lake, type Refresher, type Table } from '../lake/index.ts'
 import {
@@ -72,6 +73,7 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       hint: 'Export it there.',
     })
   for (const table of project.tables) refuseStranger(table, project)
+  for (const flow of project.flows) refuseFollower(flow, project)
   const lake = await openLake({ objects, duck, tables: project.tables, logger, temporaryFolder, readScript: (file) => readScript(project.folder, file) })
   const sources = chooseSources(project.streams, feed)
   // A file that was named by hand and is not there is told at once, not when its stream gets to it.
@@ -145,6 +147,14 @@ export async function buildPipeline({ project, engines, alerts, feed, logger, on
       await files.stop()
       await refresher.stop()
     },
+  }
+}
+
+/** A flow follows what the project has. */
+function refuseFollower({ name: flow, options: { on } }: Flow, { streams, tables }: Project): void {
+  for (const { kind, name } of on === undefined ? [] : 'kind' in on ? [on] : on) {
+    if ((kind === 'stream' ? streams : tables).some((one) => one.name === name)) continue
+    throw invalid(`project.unknown_${kind}`, `Flow ${flow} follows ${kind} ${name}, which no file under ${kind}s/ exports`, { hint: 'Export it there.' })
   }
 }
 

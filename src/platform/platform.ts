@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { openAlerts, type AlertCommit, type Alerts } from '../alerts/index.ts'
 import { LagoaError, toLagoaError, type Log } from '../base/index.ts'
-import { openFlows, type Flows } from '../flows/index.ts'
+import { openFlows, type Flows, type Tools } from '../flows/index.ts'
 import { openProcessing, type Processing } from '../processing/index.ts'
 import { openQuery, type Query } from '../query/index.ts'
 import type { DecodedBatch } from '../streams/index.ts'
@@ -30,6 +30,8 @@ export interface Platform {
   readonly alerts: Alerts
   readonly query: Query
   readonly flows: Flows
+  /** What tasks may use. */
+  readonly tools: Tools
   readonly workloads: Workloads
   readonly processing: Processing
   readonly rates: Rates
@@ -65,6 +67,8 @@ export interface OpenPlatformOptions {
   readonly tolerant?: boolean
   /** Waits for a database server that is away, until the signal aborts, and tells each time that it was not there. */
   readonly patience?: Patience | undefined
+  /** For tests: a clock that flows go by in place of the database's. They are run also where the feed is read once. */
+  readonly now?: (() => number) | undefined
 }
 
 /** How long a node that stops waits for the tasks that it runs; what is left goes to another, or to the next start. */
@@ -76,7 +80,7 @@ const RETENTION_MS = 60_000
 /** Alerts that are over are kept this long. */
 const ALERT_HISTORY_MS = 90 * 86_400_000
 
-export async function openPlatform({ config, logger, feed, url, tolerant = false, patience }: OpenPlatformOptions): Promise<Platform> {
+export async function openPlatform({ config, logger, feed, url, tolerant = false, patience, now }: OpenPlatformOptions): Promise<Platform> {
   const startedAt = Date.now()
   // Before any engine: a folder that holds no project gets no database.
   const firstLoad = await loadProject(config.project).catch((error: unknown) => {
@@ -123,16 +127,18 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       tempFolder: join(engines.temporaryFolder, 'query'),
     })
     closers.push(() => query.close())
+    const tools = toolsOf(engines, query, alerts, () => pipeline)
     const flows = openFlows({
       records: engines.records,
       objects: engines.objects,
       log: logger,
-      tools: toolsOf(engines, query, alerts, () => pipeline),
+      tools,
       secret: (name) => secretOf(config, name),
       folder: config.project,
       concurrency: config.flows.concurrency,
       pools: config.flows.pools,
       shared: engines.embedded === null,
+      now,
       onRun: (ids) => tell((listener) => listener.onRuns?.(ids)),
     })
     closers.push(() => flows.stop(DRAIN_MS))
@@ -228,7 +234,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       if (!tolerant) throw error
       problem = toLagoaError(error)
     }
-    if (feed && !feed.once) {
+    if (feed && (!feed.once || now)) {
       await flows.start()
       const working = engines.duties.offer('workloads', (signal) => workloads.work(signal))
       closers.push(() => working.withdraw())
@@ -240,6 +246,7 @@ export async function openPlatform({ config, logger, feed, url, tolerant = false
       alerts,
       query,
       flows,
+      tools,
       workloads,
       processing,
       rates,

@@ -65,6 +65,12 @@ export function toolsOf({ keys, objects, eventLog, queue }: Engines, query: Quer
       if (problem) throw problem
       return sinks.every(({ lag }) => lag === 0)
     },
+    async position({ kind, name }) {
+      if (kind === 'stream') return eventLog.ends(topicOf(streams(), name).name)
+      const current = pipeline()
+      if (!current) return null
+      return (await current.lake.table(name).snapshot())?.version ?? null
+    },
     async rule(name) {
       const rules = await alerts.listRules(pipeline()?.rules)
       const found = rules.find((one) => one.name === name)

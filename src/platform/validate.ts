@@ -104,11 +104,15 @@ const AlertOptions = z.strictObject({
   ...Owned,
 })
 
+const Followed = z.looseObject({ kind: z.enum(['table', 'stream']), name: z.string() })
+
 const FlowOptions = z.strictObject({
   params: z.instanceof(z.ZodType, { error: 'is no schema: write z.object({ ... })' }).optional(),
   cron: z.string('must be text').optional(),
   every: Duration.optional(),
   timeZone: z.string('must be a zone such as America/Sao_Paulo').optional(),
+  partition: z.enum(['hour', 'day', 'week', 'month'], "must be 'hour', 'day', 'week' or 'month'").optional(),
+  on: z.union([Followed, z.array(Followed).min(1)], 'must be a table or a stream that the project exports, or several').optional(),
   scheduleParams: z.record(z.string(), z.unknown()).optional(),
   catchUp: z.enum(['newest', 'all', 'none'], "must be 'newest', 'all' or 'none'").optional(),
   overlap: z.enum(['allow', 'skip', 'queue'], "must be 'allow', 'skip' or 'queue'").optional(),

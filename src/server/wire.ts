@@ -616,6 +616,8 @@ export const FlowShape = z.object({
   tags: z.array(z.string()),
   tasks: z.number(),
   schedule: ScheduleShape.nullable(),
+  partition: z.enum(['hour', 'day', 'week', 'month']).nullable().describe('It is run for each of these by itself'),
+  on: z.array(z.object({ kind: z.enum(['table', 'stream']), name: z.string() })).describe('The tables and streams that it follows'),
   last: z
     .array(z.object({ id: z.string(), state: RunStateShape, createdAt: z.number(), startedAt: z.number().nullable(), endedAt: z.number().nullable() }))
     .describe('The newest runs first, at most 32'),
@@ -678,6 +680,33 @@ export const RunDetailShape = RunShape.extend({
     })
     .describe('As it was when the run began'),
 })
+
+export const BackfillPlanShape = z.object({
+  partitions: z.number().describe('Those that it will run'),
+  skipped: z.number().describe('Those that have succeeded or are under way'),
+  first: z.string().nullable(),
+  last: z.string().nullable(),
+  sample: z.array(z.string()),
+})
+
+export const BackfillShape = z.object({
+  id: z.string(),
+  flow: z.string(),
+  state: z.enum(['running', 'paused', 'succeeded', 'failed', 'cancelled']),
+  total: z.number(),
+  queued: z.number(),
+  running: z.number(),
+  succeeded: z.number(),
+  failed: z.number(),
+  cancelled: z.number(),
+  concurrency: z.number().nullable().describe('Runs at a time'),
+  params: z.unknown(),
+  first: z.string(),
+  last: z.string(),
+  createdAt: z.number(),
+  endedAt: z.number().nullable(),
+})
+export const BackfillList = page(BackfillShape)
 
 export const TaskStateShape = z.enum(['waiting', 'delayed', 'ready', 'held', 'running', 'deferred', 'expanded', 'succeeded', 'failed', 'skipped', 'cancelled'])
 
@@ -806,3 +835,5 @@ export type AttemptList = z.infer<typeof AttemptList>
 export type LogList = z.infer<typeof LogList>
 export type WorkloadShape = z.infer<typeof WorkloadShape>
 export type WorkloadKindList = z.infer<typeof WorkloadKindList>
+export type BackfillPlanShape = z.infer<typeof BackfillPlanShape>
+export type BackfillShape = z.infer<typeof BackfillShape>

@@ -41,7 +41,10 @@ describe('the help', () => {
       'alerts',
       'run',
       'flows',
+      'backfill',
+      'backfills',
       'runs',
+      'test',
       'services',
       'doctor',
     ])

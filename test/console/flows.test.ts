@@ -325,14 +325,23 @@ describe('flows and runs in words', () => {
   })
 
   it('name who asked for a run', () => {
-    expect(triggerOf({ by: 'flow', run: 'r1' })).toEqual({ by: 'flow', name: 'flow', run: 'r1' })
+    expect(triggerOf({ by: 'flow', run: 'r1' })).toEqual({ by: 'flow', name: 'flow', run: 'r1', of: undefined })
     expect(triggerOf({ by: 'my script' })).toMatchObject({ by: 'other', name: 'my script' })
     expect(triggerOf(null)).toMatchObject({ by: 'other', name: '' })
     expect(shortId('01a1ff91-cbaa-7afc-b0a2-a8b0636028fc')).toBe('636028fc')
   })
 
   it('are found by every word of a search, and by tag', () => {
-    const flow = (name: string, change: Partial<Flows[number]> = {}): Flows[number] => ({ name, tags: [], tasks: 1, schedule: null, last: [], ...change })
+    const flow = (name: string, change: Partial<Flows[number]> = {}): Flows[number] => ({
+      name,
+      tags: [],
+      tasks: 1,
+      schedule: null,
+      partition: null,
+      on: [],
+      last: [],
+      ...change,
+    })
     const all = [flow('zeta', { owner: 'Ana' }), flow('alpha', { description: 'Counts words', tags: ['text'] })]
     const names = (search: Parameters<typeof shownFlows>[1]): string[] => shownFlows(all, search, formats('en').compare).map(({ name }) => name)
     expect(names({})).toEqual(['alpha', 'zeta'])

@@ -9,6 +9,7 @@ import { EXAMPLE, eventually, newHome, once, serve, temporaryFolder, type Served
 let server: Served
 let run: string
 let workload: string
+let backfill: string
 
 interface Operation {
   readonly operationId: string
@@ -34,11 +35,16 @@ beforeAll(async () => {
   const ofGroup = await server.get<{ items: { offset: number }[] }>('/api/v1/streams/sensor_raw/records?group=readers&limit=2')
   expect(ofGroup.items.map(({ offset }) => offset)).toEqual([7, 8])
   await server.post('/api/v1/rules/air_episode/silences', { for: '1h', reason: 'a test' })
+  const filled = await server.post<{ id: string }>('/api/v1/flows/pipeline_sensor_airflow/backfills', {
+    partitions: ['one'],
+    params: { path: 'air-quality/nothing.csv' },
+  })
   await server.post('/api/v1/branches', { name: 'dev', tables: ['silver.readings'] })
   const { id } = await server.post<{ id: string }>('/api/v1/flows/pipeline_sensor_airflow/runs', { params: { path: 'air-quality/nothing.csv' } })
   run = id
   const { id: made } = await server.post<{ id: string }>('/workloads', { name: 'cars', kind: 'sql', params: { sql: 'select 1 as n' } })
   workload = made
+  backfill = filled.id
   await eventually(
     'the workload has run',
     async () => (await server.get<{ lastRun: { state: string } | null }>(`/workloads/${made}`)).lastRun?.state === 'succeeded',
@@ -114,6 +120,8 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/impact': wire.ImpactShape,
   '/api/v1/flows': wire.FlowList,
   '/api/v1/flows/{name}': wire.FlowDetailShape,
+  '/api/v1/backfills': wire.BackfillList,
+  '/api/v1/backfills/{id}': wire.BackfillShape,
   '/api/v1/runs': wire.RunList,
   '/api/v1/runs/{id}': wire.RunDetailShape,
   '/api/v1/runs/{id}/tasks': wire.RunTaskList,
@@ -137,6 +145,7 @@ const APART = ['/api/v1/events', '/health/live', '/health/ready', '/metrics']
 const place = (path: string): string =>
   path
     .replace('/runs/{id}', `/runs/${run}`)
+    .replace('/backfills/{id}', `/backfills/${backfill}`)
     .replace('/workloads/{id}', `/workloads/${workload}`)
     .replace('{n}', '0')
     .replace(/\{\w+\}/, encodeURIComponent(SAMPLES[path] ?? '')) + (QUERIES[path] ?? '')

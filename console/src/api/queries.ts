@@ -1,11 +1,13 @@
 /** What the screens read, as query options: key, route and how old an answer may be. */
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
-import { get } from './client.ts'
+import { get, post } from './client.ts'
 import type {
   AlertShape,
   AssetShape,
   AssetSummary,
   AttemptList,
+  BackfillPlanShape,
+  BackfillShape,
   BranchDiff,
   BranchShape,
   CheckShape,
@@ -410,4 +412,36 @@ export const workloadResultsQuery = (id: string, run: string) =>
     getNextPageParam: (last) => last.cursor,
     retry: false,
     staleTime: declared,
+  })
+
+export type BackfillRequest = {
+  from?: string | undefined
+  to?: string | undefined
+  existing?: 'skip' | 'again' | undefined
+  order?: 'oldest' | 'newest' | undefined
+  concurrency?: number | undefined
+  params?: unknown
+}
+
+export const backfillPagesQuery = (flow: string) =>
+  infiniteQueryOptions({
+    queryKey: ['backfills', flow],
+    queryFn: ({ signal, pageParam }) => get<Page<BackfillShape>>('backfills', { flow, limit: 20, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    refetchInterval: ({ state }) =>
+      (state.data?.pages.length ?? 0) <= renewedPages && state.data?.pages.some(({ items }) => items.some(({ endedAt }) => endedAt === null)) === true
+        ? whileItRuns
+        : false,
+  })
+
+export const backfillPath = (id: string): string => `backfills/${encodeURIComponent(id)}`
+
+/** What a backfill would run, before anything begins. */
+export const backfillPlanQuery = (flow: string, request: BackfillRequest) =>
+  queryOptions({
+    queryKey: ['backfill-plan', flow, request],
+    queryFn: ({ signal }) => post<BackfillPlanShape>(`${flowPath(flow)}/backfills/plan`, request, signal),
+    retry: false,
+    staleTime: 0,
   })

@@ -21,7 +21,7 @@ export function syncCache(client: QueryClient, hub: EventHub): () => void {
         )
       if (message.runs !== undefined) {
         for (const id of message.runs) pages.add(['run', id])
-        for (const key of ['runs', 'flows', 'workloads']) later([key])
+        for (const key of ['runs', 'flows', 'workloads', 'backfills']) later([key])
       }
       if (message.alerts !== undefined) for (const key of ['alerts', 'rules', 'overview']) later([key])
       if (message.tables !== undefined) {

@@ -6,6 +6,8 @@ export type {
   AssetShape,
   AssetSummary,
   AttemptList,
+  BackfillPlanShape,
+  BackfillShape,
   BranchDiff,
   BranchMerge,
   BranchShape,

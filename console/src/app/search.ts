@@ -175,7 +175,7 @@ export const keysSearch = (raw: Raw): KeysSearch => ({
 export type FlowsSearch = { q?: string | undefined; tag?: string | undefined }
 export const flowsSearch = (raw: Raw): FlowsSearch => ({ q: text(raw['q']), tag: text(raw['tag']) })
 
-export const flowTabs = ['graph', 'tasks', 'runs'] as const
+export const flowTabs = ['graph', 'tasks', 'runs', 'backfills'] as const
 export type FlowTab = (typeof flowTabs)[number]
 export type FlowSearch = { tab?: FlowTab | undefined }
 export const flowSearch = (raw: Raw): FlowSearch => ({ tab: oneOf(raw['tab'], flowTabs) })

@@ -11,7 +11,7 @@
  */
 import { createHash } from 'node:crypto'
 import { backoff, missing, toLagoaError, type Log } from '../../base/index.ts'
-import type { Records, SqlValue } from '../../storage/index.ts'
+import type { Queryable, Records, SqlValue } from '../../storage/index.ts'
 import type { HeldTask, NewRun, Outcome, Progress, RunGraph, RunState, TaskError } from './words.ts'
 
 export interface RunEngine {
@@ -19,8 +19,10 @@ export interface RunEngine {
   register(graph: RunGraph, options?: { readonly slots?: number | undefined }): Promise<string>
   /** Null is no bound. */
   setPool(name: string, slots: number | null): Promise<void>
-  /** Answers the ids: of a run with the same key when there is one. */
-  enqueue(runs: readonly NewRun[]): Promise<string[]>
+  /** Answers the ids: of a run with the same key when there is one. Within a transaction, `look` must follow its end. */
+  enqueue(runs: readonly NewRun[], within?: Queryable): Promise<string[]>
+  /** Looks for what to do, and has other nodes do so; resolves when this one has, and has taken what it can. */
+  look(): Promise<void>
   /** Whether it changed anything; running tasks are told within a second. */
   cancel(run: string): Promise<boolean>
   pause(run: string, paused: boolean): Promise<boolean>
@@ -58,6 +60,7 @@ export type StopReason = 'cancelled' | 'lost' | 'drained'
 
 const LEASE_MS = 5_000
 const POLL_MS = 1_000
+const NEVER_MS = 86_400_000
 const MOST_LOST = 10
 const READY = 'lagoa_runs_ready'
 const CANCELLED = 'lagoa_runs_cancelled'
@@ -96,7 +99,8 @@ export function openRunEngine({
   now,
   shared = false,
   leaseMs = LEASE_MS,
-  pollMs = POLL_MS,
+  // A clock that stands still is not looked at between two of its moments.
+  pollMs = now ? NEVER_MS : POLL_MS,
   mostLost = MOST_LOST,
 }: RunEngineOptions): RunEngine {
   const held = new Map<string, Held>()
@@ -111,6 +115,8 @@ export function openRunEngine({
   let kick: () => void = () => undefined
   let kicked = false
   let finished = false
+  /** Who waits until there is nothing more to take. */
+  const lookers: (() => void)[] = []
 
   const clock = (): SqlValue => (now ? new Date(now()) : null)
   const idOf = ({ run, n, fence }: Place): string => `${run} ${n} ${fence}`
@@ -170,6 +176,8 @@ export function openRunEngine({
   }
 
   function later(ms: number): void {
+    // Who moves the clock looks then.
+    if (now) return
     const timer = setTimeout(
       () => {
         timers.delete(timer)
@@ -184,6 +192,7 @@ export function openRunEngine({
     let attempt = 0
     while (!finished || done.length > 0) {
       if (!kicked && done.length === 0) {
+        for (const looked of lookers.splice(0)) looked()
         await new Promise<void>((wake) => {
           const timer = setTimeout(wake, pollMs)
           kick = () => {
@@ -315,9 +324,15 @@ export function openRunEngine({
       await records.query('insert into run_pools (name, slots) values ($1, $2) on conflict (name) do update set slots = excluded.slots', [name, slots])
       look()
     },
-    async enqueue(runs) {
+    async look() {
+      const looked = new Promise<void>((done) => lookers.push(done))
+      look()
+      if (shared) await tellOthers()
+      await looked
+    },
+    async enqueue(runs, within = records) {
       const rows = runs.map(({ parent, ...run }, place) => ({ ...run, place, parent: parent?.run, parent_task: parent?.task, priority: run.priority ?? 0 }))
-      await records.query(
+      await within.query(
         `insert into runs (id, kind, flow, graph, params, state, priority, trigger, subject, key, backfill, partition, parent, parent_task, created_at)
          select id, kind, flow, graph, coalesce(params, 'null'), 'queued', priority, trigger, subject, key, backfill, partition, parent, parent_task, run_now($2)
          from jsonb_to_recordset($1::jsonb) r (place integer, id text, kind text, flow text, graph text, params jsonb, priority integer, trigger jsonb, subject text, key text,
@@ -326,11 +341,13 @@ export function openRunEngine({
         [JSON.stringify(rows), clock()],
         { name: 'run_enqueue' },
       )
-      look()
-      if (shared) await tellOthers()
+      if (within === records) {
+        look()
+        if (shared) await tellOthers()
+      }
       const keyed = runs.filter(({ key }) => key !== undefined)
       if (keyed.length === 0) return runs.map(({ id }) => id)
-      const known = await records.query<{ flow: string; key: string; id: string }>(
+      const known = await within.query<{ flow: string; key: string; id: string }>(
         'select flow, key, id from runs where (flow, key) in (select * from unnest($1::text[], $2::text[]))',
         [keyed.map(({ flow }) => flow), keyed.map(({ key }) => key ?? null)],
         { name: 'run_keys' },
@@ -380,6 +397,7 @@ export function openRunEngine({
         look()
       }
       await ended
+      for (const looked of lookers.splice(0)) looked()
       for (const timer of timers) clearTimeout(timer)
       for (const close of closers.splice(0)) await close()
     },

@@ -130,7 +130,8 @@ export const FUNCTIONS = /* sql */ `
     chosen text[] := '{}';
     part text[];
   begin
-    for f in select name, slots from run_flows rf where exists (select from runs q where q.flow = rf.name and q.state = 'queued' and not q.paused) order by name loop
+    for f in select name, slots from run_flows rf
+      where exists (select from runs q where q.flow = rf.name and q.state = 'queued' and not q.paused and q.backfill is null) order by name loop
       most := p_most - cardinality(chosen);
       exit when most <= 0;
       if f.slots is not null then
@@ -139,7 +140,28 @@ export const FUNCTIONS = /* sql */ `
         continue when most <= 0;
       end if;
       select coalesce(array_agg(id), '{}') into part from (
-        select id from runs where flow = f.name and state = 'queued' and not paused order by priority desc, id limit most for update skip locked
+        select id from runs where flow = f.name and state = 'queued' and not paused and backfill is null order by priority desc, id limit most for update skip locked
+      ) q;
+      chosen := chosen || part;
+    end loop;
+    -- Backfills take what is left; each has slots of its own beside those of its flow.
+    for f in select b.id, b.flow, b.slots, rf.slots as flow_slots from run_backfills b join run_flows rf on rf.name = b.flow
+      where not b.paused and not b.cancelled and exists (select from runs q where q.backfill = b.id and q.state = 'queued' and not q.paused) order by b.flow, b.id loop
+      most := p_most - cardinality(chosen);
+      exit when most <= 0;
+      -- One that another node holds is left to it: the flows were locked in the order of their names, and are not any more.
+      if f.flow_slots is not null then
+        perform from run_flows where name = f.flow for update skip locked;
+        continue when not found;
+        most := least(most, f.flow_slots - (select count(*)::integer from runs where flow = f.flow and (state = 'running' or id = any (chosen))));
+        continue when most <= 0;
+      end if;
+      perform from run_backfills where id = f.id for update skip locked;
+      continue when not found;
+      most := least(most, f.slots - (select count(*)::integer from runs where backfill = f.id and state = 'running'));
+      continue when most <= 0;
+      select coalesce(array_agg(id), '{}') into part from (
+        select id from runs where backfill = f.id and state = 'queued' and not paused order by priority desc, id limit most for update skip locked
       ) q;
       chosen := chosen || part;
     end loop;
@@ -187,7 +209,7 @@ export const FUNCTIONS = /* sql */ `
         )
         select coalesce(jsonb_agg(jsonb_build_object(
             'run', c.run, 'n', c.n, 'node', c.node, 'itemIndex', c.item_index, 'item', c.item, 'fence', c.fence, 'attempt', c.attempt,
-            'resumed', c.resumed, 'child', c.child, 'ageMs', extract(epoch from p_now - c.started_at) * 1000, 'flow', r.flow, 'kind', r.kind, 'graph', r.graph, 'params', r.params, 'partition', r.partition,
+            'resumed', c.resumed, 'child', c.child, 'ageMs', extract(epoch from p_now - c.started_at) * 1000, 'flow', r.flow, 'kind', r.kind, 'graph', r.graph, 'params', r.params, 'partition', r.partition, 'trigger', r.trigger,
             'inputs', (
               select coalesce(jsonb_object_agg(u.n, u.output), '{}') from run_edges e join run_tasks u on u.run = c.run and u.n = e.source
               where e.graph = r.graph and e.target = c.node)

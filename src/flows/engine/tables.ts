@@ -153,6 +153,40 @@ export const runMigrations: readonly Migration[] = [
     `,
   },
   {
+    name: '0401_run_backfills',
+    sql: `
+      create table run_backfills (
+        id text primary key,
+        flow text not null,
+        -- Two requests with the same key are one backfill.
+        key text,
+        params jsonb not null,
+        first text not null,
+        last text not null,
+        -- Runs at a time.
+        slots integer not null check (slots > 0),
+        total integer not null,
+        paused boolean not null default false,
+        cancelled boolean not null default false,
+        created_at timestamptz not null,
+        unique (flow, key)
+      );
+      drop index runs_queued;
+      create index runs_queued on runs (flow, priority desc, id) where state = 'queued' and not paused and backfill is null;
+      create index runs_queued_in_backfill on runs (backfill, priority desc, id) where state = 'queued' and not paused and backfill is not null;
+      create index runs_running_in_backfill on runs (backfill) where state = 'running' and backfill is not null;
+      create index runs_by_partition on runs (flow, partition) where partition is not null;
+      -- How much of a table or a stream a flow that follows it has seen.
+      create table run_watches (
+        flow text not null,
+        asset text not null,
+        seen jsonb not null,
+        primary key (flow, asset)
+      );
+      ${FUNCTIONS}
+    `,
+  },
+  {
     name: '0403_run_progress',
     sql: `
       -- {done, total, fence}: how far the try with this fence is.

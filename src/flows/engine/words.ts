@@ -68,6 +68,7 @@ export interface HeldTask {
   readonly graph: string
   readonly params: Json
   readonly partition: string | null
+  readonly trigger: { readonly [key: string]: Json }
   /** What the nodes right before it answered, by their place. */
   readonly inputs: { readonly [node: string]: Json }
 }

@@ -5,6 +5,9 @@ import type { Platform } from '../../platform/index.ts'
 import { jsonRoute, limitParam, type Route } from '../route.ts'
 import {
   AttemptList,
+  BackfillList,
+  BackfillPlanShape,
+  BackfillShape,
   FlowDetailShape,
   FlowList,
   FlowShape,
@@ -20,6 +23,16 @@ import {
 
 const Named = z.object({ name: z.string() })
 const Known = z.object({ id: z.string() })
+
+const BackfillBody = z.strictObject({
+  from: z.string().optional().describe('The first partition, or a date in it'),
+  to: z.string().optional().describe('The last one; the newest that is over unless said'),
+  partitions: z.array(z.string().min(1)).min(1).optional().describe('In place of a range'),
+  params: z.record(z.string(), z.unknown()).optional(),
+  existing: z.enum(['skip', 'again']).optional().describe('What becomes of partitions that have succeeded or are under way; skip unless said'),
+  order: z.enum(['oldest', 'newest']).optional(),
+  concurrency: z.number().int().min(1).max(10_000).optional().describe('Runs at a time; 16 unless said'),
+})
 
 export function flowRoutes({ flows }: Platform): Route[] {
   return [
@@ -81,6 +94,66 @@ export function flowRoutes({ flows }: Platform): Route[] {
       },
     }),
     jsonRoute({
+      method: 'post',
+      path: '/api/v1/flows/{name}/backfills/plan',
+      access: { action: 'read', resource: 'flows' },
+      summary: 'Which partitions a backfill would run',
+      params: Named,
+      body: BackfillBody,
+      answer: BackfillPlanShape,
+      async handle({ params, body }) {
+        const { sample, ...plan } = await flows.backfills.plan(params.name, body)
+        return { ...plan, sample: [...sample] }
+      },
+    }),
+    jsonRoute({
+      method: 'post',
+      path: '/api/v1/flows/{name}/backfills',
+      access: { action: 'run', resource: 'flows' },
+      summary: 'Run a flow for many partitions. With an Idempotency-Key the same request again answers the same backfill',
+      params: Named,
+      body: BackfillBody,
+      answer: BackfillShape,
+      answerStatus: 201,
+      handle({ params, body, context }) {
+        const key = context.req.header('idempotency-key')
+        return flows.backfills.create(params.name, { ...body, by: 'api', key: key === undefined ? undefined : `api ${key}` })
+      },
+    }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/backfills',
+      access: { action: 'read', resource: 'runs' },
+      summary: 'Backfills, newest first',
+      query: z.object({ flow: z.string().optional(), limit: limitParam(1000, 50), cursor: z.string().optional() }),
+      answer: BackfillList,
+      handle: ({ query }) => flows.backfills.list(query),
+    }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/backfills/{id}',
+      access: { action: 'read', resource: 'runs' },
+      summary: 'A backfill: how many of its runs have ended, and how',
+      params: Known,
+      answer: BackfillShape,
+      handle: ({ params }) => flows.backfills.get(params.id),
+    }),
+    ...(['cancel', 'pause', 'resume'] as const).map((verb) =>
+      jsonRoute({
+        method: 'post',
+        path: `/api/v1/backfills/{id}/${verb}`,
+        access: { action: 'run', resource: 'runs' },
+        summary: {
+          cancel: 'Cancel a backfill: those of its runs that go on are told to stop',
+          pause: 'Pause a backfill: it begins no more runs',
+          resume: 'Let a paused backfill go on',
+        }[verb],
+        params: Known,
+        answer: BackfillShape,
+        handle: ({ params }) => (verb === 'cancel' ? flows.backfills.cancel(params.id) : flows.backfills.pause(params.id, verb === 'pause')),
+      }),
+    ),
+    jsonRoute({
       method: 'get',
       path: '/api/v1/runs',
       access: { action: 'read', resource: 'runs' },
@@ -89,6 +162,7 @@ export function flowRoutes({ flows }: Platform): Route[] {
         flow: z.string().optional(),
         state: z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']).optional(),
         kind: z.string().optional(),
+        backfill: z.string().optional(),
         limit: limitParam(1000, 50),
         cursor: z.string().optional(),
       }),
@@ -192,7 +266,7 @@ export function flowRoutes({ flows }: Platform): Route[] {
 
 const pair = ([from, to]: readonly [number, number]): [number, number] => [from, to]
 
-function flowShape({ name, description, owner, tags, tasks, schedule, last }: FlowView): z.output<typeof FlowShape> {
+function flowShape({ name, description, owner, tags, tasks, schedule, partition, on, last }: FlowView): z.output<typeof FlowShape> {
   return {
     name,
     ...(description === undefined ? {} : { description }),
@@ -206,6 +280,8 @@ function flowShape({ name, description, owner, tags, tasks, schedule, last }: Fl
       nextAt: schedule.nextAt,
       paused: schedule.paused,
     },
+    partition,
+    on: [...on],
     last: [...last],
   }
 }

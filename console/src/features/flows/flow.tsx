@@ -3,7 +3,7 @@ import './flows.css'
 import { Button, Tabs } from '@mantine/core'
 import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
-import { Pause, Play } from 'lucide-react'
+import { History, Pause, Play } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { type FlowDetailShape, flowPath, flowQuery, post, runPagesQuery } from '../../api/index.ts'
 import { type FlowTab, flowTabs } from '../../app/search.ts'
@@ -16,6 +16,8 @@ import { TaskGraph, taskKindWord } from '../../ui/runs/task-graph.tsx'
 import { Empty, FailedScreen, Failure, LoadingRows, LoadingScreen, More, problemText } from '../../ui/states.tsx'
 import { toast } from '../../ui/toasts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
+import { BackfillDialog } from './backfill.tsx'
+import { Backfills } from './backfills.tsx'
 import { ScheduleWord } from './list.tsx'
 import { TriggerDialog } from './trigger.tsx'
 
@@ -33,8 +35,9 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
   const { tab = 'graph' } = route.useSearch()
   const navigate = route.useNavigate()
   const now = useNow(10_000)
-  const [running, setRunning] = useState(false)
-  const { name, description, owner, tags, schedule, last } = flow
+  const [asking, setAsking] = useState<'run' | 'backfill'>()
+  const { name, description, owner, tags, schedule, partition, last } = flow
+  const tabs = flowTabs.filter((each) => each !== 'backfills' || partition !== null)
   const usual = usualMs(last)
   return (
     <>
@@ -49,7 +52,12 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
         actions={
           <>
             {schedule !== null && <PauseSchedule name={name} paused={schedule.paused} />}
-            <Button variant="filled" leftSection={<Play aria-hidden />} onClick={() => setRunning(true)}>
+            {partition !== null && (
+              <Button leftSection={<History aria-hidden />} onClick={() => setAsking('backfill')}>
+                {say('backfill.new')}
+              </Button>
+            )}
+            <Button variant="filled" leftSection={<Play aria-hidden />} onClick={() => setAsking('run')}>
               {say('flow.run')}
             </Button>
           </>
@@ -57,7 +65,7 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
       />
       <dl className="facts">
         <Fact label={say('flows.column.schedule')}>
-          <ScheduleWord schedule={schedule} now={now} />
+          <ScheduleWord flow={flow} now={now} />
         </Fact>
         {schedule !== null && schedule.nextAt !== null && !schedule.paused && <Fact label={say('flow.next')}>{format.dateTime(schedule.nextAt)}</Fact>}
         {schedule !== null && schedule.cron !== undefined && (
@@ -65,6 +73,7 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
             <span className="mono">{schedule.cron}</span> <span className="quiet">{schedule.timeZone}</span>
           </Fact>
         )}
+        {partition !== null && <Fact label={say('flow.partition')}>{say(`flow.partition.${partition}`)}</Fact>}
         {owner !== undefined && <Fact label={say('table.owner')}>{owner}</Fact>}
         {usual !== undefined && <Fact label={say('flow.usual')}>{format.length(usual)}</Fact>}
         <Fact label={say('flows.column.last')}>
@@ -72,7 +81,7 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
         </Fact>
       </dl>
       <Tabs
-        value={tab}
+        value={tabs.includes(tab) ? tab : 'graph'}
         onChange={(next) => {
           const chosen = flowTabs.find((each) => each === next)
           if (chosen !== undefined) void navigate({ search: chosen === 'graph' ? {} : { tab: chosen }, replace: true })
@@ -81,7 +90,7 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
         className="table-tabs"
       >
         <Tabs.List aria-label={name}>
-          {flowTabs.map((each: FlowTab) => (
+          {tabs.map((each: FlowTab) => (
             <Tabs.Tab key={each} value={each}>
               {say(`flow.tab.${each}`)} {each === 'tasks' && <i>{format.number(flow.tasks)}</i>}
             </Tabs.Tab>
@@ -96,8 +105,12 @@ function FlowPage({ flow }: { flow: FlowDetailShape }) {
         <Tabs.Panel value="runs">
           <Runs name={name} />
         </Tabs.Panel>
+        <Tabs.Panel value="backfills">
+          <Backfills name={name} onBackfill={() => setAsking('backfill')} />
+        </Tabs.Panel>
       </Tabs>
-      {running && <TriggerDialog flow={flow} onClose={() => setRunning(false)} />}
+      {asking === 'run' && <TriggerDialog flow={flow} onClose={() => setAsking(undefined)} />}
+      {asking === 'backfill' && partition !== null && <BackfillDialog flow={flow} unit={partition} onClose={() => setAsking(undefined)} />}
     </>
   )
 }

@@ -122,7 +122,7 @@ export function FlowsScreen() {
 function Row({ flow }: { flow: FlowShape }) {
   const { say, format } = useWords()
   const now = useNow(10_000)
-  const { name, description, owner, tags, schedule, last } = flow
+  const { name, description, owner, tags, last } = flow
   const [newest] = last
   return (
     <tr>
@@ -147,7 +147,7 @@ function Row({ flow }: { flow: FlowShape }) {
         )}
       </td>
       <td>
-        <ScheduleWord schedule={schedule} now={now} />
+        <ScheduleWord flow={flow} now={now} />
       </td>
       <td>
         <RunBars runs={last} name={name} />
@@ -167,8 +167,15 @@ function Row({ flow }: { flow: FlowShape }) {
   )
 }
 
-export function ScheduleWord({ schedule, now }: { schedule: FlowShape['schedule']; now: number }) {
+export function ScheduleWord({ flow: { schedule, on }, now }: { flow: FlowShape; now: number }) {
   const { say, format } = useWords()
+  if (on.length > 0)
+    return (
+      <span className="schedule">
+        {say('schedule.follows')}
+        <span className="quiet small">{format.list(on.map((each) => each.name))}</span>
+      </span>
+    )
   if (schedule === null) return <span className="quiet">{say('schedule.none')}</span>
   const { id, values } = spoken(schedule)
   return (

@@ -186,7 +186,7 @@ function Story({ run, now, usual }: { run: RunDetailShape; now: number; usual: n
     <span className="facts-line">
       <span title={format.dateTime(at)}>
         {say(run.startedAt === null ? 'run.asked' : 'run.began', { time: isToday ? format.clock(at) : format.dateTime(at) })} (
-        <TriggerWord trigger={run.trigger} />)
+        <TriggerWord run={run} />)
       </span>
       {ms !== null && <span>{say(run.endedAt === null ? 'run.soFar' : 'run.took', { span: format.length(ms) })}</span>}
       {usual !== undefined && <span className="quiet">{say('run.usually', { span: format.length(usual) })}</span>}
@@ -261,7 +261,7 @@ function Graph({
 function Params({ run }: { run: RunDetailShape }) {
   const { say, format } = useWords()
   return (
-    <Panel title={say('run.tab.params')}>
+    <Panel title={say('run.about')}>
       <dl className="facts run-facts">
         <Fact label={say('run.id')}>
           <span className="mono">{run.id}</span>

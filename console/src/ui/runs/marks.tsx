@@ -54,17 +54,34 @@ export function reasonWord(say: ReturnType<typeof useWords>['say'], reason: stri
   return known === undefined ? reason : say(`task.reason.${known}`)
 }
 
-export function TriggerWord({ trigger }: { trigger: unknown }) {
+export function TriggerWord({ run: { trigger, backfill } }: { run: Pick<RunShape, 'trigger' | 'backfill'> }) {
   const { say } = useWords()
-  const { by, name, run } = triggerOf(trigger)
-  if (by === 'flow' && run !== undefined)
+  const { by, name, run, of = '' } = triggerOf(trigger)
+  if (backfill !== null)
     return (
-      <Link to="/runs/$id" params={{ id: run }} className="link">
-        {say('run.by.flow')}
+      <Link to="/runs" search={{ backfill }} className="link">
+        {say('run.by.backfill')}
       </Link>
     )
-  if (by === 'command line') return say('run.by.commandLine')
-  return by === 'other' ? name || '–' : say(`run.by.${by}`)
+  switch (by) {
+    case 'flow':
+      return run === undefined ? (
+        say('run.by.flow')
+      ) : (
+        <Link to="/runs/$id" params={{ id: run }} className="link">
+          {say('run.by.flow')}
+        </Link>
+      )
+    case 'table':
+    case 'stream':
+      return say(`run.by.${by}`, { name: of })
+    case 'command line':
+      return say('run.by.commandLine')
+    case 'other':
+      return name || '–'
+    default:
+      return say(`run.by.${by}`)
+  }
 }
 
 export function RunLink({ id }: { id: string }) {

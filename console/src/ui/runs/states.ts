@@ -55,17 +55,21 @@ export function usualMs(runs: readonly Timed[]): number | undefined {
 
 /** Who asked for a run, from what it says of itself. */
 export type Trigger = {
-  readonly by: 'schedule' | 'api' | 'command line' | 'flow' | 'workload' | 'backfill' | 'other'
+  readonly by: 'schedule' | 'api' | 'command line' | 'flow' | 'workload' | 'table' | 'stream' | 'other'
   readonly name: string
   readonly run?: string | undefined
+  /** The table or the stream whose change it was. */
+  readonly of?: string | undefined
 }
 
 export function triggerOf(trigger: unknown): Trigger {
   const facts: Record<string, unknown> = typeof trigger === 'object' && trigger !== null ? { ...trigger } : {}
   const name = typeof facts['by'] === 'string' ? facts['by'] : ''
-  const by = (['schedule', 'api', 'command line', 'flow', 'workload', 'backfill'] as const).find((each) => each === name) ?? 'other'
-  return { by, name, run: typeof facts['run'] === 'string' ? facts['run'] : undefined }
+  const by = (['schedule', 'api', 'command line', 'flow', 'workload', 'table', 'stream'] as const).find((each) => each === name) ?? 'other'
+  return { by, name, run: text(facts['run']), of: text(facts[name]) }
 }
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 
 /** An id as it is told apart at a glance: its last letters, for the first ones are the time. */
 export const shortId = (id: string): string => id.slice(-8)

@@ -42,7 +42,7 @@ export function RunsTable({ runs, label, flow = true }: { runs: readonly RunShap
               )}
               {partitions && <td className="mono">{run.partition ?? '–'}</td>}
               <td>
-                <TriggerWord trigger={run.trigger} />
+                <TriggerWord run={run} />
               </td>
               <td title={format.dateTime(run.createdAt)}>{format.ago(run.createdAt, now)}</td>
               <td className="num">
