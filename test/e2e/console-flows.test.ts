@@ -74,6 +74,10 @@ export const load = flow('load', { description: 'Fails until somebody mends it' 
   task('tell', { after: [mended], run: () => 'told' })
 })
 
+export const daily = flow('daily', { description: 'Counts what a day brought', partition: 'day', params: z.object({ factor: z.number().default(1) }) }, (p) => {
+  task('count', { with: { factor: p.factor }, async run(_, ctx) { await pause(300, ctx.signal); return ctx.run.partition } })
+})
+
 export const outer = flow('outer', {}, () => {
   task.flow('run_load', { flow: load })
 })
@@ -119,9 +123,7 @@ describe.each(LOOKS)('with dark=$dark narrow=$narrow language=$language', (look)
     ['the flows', () => '/flows'],
     ['a flow', () => '/flows/report'],
     ['its tasks', () => '/flows/report?tab=tasks'],
-    ['its runs', () => '/flows/report?tab=runs'],
     ['the runs', () => '/runs'],
-    ['the runs that failed', () => '/runs?state=failed'],
     ['a run', () => `/runs/${done}`],
     ['an element of many', () => `/runs/${done}?task=1`],
     ['a run as a graph', () => `/runs/${done}?tab=graph`],
@@ -380,6 +382,69 @@ describe('a run that failed', () => {
     // What it asked for stands beside it among the newest, not somewhere by chance.
     const { items } = await lagoa.get<{ items: { flow: string }[] }>('/api/v1/runs?limit=3')
     expect(items.map(({ flow }) => flow).toSorted()).toEqual(['load', 'load', 'outer'])
+  })
+})
+
+describe('a backfill', () => {
+  test('shows what it would run, runs it, is paused, resumed and cancelled, and its runs are found', async () => {
+    const { page, faults, close } = await open('/flows/daily')
+    try {
+      await page.getByRole('button', { name: 'Backfill' }).click(patience)
+      const dialog = page.getByRole('dialog', { name: 'Backfill daily' })
+      await dialog.getByRole('button', { name: 'Backfill' }).click()
+      await dialog.getByText('This is needed.').waitFor(patience)
+      await dialog.getByLabel('From').fill('2026-01-01')
+      await dialog.getByLabel(/^To/).fill('2026-03-31')
+      await dialog.getByText('90 runs: 2026-01-01 to 2026-03-31.').waitFor(patience)
+      await dialog.getByLabel('Runs at a time').fill('2')
+      expect(await violations(page)).toEqual([])
+      await dialog.getByRole('button', { name: 'Begin 90 runs' }).click()
+      const item = page.getByRole('listitem').filter({ hasText: '2026-01-01 to 2026-03-31' })
+      await item.getByText('2 at a time').waitFor(patience)
+      await item.getByText(/^[1-9]\d* of 90 done/).waitFor(patience)
+      await item.getByRole('button', { name: /^Pause/ }).click()
+      await item.getByText('paused', { exact: true }).waitFor(patience)
+      await item.getByRole('button', { name: /^Resume/ }).click()
+      await item.getByText('running', { exact: true }).waitFor(patience)
+      expect(await violations(page)).toEqual([])
+      await item.getByRole('button', { name: /^Cancel/ }).click()
+      const sure = page.getByRole('dialog', { name: /^Cancel the backfill/ })
+      await sure.getByRole('button', { name: 'Cancel backfill' }).click()
+      await item.getByText('cancelled', { exact: true }).first().waitFor(patience)
+      await item.getByRole('link', { name: '2026-01-01 to 2026-03-31' }).click()
+      await page.getByRole('row', { name: /2026-03-31/ }).waitFor(patience)
+      // The heading, and a page of runs that are all of it.
+      expect(await page.getByRole('row').count()).toBe(51)
+      expect(await page.getByRole('row', { name: /a backfill/ }).count()).toBe(50)
+      // A second one leaves out what has succeeded.
+      await page.goto(`${lagoa.url}/flows/daily`)
+      await page.getByRole('button', { name: 'Backfill' }).click(patience)
+      await dialog.getByLabel('From').fill('2026-01-01')
+      await dialog.getByLabel(/^To/).fill('2026-01-02')
+      await dialog.getByText(/left out/).waitFor(patience)
+      expect(faults).toEqual([])
+    } finally {
+      await close()
+    }
+  })
+
+  test('is not offered for a flow without partitions, and a single run of one with them asks which', async () => {
+    const { page, close } = await open('/flows/report')
+    try {
+      await page.getByRole('button', { name: 'Run', exact: true }).waitFor(patience)
+      expect(await page.getByRole('button', { name: 'Backfill' }).count()).toBe(0)
+      await page.goto(`${lagoa.url}/flows/daily`)
+      await page.getByRole('button', { name: 'Run', exact: true }).click(patience)
+      const dialog = page.getByRole('dialog', { name: 'Run daily' })
+      await dialog.getByRole('button', { name: 'Run', exact: true }).click()
+      await dialog.getByText('This is needed.').waitFor(patience)
+      await dialog.getByLabel('Day').fill('2026-06-01')
+      await dialog.getByRole('button', { name: 'Run', exact: true }).click()
+      await page.getByRole('heading', { level: 1, name: 'daily succeeded.' }).waitFor(patience)
+      await page.getByText('2026-06-01').first().waitFor(patience)
+    } finally {
+      await close()
+    }
   })
 })
 

@@ -55,7 +55,7 @@ export function Results({ workload, run, isOld }: { workload: WorkloadShape; run
       ) : (
         <VirtualRows
           items={rows}
-          label={say('results.title')}
+          label={say('results.rows', { name: workload.name })}
           rowKey={({ n }) => String(n)}
           maxHeight="max(320px, calc(100dvh - 340px))"
           least={workload.kind === 'word_count' ? 0 : 560}

@@ -124,8 +124,8 @@ function WorkloadPage({ workload }: { workload: WorkloadShape }) {
           </Panel>
         </Tabs.Panel>
         <Tabs.Panel value="params">
-          <Panel className="workload-params">
-            <JsonBlock title={say('run.params')} value={params} />
+          <Panel title={say('workload.tab.params')}>
+            <JsonBlock title={kind} value={params} />
           </Panel>
         </Tabs.Panel>
       </Tabs>

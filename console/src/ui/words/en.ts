@@ -1184,6 +1184,7 @@ export const en = {
   'workload.deleted': '{name} is deleted',
   'results.title': 'Results',
   'results.of': 'Of the run that ended {ago}',
+  'results.rows': 'Rows of {name}',
   'results.old': 'a later one has not succeeded',
   'results.none.title': 'There are no results yet',
   'results.none.failed': 'Its run failed, so there are no results',

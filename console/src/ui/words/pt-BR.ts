@@ -1189,6 +1189,7 @@ export const ptBR: Readonly<Record<keyof typeof en, Message>> = {
   'workload.deleted': '{name} foi excluída',
   'results.title': 'Resultados',
   'results.of': 'Da execução que terminou {ago}',
+  'results.rows': 'Linhas de {name}',
   'results.old': 'uma posterior não foi concluída',
   'results.none.title': 'Ainda não há resultados',
   'results.none.failed': 'Sua execução falhou, então não há resultados',
