@@ -174,8 +174,9 @@ test('what runs of a workload is cancelled, and it is deleted once that was conf
   await until(id, 'running')
   const { page, close } = await open('/workloads?name=long')
   try {
+    await page.getByRole('link', { name: 'long one' }).waitFor(patience)
     expect(await page.getByRole('row').count()).toBe(2)
-    await page.getByRole('link', { name: 'long one' }).click(patience)
+    await page.getByRole('link', { name: 'long one' }).click()
     await page.getByRole('button', { name: 'Cancel run' }).click(patience)
     await page.getByRole('dialog', { name: 'Cancel what runs of long one?' }).getByRole('button', { name: 'Cancel run' }).click()
     await until(id, 'cancelled')

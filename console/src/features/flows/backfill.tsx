@@ -185,7 +185,14 @@ function Plan({ plan: { partitions, skipped, first, last, sample } }: { plan: Ba
             })}
       </strong>
       {skipped > 0 && <span className="quiet"> {say('backfill.plan.skipped', { n: skipped, count: format.number(skipped) })}</span>}
-      {sample.length > 1 && <span className="quiet mono backfill-sample">{sample.join(', ')}</span>}
+      {sample.length > 1 && (
+        <span className="quiet mono backfill-sample">
+          {sample.map((name) => (
+            <span key={name}>{name}</span>
+          ))}
+          {sample.length < partitions && '…'}
+        </span>
+      )}
     </>
   )
 }

@@ -113,7 +113,9 @@ function Item({ backfill }: { backfill: BackfillShape }) {
       <p className="small backfill-counts">
         {say('backfill.done', { done: format.number(succeeded + failed + cancelled), of: format.number(total) })}
         {counts.map(([of, n]) => (
-          <span key={of}>{say(`backfill.${of}`, { n, count: format.number(n) })}</span>
+          <Link key={of} to="/runs" search={{ backfill: id, state: of }} className={of === 'failed' ? 'link c-bad' : 'link'}>
+            {say(`backfill.${of}`, { n, count: format.number(n) })}
+          </Link>
         ))}
         {concurrency !== null && endedAt === null && <span className="quiet">{say('backfill.concurrency', { n: concurrency })}</span>}
       </p>

@@ -40,7 +40,7 @@ export function RunsTable({ runs, label, flow = true }: { runs: readonly RunShap
                   <RunOf run={run} />
                 </td>
               )}
-              {partitions && <td className="mono">{run.partition ?? '–'}</td>}
+              {partitions && <td className={run.partition === null ? 'empty' : 'mono'}>{run.partition ?? '–'}</td>}
               <td>
                 <TriggerWord run={run} />
               </td>
