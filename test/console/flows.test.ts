@@ -168,7 +168,7 @@ describe('the timeline', () => {
             [2, 5],
           ],
         ),
-      ].toSorted(),
+      ].toSorted((a, b) => a - b),
     ).toEqual([1, 3, 4])
   })
 })

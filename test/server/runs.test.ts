@@ -150,16 +150,8 @@ describe('a run of many elements', () => {
     expect([first.items[0]?.index, first.items.length, next.items[0]?.index]).toEqual([0, 500, 500])
     // A node's log is that of its elements, too, each line with its place.
     const { items: lines } = await server.get<{ items: Line[] }>(`/api/v1/runs/${id}/logs?task=1`)
-    expect(
-      lines
-        .filter(({ text }) => text.startsWith('at '))
-        .map(({ node, index, text }) => [node, index, text])
-        .toSorted(),
-    ).toEqual([
-      [1, 0, 'at 0'],
-      [1, 400, 'at 400'],
-      [1, 800, 'at 800'],
-    ])
+    const places = lines.filter(({ text }) => text.startsWith('at ')).map(({ node, index, text }) => `${node} ${index} ${text}`)
+    expect(places.toSorted((a, b) => a.localeCompare(b))).toEqual(['1 0 at 0', '1 400 at 400', '1 800 at 800'])
   }, 60_000)
 })
 

@@ -356,11 +356,11 @@ export const runAttemptsQuery = (id: string, n: number) =>
     queryFn: ({ signal }) => get<AttemptList>(`${runPath(id)}/tasks/${n}/attempts`, {}, signal),
   })
 
-/** The elements of a node that maps over a list, in their order. */
+/** The elements of a node that maps over a list, in their order. They may be very many, so they are not read again with each change of the run. */
 export const runElementsQuery = (id: string, node: number, state: RunTaskShape['state'] | undefined, goesOn: boolean) =>
   infiniteQueryOptions({
-    queryKey: ['run', id, 'elements', node, state ?? 'all'],
-    queryFn: ({ signal, pageParam }) => get<Page<RunTaskShape>>(`${runPath(id)}/tasks`, { node, state, [list]: 500, cursor: pageParam }, signal),
+    queryKey: ['run-elements', id, node, state ?? 'all', goesOn],
+    queryFn: ({ signal, pageParam }) => get<Page<RunTaskShape>>(`${runPath(id)}/tasks`, { node, state, [list]: 200, cursor: pageParam }, signal),
     initialPageParam: undefined as string | undefined,
     getNextPageParam: (last) => last.cursor,
     placeholderData: keepPreviousData,

@@ -11,7 +11,7 @@ import { useWords } from '../../ui/words/index.tsx'
 import { behind } from './timeline.ts'
 
 /** Everything that tells of this run is read again. */
-export function useRunChanged(id: string): () => void {
+function useRunChanged(id: string): () => void {
   const client = useQueryClient()
   return () => {
     void client.invalidateQueries({ queryKey: ['run', id] })
@@ -35,6 +35,7 @@ export function RunActs({ run, tasks }: { run: RunDetailShape; tasks: readonly R
     onError: (error) => toast('bad', problemText(error, say('error.unreachable')), error instanceof ApiError ? error.hint : undefined),
   })
   const toRetry = (tasks ?? []).filter(({ state, reason }) => state === 'failed' || state === 'cancelled' || (state === 'skipped' && reason !== 'branch'))
+  const active = (tasks ?? []).filter(({ state }) => state === 'running' || state === 'deferred' || state === 'expanded').length
   return (
     <>
       {goesOn && (
@@ -64,7 +65,7 @@ export function RunActs({ run, tasks }: { run: RunDetailShape; tasks: readonly R
           }}
           onClose={() => setAsking(undefined)}
         >
-          {say('run.cancel.text', { n: (tasks ?? []).filter(({ state }) => state === 'running' || state === 'deferred' || state === 'expanded').length })}
+          {active === 0 ? say('run.cancel.none') : say('run.cancel.text', { n: active })}
         </Confirm>
       )}
       {asking === 'retry' && (

@@ -5,7 +5,7 @@ export type LogLine = LogList['items'][number] & { readonly key: string }
 export type Level = LogLine['level']
 export type KeptLog = { readonly lines: readonly LogLine[]; readonly dropped: number; readonly counts: Readonly<Record<Level, number>> }
 
-export const mostLines = 20_000
+const mostLines = 20_000
 export const noLog: KeptLog = { lines: [], dropped: 0, counts: { debug: 0, info: 0, warn: 0, error: 0 } }
 
 let made = 0

@@ -2,7 +2,7 @@
 import { Button, CloseButton } from '@mantine/core'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { ArrowLeft } from 'lucide-react'
-import { useEffect, useState } from 'react'
+import { useEffect, useRef, useState } from 'react'
 import { type RunDetailShape, type RunNodeShape, type RunTaskShape, runAttemptsQuery, runElementsQuery, runTaskQuery } from '../../api/index.ts'
 import { useNow } from '../../ui/now.ts'
 import { Fact, Mark, Prose } from '../../ui/parts.tsx'
@@ -32,9 +32,14 @@ export function TaskPanel({
   const goesOn = run.endedAt === null
   const found = useQuery(runTaskQuery(run.id, n, goesOn))
   const name = found.data?.name ?? run.graph.nodes[n]?.name ?? ''
+  const place = useRef<HTMLElement>(null)
+  // Where there is no room beside the tasks it stands below them, and must not be looked for.
+  useEffect(() => {
+    if (window.matchMedia('(max-width: 1150px)').matches) place.current?.scrollIntoView({ block: 'nearest' })
+  }, [])
   const label = found.data !== undefined && found.data.index !== null ? `${name}[${found.data.index}]` : name
   return (
-    <section className="panel task-panel" aria-label={say('task.panel', { name: label })}>
+    <section className="panel task-panel" ref={place} aria-label={say('task.panel', { name: label })}>
       <div className="task-head">
         <h2>{label}</h2>
         <CloseButton size="sm" aria-label={say('task.close')} onClick={onClose} />
@@ -60,6 +65,7 @@ function Task({ run, task, node, onTask }: { run: RunDetailShape; task: RunTaskS
   const kind = typeof about['kind'] === 'string' ? about['kind'] : 'run'
   const description = typeof about['description'] === 'string' ? about['description'] : undefined
   const isElement = task.index !== null
+  const isOver = task.state === 'succeeded' || task.state === 'failed' || task.state === 'skipped' || task.state === 'cancelled'
   const isActive = task.state === 'running' || task.state === 'deferred' || task.state === 'expanded'
   return (
     <div className="task-body">
@@ -112,7 +118,7 @@ function Task({ run, task, node, onTask }: { run: RunDetailShape; task: RunTaskS
           </div>
         </div>
       )}
-      {!isElement && !goesOn && task.state !== 'waiting' && (
+      {!isElement && isOver && (
         <div className="task-acts">
           <RetryFrom run={run} node={task.node} name={task.name} />
         </div>

@@ -109,7 +109,7 @@ function choicesOf(schema: Schema): Field['choices'] {
 }
 
 /** A value as it stands in a field. */
-export function written(value: unknown, kind: FieldKind): string {
+function written(value: unknown, kind: FieldKind): string {
   if (value === undefined || value === null) return ''
   if (kind === 'json') return JSON.stringify(value, null, 2)
   if (kind === 'time' && typeof value === 'string') return localTime(value)

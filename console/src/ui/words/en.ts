@@ -1082,6 +1082,7 @@ export const en = {
     'One task is running; it is told to stop, and what it has done so far may be lost. What has not begun is left out.',
     '# tasks are running; they are told to stop, and what they have done so far may be lost. What has not begun is left out.',
   ),
+  'run.cancel.none': 'None of its tasks is running. What has not begun is left out.',
   'run.cancelled': 'The run is being cancelled',
   'run.retry': 'Retry failed',
   'run.retry.title': 'Retry what failed in {flow}?',

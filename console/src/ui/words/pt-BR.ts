@@ -1083,6 +1083,7 @@ export const ptBR: Readonly<Record<keyof typeof en, Message>> = {
     'Uma tarefa está em execução; ela recebe a ordem de parar, e o que fez até agora pode se perder. O que não começou fica de fora.',
     '# tarefas estão em execução; elas recebem a ordem de parar, e o que fizeram até agora pode se perder. O que não começou fica de fora.',
   ),
+  'run.cancel.none': 'Nenhuma de suas tarefas está em execução. O que não começou fica de fora.',
   'run.cancelled': 'A execução está sendo cancelada',
   'run.retry': 'Repetir falhas',
   'run.retry.title': 'Repetir o que falhou em {flow}?',
