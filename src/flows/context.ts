@@ -2,7 +2,17 @@
 import type { Json } from './engine/words.ts'
 import type { Window } from './partitions.ts'
 
-export interface TaskContext extends Tools {
+export interface TaskContext extends Omit<Tools, 'write' | 'ingest'> {
+  /**
+   * Takes files into a table: paths and patterns below the project folder, or `objects://bucket/key`. A file whose content is there already is not taken
+   * again; one that has changed replaces its rows. Lines that do not fit are kept aside in `TABLE_quarantine`.
+   */
+  ingest(paths: string | readonly string[], table: string, options?: IngestSettings): Promise<Ingested>
+  /**
+   * Writes what a SELECT answers into a table that the project does not declare: `schema.table`, or a place as `bucket/path`. It is made when it is not
+   * there. Rows that are appended are appended once, however often the task is tried; `overwrite` is the default.
+   */
+  write(table: string, sql: string, options?: { readonly mode?: 'overwrite' | 'append' }): Promise<Written>
   readonly run: {
     readonly id: string
     readonly flow: string
@@ -40,6 +50,8 @@ export interface Tools {
     readonly rows: readonly (readonly Json[])[]
     readonly truncated: boolean
   }>
+  write(table: string, sql: string, options: { readonly mode: 'overwrite' | 'append'; readonly once: string; readonly signal: AbortSignal }): Promise<Written>
+  ingest(paths: readonly string[], table: string, settings: IngestSettings & { readonly signal: AbortSignal }): Promise<Ingested>
   readonly keys: ToolKeys
   readonly objects: ToolObjects
   /** Appends records to a stream of the project; answers how many were taken. */
@@ -54,6 +66,31 @@ export interface Tools {
   rule(name: string): Promise<{ readonly matched: number; readonly fired: number; readonly queued: number }>
   /** Puts messages into a queue, which is made when it is not there. The same message with the same id is one, where the engine remembers it. */
   send(queue: string, messages: readonly { readonly id: string; readonly body: string }[], options?: { readonly durable?: boolean }): Promise<void>
+}
+
+export interface Written {
+  readonly table: string
+  /** Its address, for other engines. */
+  readonly uri: string
+  readonly rows: number
+  readonly version: number
+}
+
+/** How a CSV file is read; what is not said is found out. */
+export interface IngestSettings {
+  readonly delimiter?: string
+  readonly decimal?: '.' | ','
+  readonly header?: boolean
+  readonly encoding?: string
+  /** Texts that mean no value. */
+  readonly null?: readonly string[]
+}
+
+export interface Ingested {
+  readonly table: string
+  readonly version: number | null
+  /** Each with its name in the table's column `_file`. */
+  readonly files: readonly { readonly file: string; readonly outcome: string; readonly rows: number; readonly bad: number }[]
 }
 
 export interface ToolKeys {

@@ -161,6 +161,7 @@ export function createExecutor({
   }
 
   function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog, tell: (progress: Progress) => void): TaskContext {
+    const key = idFrom(task.run, name, task.itemIndex ?? -1)
     return {
       ...tools,
       run: { id: task.run, flow: task.flow, params: task.params, partition: task.partition, trigger: task.trigger },
@@ -169,7 +170,9 @@ export function createExecutor({
       now,
       attempt: task.attempt,
       signal,
-      idempotencyKey: idFrom(task.run, name, task.itemIndex ?? -1),
+      idempotencyKey: key,
+      write: (table, sql, { mode = 'overwrite' } = {}) => tools.write(table, sql, { mode, once: `flow/${key}/${table}`, signal }),
+      ingest: (paths, table, settings = {}) => tools.ingest(typeof paths === 'string' ? [paths] : paths, table, { ...settings, signal }),
       log: (message, level = 'info') => attempt.line(level, String(message)),
       progress(done, total) {
         if (Number.isFinite(done)) tell({ done, total: total !== undefined && Number.isFinite(total) ? total : null })

@@ -1,6 +1,7 @@
 /** What tasks of flows may use of the platform: queries, keys, objects, streams. */
-import { closest, invalid, missing, parseDuration } from '../base/index.ts'
+import { closest, invalid, missing, parseDuration, unavailable } from '../base/index.ts'
 import type { Json, Tools } from '../flows/index.ts'
+import { findFiles, openIngestion, openTable, targetOf, type FileOutcome } from '../lake/index.ts'
 import type { Query } from '../query/index.ts'
 import type { Alerts } from '../alerts/index.ts'
 import { createDecoder, produce, type Stream } from '../streams/index.ts'
@@ -10,13 +11,48 @@ import { noStream, readRecords, topicOf } from './records.ts'
 
 const PUBLISH_MOST = 10_000
 
-export function toolsOf({ keys, objects, eventLog, queue }: Engines, query: Query, alerts: Alerts, pipeline: () => Pipeline | null): Tools {
+export function toolsOf(
+  { keys, objects, eventLog, queue, duck, temporaryFolder }: Engines,
+  query: Query,
+  alerts: Alerts,
+  pipeline: () => Pipeline | null,
+): Tools {
   const streams = (): readonly Stream[] => pipeline()?.project.streams ?? []
   return {
     async sql(text, { limit } = {}) {
       const { columns, rows, truncated } = await query.run(text, limit === undefined ? {} : { limit })
       // Cells are JSON by then: query says how.
       return { columns, rows: rows as readonly (readonly Json[])[], truncated }
+    },
+    async write(name, text, { mode, once, signal }) {
+      const current = pipeline()
+      if (!current) throw unavailable('project.not_loaded', 'No project is loaded', { hint: 'Mend it first.' })
+      const { lake } = current
+      const root = name.includes('/') ? name.replace(/\/+$/, '') : lake.rootOf(name)
+      const declared = [...lake.plan.tables.keys()].find((one) => lake.rootOf(one) === root)
+      if (declared !== undefined)
+        throw invalid('flows.declared_table', `${name} is table ${declared} of the project, whose rows its declaration says`, {
+          hint: 'Write another table, or change the declaration.',
+        })
+      const table = name.includes('/') ? openTable({ objects, duck }, root) : lake.open(name)
+      const { rows, version } = await query.write(text, table, { mode, once, signal })
+      return { table: name, uri: objects.uri(root), rows, version }
+    },
+    async ingest(paths, name, { signal, ...settings }) {
+      const current = pipeline()
+      if (!current) throw unavailable('project.not_loaded', 'No project is loaded', { hint: 'Mend it first.' })
+      const { lake, project } = current
+      const target = targetOf(name, lake.plan.tables.get(name), { changed: 'replace', ...settings })
+      const found = await findFiles(paths, { objects, base: project.folder, project: project.folder, anyName: false })
+      const place = { duck, temporary: temporaryFolder, open: (table: string) => lake.open(table), hold: () => objects.hold() }
+      const ingestion = openIngestion(place, { target, signal })
+      const outcomes: FileOutcome[] = []
+      while (outcomes.length < found.length) outcomes.push(...(await ingestion.takeNext(found.slice(outcomes.length))))
+      const refused = outcomes.find(({ error }) => error)?.error
+      if (refused) throw refused
+      current.refresher.changed(name)
+      const version = (await lake.open(name).snapshot())?.version ?? null
+      return { table: name, version, files: outcomes.map(({ file, outcome, rows, bad }) => ({ file, outcome, rows, bad })) }
     },
     keys: {
       async ping() {

@@ -4,12 +4,14 @@
  */
 import { DuckDBInstance, type DuckDBConnection } from '@duckdb/node-api'
 import { LagoaError, invalid, missing, overLimit, toLagoaError } from '../base/index.ts'
-import { bindTables, declaredColumns, interruptible, parseSelect, type DeltaTable, type Lake } from '../lake/index.ts'
+import { bindTables, declaredColumns, fieldsOfRelation, interruptible, parseSelect, type DeltaTable, type Lake } from '../lake/index.ts'
 import { jsonCell } from './cells.ts'
-import { pinVersions, type ReadAt } from './versions.ts'
+import { pinVersions, type PinnedSelect, type ReadAt } from './versions.ts'
 
 export interface Query {
   run(text: string, options?: QueryOptions): Promise<QueryAnswer>
+  /** Writes what a SELECT answers into a table, which is made when it is not there; for the project's own SQL, whose memory is the lake's. */
+  write(text: string, into: DeltaTable, options: WriteOptions): Promise<WriteAnswer>
   /** One round trip through the engine, in milliseconds. */
   ping(): Promise<number>
   close(): Promise<void>
@@ -48,6 +50,18 @@ export interface PlacedTable {
   /** The folder of which the engine must be allowed to read files, when it lies outside of the lake. */
   readonly outside: string | null
   close(): Promise<void>
+}
+
+export interface WriteOptions {
+  /** In place of the rows that are there, or beside them. */
+  readonly mode: 'overwrite' | 'append'
+  /** Rows of this name are appended once, however often it is asked. */
+  readonly once?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+export interface WriteAnswer {
+  readonly rows: number
+  readonly version: number
 }
 
 export async function openQuery(options: {
@@ -112,20 +126,7 @@ export async function openQuery(options: {
       const parser = await instance.connect()
       opened.push(() => parser.closeSync())
       const lake = branch === undefined ? options.lake() : await options.lake().within(branch)
-      const asked = stripSemicolon(text)
-      const { place } = options
-      const parsed = await parseSelect(parser, asked, 'The query', () => columnNames(lake), { places: place !== undefined })
-      const pinned = await pinVersions(parser, asked, parsed)
-      const bound = new Map<string, string>()
-      const folders: string[] = []
-      for (const read of pinned.reads) {
-        const placed = read.isPlace && place ? await place(read.name, { outside }) : null
-        if (placed) opened.push(() => placed.close())
-        if (placed?.outside) folders.push(placed.outside)
-        const scan = await scanOf(placed?.table ?? lake.table(read.name), read, versions?.get(read.name), prune?.get(read.name))
-        opened.push(scan.release)
-        bound.set(read.alias, scan.sql)
-      }
+      const { pinned, bound, folders } = await scansFor(parser, text, lake, opened, { versions, prune, outside })
       stop.throwIfAborted()
       // What an engine may open is fixed when it starts: for folders outside it takes one of its own.
       const connection = folders.length === 0 ? parser : await connectAnew(folders, opened)
@@ -135,6 +136,58 @@ export async function openQuery(options: {
       } finally {
         await binding.release()
       }
+    } finally {
+      for (const close of opened.reverse()) await close()
+    }
+  }
+
+  /** What the SQL reads, at the versions that it names or that are the newest now; kept until what was opened is closed. */
+  const scansFor = async (
+    parser: DuckDBConnection,
+    text: string,
+    lake: Lake,
+    opened: (() => Promise<void> | void)[],
+    { versions, prune, outside = false }: Reading,
+  ): Promise<{ pinned: PinnedSelect; bound: Map<string, string>; folders: string[] }> => {
+    const asked = stripSemicolon(text)
+    const { place } = options
+    const parsed = await parseSelect(parser, asked, 'The query', () => columnNames(lake), { places: place !== undefined })
+    const pinned = await pinVersions(parser, asked, parsed)
+    const bound = new Map<string, string>()
+    const folders: string[] = []
+    for (const read of pinned.reads) {
+      const placed = read.isPlace && place ? await place(read.name, { outside }) : null
+      if (placed) opened.push(() => placed.close())
+      if (placed?.outside) folders.push(placed.outside)
+      const scan = await scanOf(placed?.table ?? lake.table(read.name), read, versions?.get(read.name), prune?.get(read.name))
+      opened.push(scan.release)
+      bound.set(read.alias, scan.sql)
+    }
+    return { pinned, bound, folders }
+  }
+
+  const write = async (text: string, into: DeltaTable, { mode, once, signal }: WriteOptions): Promise<WriteAnswer> => {
+    const opened: (() => Promise<void> | void)[] = []
+    try {
+      const lake = options.lake()
+      // Not the engine of queries, which can write nothing.
+      const connection = await lake.duck.connect()
+      opened.push(() => connection.closeSync())
+      const { pinned, bound } = await scansFor(connection, text, lake, opened, {})
+      const binding = await bindTables(connection, bound)
+      opened.push(() => binding.release())
+      const relation = { connection, sql: pinned.text }
+      const fields = await fieldsOfRelation(relation)
+      if (!(await into.snapshot()))
+        await into.create({ fields }).catch(async (error: unknown) => (await into.snapshot()) ?? Promise.reject(toLagoaError(error)))
+      const commit = signal ? { signal } : {}
+      const txn = once === undefined ? {} : { txn: { appId: once, version: 1 } }
+      const { rowsAdded, version } = await interruptible(connection, signal, async () => {
+        if (mode === 'overwrite') return into.overwrite(relation, { schema: true, ...commit })
+        await into.evolve(fields, commit)
+        return into.append(relation, { ...commit, ...txn })
+      })
+      return { rows: rowsAdded, version }
     } finally {
       for (const close of opened.reverse()) await close()
     }
@@ -165,6 +218,14 @@ export async function openQuery(options: {
         throw queryError(error)
       }
     },
+    async write(text, into, asked) {
+      try {
+        return await whileOpen(write(text, into, asked).finally(options.hold()))
+      } catch (error) {
+        asked.signal?.throwIfAborted()
+        throw queryError(error)
+      }
+    },
     async ping() {
       const began = performance.now()
       await whileOpen(control.run('select 1'))
@@ -180,6 +241,12 @@ export async function openQuery(options: {
 
 /** DuckDB looks for an interrupt between vectors: a single value that takes long is not waited for, it ends on its own. */
 const GRACE_MS = 150
+
+interface Reading {
+  readonly versions?: ReadonlyMap<string, number> | undefined
+  readonly prune?: ReadonlyMap<string, string> | undefined
+  readonly outside?: boolean
+}
 
 async function notMuchLater<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   let timer: NodeJS.Timeout | undefined

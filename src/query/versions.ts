@@ -17,12 +17,13 @@ export interface ReadAt {
   readonly at: { readonly version: number } | { readonly timestamp: number } | null
 }
 
+export interface PinnedSelect {
+  readonly text: string
+  readonly reads: readonly ReadAt[]
+}
+
 /** The text with each table at a version under a name of its own; as it was when there is none. */
-export async function pinVersions(
-  connection: DuckDBConnection,
-  text: string,
-  { reads, places, tree }: ParsedSelect,
-): Promise<{ readonly text: string; readonly reads: readonly ReadAt[] }> {
+export async function pinVersions(connection: DuckDBConnection, text: string, { reads, places, tree }: ParsedSelect): Promise<PinnedSelect> {
   const found = new Map<string, ReadAt>()
   for (const { name, at } of reads) {
     const alias = at ? aliasOf(name, at) : name

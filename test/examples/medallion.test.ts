@@ -6,7 +6,7 @@ import { ROOT, good, lagoa, newHome, sql, temporaryFolder, type Summary } from '
 
 test('each file is taken once, and gold follows', async () => {
   const project = join(temporaryFolder('medallion'), 'project')
-  cpSync(join(ROOT, 'examples/medallion'), project, { recursive: true })
+  cpSync(join(ROOT, 'examples/medallion-lab'), project, { recursive: true })
   const home = newHome()
   const run = async (): Promise<Summary> => good(await lagoa(['start', project, '--once', '--json', '--port', '0'], { home }))
   expect((await run()).tables).toMatchObject({ 'bronze.sales': { rows: 9 }, 'silver.sales': { rows: 6 }, 'gold.sales_by_region': { rows: 5 } })

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { ROOT, newHome, once, sql, temporaryFolder } from '../helpers/cli.ts'
 import { noS3Server, startS3 } from '../helpers/s3.ts'
 
-const EXAMPLE = join(ROOT, 'examples/medallion')
+const EXAMPLE = join(ROOT, 'examples/medallion-lab')
 const SPARK = join(ROOT, 'node_modules/.lagoa/interop/spark-3.5')
 const DOCUMENT = join(ROOT, '../shared/seeds/3-dataflow-lab.md')
 

@@ -1,5 +1,5 @@
 import { basename } from 'node:path'
-import type { Platform } from '../../platform/index.ts'
+import type { Config, Platform } from '../../platform/index.ts'
 import { jsonRoute, type Route } from '../route.ts'
 import { version } from '../version.ts'
 import { System } from '../wire.ts'
@@ -19,7 +19,7 @@ export function systemRoutes(platform: Platform): Route[] {
           version,
           project: basename(config.project),
           title: config.title ?? pipeline?.project.name ?? '',
-          mode: config.database.url === undefined ? ('embedded' as const) : ('mixed' as const),
+          mode: modeOf(config),
           startedAt: platform.startedAt,
           now: Date.now(),
           memoryBytes: await platform.memoryBytes(),
@@ -29,4 +29,11 @@ export function systemRoutes(platform: Platform): Route[] {
       },
     }),
   ]
+}
+
+/** Whether its engines are in this process, servers of their own, or some of each. */
+function modeOf({ database, kafka, redis, rabbitmq, objects }: Config): 'embedded' | 'external' | 'mixed' {
+  const servers = [database.url, kafka.brokers, redis.url, rabbitmq.url].map((address) => address !== undefined)
+  const external = [...servers, objects.store === 's3'].filter(Boolean).length
+  return external === 0 ? 'embedded' : external === 5 ? 'external' : 'mixed'
 }

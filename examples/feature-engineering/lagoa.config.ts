@@ -1,0 +1,3 @@
+import { defineConfig } from 'lagoa'
+
+export default defineConfig({ title: 'Feature engineering' })
