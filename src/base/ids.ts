@@ -18,6 +18,13 @@ export function idFrom(...parts: readonly (string | number | bigint)[]): string 
   return hyphenate(bytes.toString('hex'))
 }
 
+/** Such an id that sorts beside `id`: as if both were made in the same millisecond. */
+export const idBeside = (id: string, ...parts: readonly (string | number | bigint)[]): string =>
+  id.slice(0, TIME_LENGTH) + idFrom(id, ...parts).slice(TIME_LENGTH)
+
+/** The letters of an id that are its time, with the hyphen among them. */
+const TIME_LENGTH = 13
+
 function hyphenate(hex: string): string {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
 }

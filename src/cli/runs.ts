@@ -256,13 +256,15 @@ async function oneRun({ flows: all }: Platform, { values }: Arguments, word: str
     const level = LEVELS.find((one) => one === values.level)
     if (values.level !== undefined && level === undefined)
       throw invalid('cli.level', `--level is ${values.level}, which no line can be`, { hint: `Write one of: ${LEVELS.join(', ')}.` })
+    const nameOf = ({ n, node, index }: { readonly n: number; readonly node: number | null; readonly index: number | null }): string =>
+      `${run.graph.nodes[node ?? n]?.name ?? n}${index === null ? '' : `[${index}]`}`
     for (let cursor = ''; ;) {
       const page = await all.logs(id, { task, level, search: values.search, cursor, limit: 1_000 })
       for (const line of page.items)
         print(
           values.json
             ? JSON.stringify(line)
-            : `${dim(new Date(line.at).toISOString())} ${run.graph.nodes[line.n]?.name ?? line.n} ${line.level === 'info' ? '' : `${line.level} `}${line.text}`,
+            : `${dim(new Date(line.at).toISOString())} ${nameOf(line)} ${line.level === 'info' ? '' : `${line.level} `}${line.text}`,
         )
       if (page.cursor === cursor) return 0
       cursor = page.cursor

@@ -33,6 +33,7 @@ export interface TaskContext extends Omit<Tools, 'write' | 'ingest'> {
   /** The same for every try of this task in this run: for systems that take one thing once. */
   readonly idempotencyKey: string
   log(message: string, level?: 'debug' | 'info' | 'warn' | 'error'): void
+  /** How far it is, shown while it runs. It may be said as often as one likes: only the newest is kept, now and then. */
   progress(done: number, total?: number): void
   /** A secret of the configuration; it never shows in logs. */
   secret(name: string): string

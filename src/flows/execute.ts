@@ -4,11 +4,11 @@
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
-import { backoff, bug, idFrom, invalid, LagoaError, missing, systemClock, toLagoaError, unavailable, type ErrorKind, type Log } from '../base/index.ts'
+import { backoff, bug, idBeside, idFrom, invalid, LagoaError, missing, systemClock, toLagoaError, unavailable, type ErrorKind, type Log } from '../base/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
 import type { TaskContext, Tools } from './context.ts'
 import { isTexts, isWords, type Bound, type Call, type Flow, type Input, type TaskDefinition } from './declare.ts'
-import type { HeldTask, Json, NewRun, Outcome, RunGraph, RunState } from './engine/words.ts'
+import type { HeldTask, Json, NewRun, Outcome, Progress, RunGraph, RunState } from './engine/words.ts'
 import type { FlowGraph } from './graph.ts'
 import { asJson } from './json.ts'
 import type { AttemptLog, RunLogs } from './logs.ts'
@@ -57,7 +57,7 @@ export function createExecutor({
   folder,
   enqueue,
   now,
-}: ExecutorOptions): (task: HeldTask, signal: AbortSignal) => Promise<Outcome> {
+}: ExecutorOptions): (task: HeldTask, signal: AbortSignal, tell: (progress: Progress) => void) => Promise<Outcome> {
   const graphs = new Map<string, RunGraph>()
 
   async function graphOf(hash: string, signal: AbortSignal): Promise<RunGraph> {
@@ -70,7 +70,7 @@ export function createExecutor({
     return row.graph
   }
 
-  return async (task, signal) => {
+  return async (task, signal, tell) => {
     const attempt = withoutSecrets(logs.open(task.run, task.n, task.fence))
     let definition: TaskDefinition | undefined
     try {
@@ -83,7 +83,7 @@ export function createExecutor({
         throw missing('flows.gone', `The project has no task ${name} of flow ${task.flow} any more`, {
           hint: 'Declare it again, or cancel the run and start a new one.',
         })
-      return await within(definition, task, signal, (inner) => carryOut(definition ?? never(), task, graph, inner, attempt))
+      return await within(definition, task, signal, (inner) => carryOut(definition ?? never(), task, graph, inner, attempt, tell))
     } catch (error) {
       if (signal.aborted) return signal.reason === 'drained' ? { outcome: 'released' } : { outcome: 'cancelled' }
       const fault = toLagoaError(error)
@@ -99,7 +99,14 @@ export function createExecutor({
     }
   }
 
-  async function carryOut(definition: TaskDefinition, task: HeldTask, graph: RunGraph, signal: AbortSignal, attempt: DiscreetLog): Promise<Outcome> {
+  async function carryOut(
+    definition: TaskDefinition,
+    task: HeldTask,
+    graph: RunGraph,
+    signal: AbortSignal,
+    attempt: DiscreetLog,
+    tell: (progress: Progress) => void,
+  ): Promise<Outcome> {
     const { body, name } = definition
     const valueOf = async (bound: Bound): Promise<unknown> => {
       if (bound.kind === 'value') return bound.value
@@ -110,7 +117,7 @@ export function createExecutor({
     }
     const input: Record<string, unknown> = {}
     for (const [key, bound] of Object.entries(definition.with)) input[key] = await valueOf(bound)
-    const ctx = contextOf(definition, task, signal, attempt)
+    const ctx = contextOf(definition, task, signal, attempt, tell)
     const answered = async (value: unknown): Promise<Outcome> => ({ outcome: 'succeeded', output: await spilled(asJson(value, `Task ${name}`), task) })
 
     switch (body.kind) {
@@ -167,7 +174,7 @@ export function createExecutor({
     }
   }
 
-  function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog): TaskContext {
+  function contextOf({ name }: TaskDefinition, task: HeldTask, signal: AbortSignal, attempt: DiscreetLog, tell: (progress: Progress) => void): TaskContext {
     const key = idFrom(task.run, name, task.itemIndex ?? -1)
     return {
       ...tools,
@@ -181,7 +188,9 @@ export function createExecutor({
       write: (table, sql, { mode = 'overwrite' } = {}) => tools.write(table, sql, { mode, once: `flow/${key}/${table}`, signal }),
       ingest: (paths, table, settings = {}) => tools.ingest(typeof paths === 'string' ? [paths] : paths, table, { ...settings, signal }),
       log: (message, level = 'info') => attempt.line(level, String(message)),
-      progress: (done, total) => attempt.line('debug', total === undefined ? `progress ${done}` : `progress ${done} of ${total}`),
+      progress(done, total) {
+        if (Number.isFinite(done)) tell({ done, total: total !== undefined && Number.isFinite(total) ? total : null })
+      },
       secret(secretName) {
         const value = secret(secretName)
         attempt.hide(value)
@@ -200,14 +209,11 @@ export function createExecutor({
       const loaded = flows().get(flow)
       if (!loaded)
         throw missing('flows.no_flow', `Task ${name} runs flow ${flow}, which the project does not have`, { hint: 'Export it from a file under flows/.' })
-      // One that goes on is of this try, whose node was lost; those that have ended are of tries before, or from before the task was run again.
-      const [over] = await patiently(signal, () =>
-        records.query<{ count: number }>('select count(*) as count from runs where parent = $1 and parent_task = $2 and ended_at is not null', [
-          task.run,
-          task.n,
-        ]),
+      // A try that was lost with its worker goes on with the run that it asked for; every other one asks for its own.
+      const [ended] = await patiently(signal, () =>
+        records.query<{ tries: number }>(`select count(*)::integer as tries from run_attempts where run = $1 and n = $2 and state <> 'lost'`, [task.run, task.n]),
       )
-      const id = idFrom(task.run, task.n, over?.count ?? 0)
+      const id = idBeside(task.run, task.n, ended?.tries ?? 0)
       const parent = { run: task.run, task: task.n }
       const params = checkedParams(loaded.flow, input)
       await patiently(signal, () => enqueue({ id, kind: 'flow', flow, graph: loaded.hash, params, trigger: { by: 'flow', run: task.run }, parent }))

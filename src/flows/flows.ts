@@ -15,13 +15,17 @@ import { windowOf, type PartitionUnit } from './partitions.ts'
 import {
   listRuns,
   readAttempts,
+  readNodes,
   readRun,
+  readTask,
   readTasks,
   type AttemptView,
+  type NodeView,
   type RunDetail,
   type RunFilter,
   type RunPage,
   type RunView,
+  type TaskFilter,
   type TaskView,
 } from './reads.ts'
 import { recordRuns, type PastRun } from './record.ts'
@@ -39,7 +43,9 @@ export interface Flows {
   record(flow: string, runs: readonly PastRun[]): Promise<void>
   runs(filter: RunFilter): Promise<RunPage>
   run(id: string): Promise<RunDetail>
-  tasks(id: string, page: { readonly limit: number; readonly cursor?: string | undefined }): Promise<{ items: TaskView[]; cursor?: string }>
+  tasks(id: string, filter: TaskFilter): Promise<{ items: TaskView[]; cursor?: string }>
+  task(id: string, n: number): Promise<TaskView>
+  nodes(id: string): Promise<NodeView[]>
   attempts(id: string, n: number): Promise<AttemptView[]>
   logs(id: string, page: LogFilter): Promise<LogPage>
   cancel(id: string): Promise<RunDetail>
@@ -132,6 +138,7 @@ export interface FlowsOptions {
   readonly shared: boolean
   readonly pools: Readonly<Record<string, number>>
   readonly keep: Keep
+  /** Something of these runs changed: they were asked for, a task of theirs began or ended, or they are over. */
   readonly onRun?: ((ids: readonly string[]) => void) | undefined
   /** A clock in place of the database's, for tests: schedules, delays and sensors go by it. */
   readonly now?: (() => number) | undefined
@@ -166,6 +173,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
       for (const run of runs) for (const wake of waiting.get(run) ?? []) wake()
       onRun?.(runs)
     },
+    onChanged: (runs) => onRun?.(runs),
   })
   const scheduler = createScheduler({ records, engine, log, position: (of) => tools.position(of), now: now ?? null })
   const backfills = createBackfills({ records, engine, known, now: now ?? Date.now })
@@ -274,14 +282,20 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
         priority: priority ?? flow.options.priority,
       }
       const [id = run.id] = await engine.enqueue([run])
+      onRun?.([id])
       return readRun(records, id)
     },
     record: (name, runs) => recordRuns(records, name, known(name).hash, runs),
     runs: (filter) => listRuns(records, filter),
     run: (id) => readRun(records, id),
-    async tasks(id, page) {
+    async tasks(id, filter) {
       await readRun(records, id)
-      return readTasks(records, id, page)
+      return readTasks(records, id, filter)
+    },
+    task: (id, n) => readTask(records, id, n),
+    async nodes(id) {
+      await readRun(records, id)
+      return readNodes(records, id)
     },
     attempts: (id, n) => readAttempts(records, id, n),
     async logs(id, page) {
@@ -290,11 +304,13 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     },
     async cancel(id) {
       await engine.cancel(id)
+      onRun?.([id])
       return readRun(records, id)
     },
     async pause(id, paused) {
       const run = await readRun(records, id)
       if (!(await engine.pause(id, paused))) throw invalid('runs.over', `Run ${id} is ${run.state}: there is nothing to ${paused ? 'pause' : 'resume'}`)
+      onRun?.([id])
       return readRun(records, id)
     },
     async retry(id, from) {
@@ -303,6 +319,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
       if (places.length === 0) throw invalid('runs.nothing', `Every task of run ${id} has succeeded`, { hint: 'Name the tasks to run again from.' })
       const count = await engine.again(id, places)
       if (count < 0) throw invalid('runs.running', `Run ${id} still has some of these tasks running`, { hint: `Cancel it first: lagoa runs cancel ${id}.` })
+      onRun?.([id])
       return readRun(records, id)
     },
     async pauseSchedule(flow, paused) {

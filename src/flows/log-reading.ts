@@ -5,13 +5,22 @@ import { invalid } from '../base/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
 import type { LogLevel, LogLine } from './logs.ts'
 
+/** Whose line it is; `node` is null when its task was made anew since, and `index` for what is no element. */
+export interface LogPlace {
+  readonly n: number
+  readonly fence: number
+  readonly node: number | null
+  readonly index: number | null
+}
+
 export interface LogPage {
-  readonly items: readonly (LogLine & { readonly n: number; readonly fence: number })[]
+  readonly items: readonly (LogLine & LogPlace)[]
   /** Where to read on; the same again when nothing came. */
   readonly cursor: string
 }
 
 export interface LogFilter {
+  /** Only of this task and, when it maps over a list, of its elements. */
   readonly task?: number | undefined
   /** Only lines with this in them, in any case. */
   readonly search?: string | undefined
@@ -21,11 +30,13 @@ export interface LogFilter {
   readonly limit: number
 }
 
-/** Lines are written in batches; where one stands among all of its run: task, try, number. */
-export type BatchPlace = readonly [n: number, fence: number, seq: number]
+/** Lines are written in batches. Where one stands among all of its run: when it was written, by the transaction, and then task, try and number. */
+export type BatchPlace = readonly [written: number, n: number, fence: number, seq: number]
 export interface Batch {
   readonly place: BatchPlace
   readonly lines: readonly LogLine[]
+  /** Another that is still being written could come before it. */
+  readonly isEarly?: boolean
 }
 
 /** One file of batches that were moved, with the places of its first and last one. */
@@ -40,62 +51,93 @@ const ROWS_AT_ONCE = 20
 /** What one page looks through at most, when little of it is wanted; the cursor then stands where it ended. */
 const MOST_LINES = 500_000
 const LARGEST_PART = 256_000_000
-const START: BatchPlace = [-1, 0, -1]
+const START: BatchPlace = [0, -1, 0, -1]
+/** A batch that a transaction writes for longer than this is not waited for. */
+const SETTLED_MS = 5_000
 
-/** Lines in the order of tasks, of their tries and of what these said, from `cursor` on. */
+/**
+ * Lines from `cursor` on, in the order in which their batches were written. A batch may become visible after one that was begun later, so
+ * reading stops before the first that another transaction could still come before: whoever follows misses none.
+ */
 export async function readLogs(records: Records, objects: Objects, run: string, { task, search, level = 'debug', cursor, limit }: LogFilter): Promise<LogPage> {
   const after = placeOf(cursor)
   const wanted = search?.toLowerCase() ?? ''
   const fits = (line: LogLine): boolean => RANK[line.level] >= RANK[level] && (wanted === '' || line.text.toLowerCase().includes(wanted))
+  const tasks = task === undefined ? null : await tasksOf(records, run, task)
   for (;;) {
-    const parts = await partsAfter(records, run, task, after)
+    const parts = await partsAfter(records, run, after)
     const items: (LogLine & { n: number; fence: number })[] = []
     let last = after
     let seen = 0
-    const sources = [rowsAfter(records, run, task, after), ...parts.map((part) => batchesOf(objects, part, task, after))]
-    for await (const { place, lines } of inOrder(sources, [START, ...parts.map(({ first }) => first)])) {
+    const sources = [rowsAfter(records, run, tasks, after), ...parts.map((part) => batchesOf(objects, part, tasks, after))]
+    for await (const { place, lines, isEarly = false } of inOrder(sources, [START, ...parts.map(({ first }) => first)])) {
       const found = lines.filter(fits)
-      if (items.length > 0 && items.length + found.length > limit) break
-      for (const { at, level: of, text } of found) items.push({ n: place[0], fence: place[1], at, level: of, text })
+      if (isEarly || (items.length > 0 && items.length + found.length > limit)) break
+      for (const { at, level: of, text } of found) items.push({ n: place[1], fence: place[2], at, level: of, text })
       last = place
       seen += lines.length
       if (items.length >= limit || seen >= MOST_LINES) break
     }
     // What was moved meanwhile may have been missed in both places.
-    const now = await partsAfter(records, run, task, after)
-    if (now.length === parts.length && now.every(({ path }, i) => path === parts[i]?.path)) return { items, cursor: last === START ? '' : last.join('.') }
+    const now = await partsAfter(records, run, after)
+    if (now.length !== parts.length || now.some(({ path }, i) => path !== parts[i]?.path)) continue
+    const places = await placesOf(records, run, [...new Set(items.map(({ n }) => n))])
+    return {
+      items: items.map((item) => ({ ...item, ...(places.get(item.n) ?? { node: null, index: null }) })),
+      cursor: last === START ? '' : last.join('.'),
+    }
   }
 }
 
 function placeOf(cursor: string | undefined): BatchPlace {
   if (cursor === undefined || cursor === '') return START
-  const [, n, fence, seq] = /^(\d{1,9})\.(\d{1,9})\.(\d{1,9})$/.exec(cursor) ?? []
-  if (n === undefined) throw invalid('runs.cursor', `"${cursor}" is no cursor of a log`, { hint: 'Pass what the page before answered.' })
-  return [Number(n), Number(fence), Number(seq)]
+  const [, written, n, fence, seq] = /^(\d{1,15})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})$/.exec(cursor) ?? []
+  if (n === undefined) throw invalid('runs.cursor', `"${cursor}" is no cursor of a log`, { hint: 'Pass what the page before answered, or none.' })
+  return [Number(written), Number(n), Number(fence), Number(seq)]
 }
 
-const compare = (a: BatchPlace, b: BatchPlace): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]
+const compare = (a: BatchPlace, b: BatchPlace): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2] || a[3] - b[3]
 
-async function partsAfter(records: Records, run: string, task: number | undefined, after: BatchPlace): Promise<LogPart[]> {
-  return records.query<LogPart & object>(
-    `select path, array[first_n, first_fence, first_seq] as first, array[last_n, last_fence, last_seq] as last from run_log_parts
-     where run = $1 and (last_n, last_fence, last_seq) > ($2, $3, $4) and ($5::integer is null or $5 between first_n and last_n)
-     order by first_n, first_fence, first_seq`,
-    [run, ...after, task ?? null],
+/** A task and its elements. */
+async function tasksOf(records: Records, run: string, task: number): Promise<ReadonlySet<number>> {
+  const rows = await records.query<{ n: number }>('select n from run_tasks where run = $1 and (n = $2 or node = $2)', [run, task])
+  return new Set([task, ...rows.map(({ n }) => n)])
+}
+
+async function placesOf(records: Records, run: string, tasks: readonly number[]): Promise<ReadonlyMap<number, { node: number; index: number | null }>> {
+  if (tasks.length === 0) return new Map()
+  const rows = await records.query<{ n: number; node: number; index: number | null }>(
+    'select n, node, item_index as index from run_tasks where run = $1 and n = any($2)',
+    [run, tasks],
+    { name: 'run_log_places' },
   )
+  return new Map(rows.map(({ n, node, index }) => [n, { node, index }]))
 }
 
-async function* rowsAfter(records: Records, run: string, task: number | undefined, from: BatchPlace): AsyncGenerator<Batch> {
+async function partsAfter(records: Records, run: string, after: BatchPlace): Promise<LogPart[]> {
+  return records.query<LogPart & object>(`select path, first, last from run_log_parts where run = $1 and last > $2::bigint[] order by first`, [run, after])
+}
+
+async function* rowsAfter(records: Records, run: string, tasks: ReadonlySet<number> | null, from: BatchPlace): AsyncGenerator<Batch> {
   for (let after = from; ;) {
-    const rows = await records.query<{ n: number; fence: number; seq: number; lines: readonly (readonly [number, LogLevel, string])[] }>(
-      `select n, fence, seq, lines from run_logs where run = $1 and (n, fence, seq) > ($2, $3, $4) and ($5::integer is null or n = $5)
-       order by n, fence, seq limit ${ROWS_AT_ONCE}`,
-      [run, ...after, task ?? null],
+    const rows = await records.query<{
+      written: number
+      n: number
+      fence: number
+      seq: number
+      settled: boolean
+      lines: readonly (readonly [number, LogLevel, string])[]
+    }>(
+      `select written::text::bigint as written, n, fence, seq, written < pg_snapshot_xmin(pg_current_snapshot()) as settled, lines from run_logs
+       where run = $1 and (written, n, fence, seq) > ($2::text::xid8, $3::integer, $4::integer, $5::integer) and ($6::integer[] is null or n = any($6))
+       order by run_logs.written, n, fence, seq limit ${ROWS_AT_ONCE}`,
+      [run, String(after[0]), after[1], after[2], after[3], tasks && [...tasks]],
       { name: 'run_log_read' },
     )
-    for (const { n, fence, seq, lines } of rows) {
-      after = [n, fence, seq]
-      yield { place: after, lines: lines.map(([at, level, text]) => ({ at, level, text })) }
+    for (const { written, n, fence, seq, settled, lines } of rows) {
+      after = [written, n, fence, seq]
+      const isEarly = !settled && Date.now() - (lines.at(-1)?.[0] ?? 0) < SETTLED_MS
+      yield { place: after, lines: lines.map(([at, level, text]) => ({ at, level, text })), isEarly }
     }
     if (rows.length < ROWS_AT_ONCE) return
   }
@@ -103,13 +145,14 @@ async function* rowsAfter(records: Records, run: string, task: number | undefine
 
 /** A line of a part: readable by people and by `zcat | jq`. */
 export interface PartLine extends LogLine {
+  readonly written: number
   readonly n: number
   readonly fence: number
   readonly seq: number
 }
 
 /** Nothing when the part has been removed meanwhile. */
-async function* batchesOf(objects: Objects, { path }: LogPart, task: number | undefined, after: BatchPlace): AsyncGenerator<Batch> {
+async function* batchesOf(objects: Objects, { path }: LogPart, tasks: ReadonlySet<number> | null, after: BatchPlace): AsyncGenerator<Batch> {
   const bytes = await objects.get(path)
   if (!bytes) return
   const text = (await promisify(gunzip)(bytes, { maxOutputLength: LARGEST_PART })).toString()
@@ -117,14 +160,14 @@ async function* batchesOf(objects: Objects, { path }: LogPart, task: number | un
   let lines: LogLine[] = []
   for (let from = 0; from < text.length;) {
     const end = text.indexOf('\n', from)
-    const { n, fence, seq, at, level, text: said } = JSON.parse(text.slice(from, end)) as PartLine
+    const { written, n, fence, seq, at, level, text: said } = JSON.parse(text.slice(from, end)) as PartLine
     from = end + 1
-    if (compare([n, fence, seq], place) !== 0) {
+    if (compare([written, n, fence, seq], place) !== 0) {
       if (lines.length > 0) yield { place, lines }
-      place = [n, fence, seq]
+      place = [written, n, fence, seq]
       lines = []
     }
-    if ((task === undefined || n === task) && compare(place, after) > 0) lines.push({ at, level, text: said })
+    if ((tasks === null || tasks.has(n)) && compare(place, after) > 0) lines.push({ at, level, text: said })
   }
   if (lines.length > 0) yield { place, lines }
 }

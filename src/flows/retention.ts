@@ -67,17 +67,19 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
   async function movePart(run: string): Promise<number> {
     const places: BatchPlace[] = []
     let text = ''
-    for (let after: BatchPlace = [-1, 0, -1]; ;) {
-      const rows = await records.query<{ n: number; fence: number; seq: number; lines: readonly (readonly [number, LogLevel, string])[] }>(
-        `select n, fence, seq, lines from run_logs where run = $1 and (n, fence, seq) > ($2, $3, $4) order by n, fence, seq limit ${ROWS_AT_ONCE}`,
-        [run, ...after],
+    for (let after: BatchPlace = [0, -1, 0, -1]; ;) {
+      const rows = await records.query<{ written: number; n: number; fence: number; seq: number; lines: readonly (readonly [number, LogLevel, string])[] }>(
+        `select written::text::bigint as written, n, fence, seq, lines from run_logs
+         where run = $1 and (written, n, fence, seq) > ($2::text::xid8, $3::integer, $4::integer, $5::integer)
+         order by run_logs.written, n, fence, seq limit ${ROWS_AT_ONCE}`,
+        [run, String(after[0]), after[1], after[2], after[3]],
         { name: 'run_log_move' },
       )
-      for (const { n, fence, seq, lines } of rows) {
+      for (const { written, n, fence, seq, lines } of rows) {
         if (text.length > PART_CHARACTERS) break
-        after = [n, fence, seq]
+        after = [written, n, fence, seq]
         places.push(after)
-        for (const [at, level, said] of lines) text += `${JSON.stringify({ n, fence, seq, at, level, text: said } satisfies PartLine)}\n`
+        for (const [at, level, said] of lines) text += `${JSON.stringify({ written, n, fence, seq, at, level, text: said } satisfies PartLine)}\n`
       }
       if (rows.length < ROWS_AT_ONCE || text.length > PART_CHARACTERS) break
     }
@@ -89,14 +91,14 @@ export function openRetention({ records, objects, log, keep, settleMs = SETTLE_M
     await objects.put(path, await promisify(gzip)(text))
     await records.transaction(async (tx) => {
       await tx.query(
-        `insert into run_log_parts (run, path, ended_at, first_n, first_fence, first_seq, last_n, last_fence, last_seq)
-         select id, $2, coalesce(ended_at, run_now($9)), $3, $4, $5, $6, $7, $8 from runs where id = $1 on conflict do nothing`,
-        [run, path, ...first, ...last, clock()],
+        `insert into run_log_parts (run, path, ended_at, first, last)
+         select id, $2, coalesce(ended_at, run_now($5)), $3, $4 from runs where id = $1 on conflict do nothing`,
+        [run, path, first, last, clock()],
       )
       // Only those that were read: a late line may have come between them.
       await tx.query(
         'delete from run_logs l using unnest($2::integer[], $3::integer[], $4::integer[]) m (n, fence, seq) where l.run = $1 and (l.n, l.fence, l.seq) = (m.n, m.fence, m.seq)',
-        [run, places.map(([n]) => n), places.map(([, fence]) => fence), places.map(([, , seq]) => seq)],
+        [run, places.map(([, n]) => n), places.map(([, , fence]) => fence), places.map(([, , , seq]) => seq)],
       )
     })
     return places.length

@@ -76,6 +76,12 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
   // Event streams flush each message by themselves; compressing them would hold messages back.
   const zip = compress()
   app.use((context, next) => (context.req.path.endsWith('/events') ? next() : zip(context, next)))
+  // Clients of the workload document have their routes where the console has a screen; a browser that opens the address wants the screen.
+  for (const path of ['/workloads', '/workloads/:id'])
+    app.get(path, (context, next): Promise<Response | void> => {
+      context.header('vary', 'accept', { append: true })
+      return wantsPage(context) ? consolePage(context) : next()
+    })
   for (const route of routes) app.on(route.method.toUpperCase(), routerPath(route), (context) => route.handle(context))
   const document = openApi(routes, version)
   app.get('/openapi.json', (context) => context.json(document))

@@ -420,6 +420,7 @@ export const LiveMessage = z.object({
   rates: z.record(z.string(), z.number()).optional(),
   alerts: z.array(AlertShape).optional(),
   tables: z.array(z.object({ name: z.string(), version: z.number(), rows: z.number().nullable() })).optional(),
+  runs: z.array(z.string()).optional().describe('Runs of which something changed, the newest changes when there are very many'),
   services: z.array(ServiceHealth).optional(),
   memoryBytes: z.number().optional(),
   reloaded: z.boolean().optional().describe('The project was changed and loaded again: fetch everything anew'),
@@ -650,6 +651,7 @@ export const RunShape = z.object({
   trigger: z.unknown().describe('Who or what asked for it'),
   partition: z.string().nullable(),
   backfill: z.string().nullable(),
+  subject: z.string().nullable().describe('What it is about: the id of a workload'),
   parent: z.string().nullable().describe('The run one of whose tasks it is'),
   tasks: z.number(),
   open: z.number().describe('Tasks that have not ended'),
@@ -706,12 +708,14 @@ export const BackfillShape = z.object({
 })
 export const BackfillList = page(BackfillShape)
 
-const RunTaskShape = z.object({
+export const TaskStateShape = z.enum(['waiting', 'delayed', 'ready', 'held', 'running', 'deferred', 'expanded', 'succeeded', 'failed', 'skipped', 'cancelled'])
+
+export const RunTaskShape = z.object({
   n: z.number(),
   name: z.string(),
   node: z.number(),
   index: z.number().nullable().describe('Of the element, when its node maps over a list'),
-  state: z.enum(['waiting', 'delayed', 'ready', 'held', 'running', 'deferred', 'expanded', 'succeeded', 'failed', 'skipped', 'cancelled']),
+  state: TaskStateShape,
   reason: z.string().nullable(),
   attempt: z.number(),
   pool: z.string(),
@@ -721,8 +725,28 @@ const RunTaskShape = z.object({
   output: z.unknown(),
   error: TaskErrorShape.nullable(),
   child: z.string().nullable().describe('The run that it waits for'),
+  progress: z.object({ done: z.number(), total: z.number().nullable() }).nullable().describe('How far it said it is; a few seconds old while it runs'),
 })
 export const RunTaskList = page(RunTaskShape)
+
+export const RunNodeList = z.object({
+  items: z.array(
+    RunTaskShape.omit({ index: true, output: true }).extend({
+      elements: z
+        .object({
+          total: z.number(),
+          states: z.partialRecord(TaskStateShape, z.number()),
+          startedAt: z.number().nullable(),
+          endedAt: z.number().nullable(),
+        })
+        .nullable()
+        .describe('Of a node that maps over a list: how many elements are in which state, and from when to when they ran'),
+      tries: z
+        .array(z.object({ fence: z.number(), attempt: z.number(), state: z.string(), startedAt: z.number(), endedAt: z.number() }))
+        .describe('Those that ended'),
+    }),
+  ),
+})
 
 export const AttemptList = z.object({
   items: z.array(
@@ -740,7 +764,17 @@ export const AttemptList = z.object({
 })
 
 export const LogList = z.object({
-  items: z.array(z.object({ n: z.number(), fence: z.number(), at: z.number(), level: z.enum(['debug', 'info', 'warn', 'error']), text: z.string() })),
+  items: z.array(
+    z.object({
+      n: z.number(),
+      fence: z.number(),
+      node: z.number().nullable().describe('Its node; null when the task was made anew since'),
+      index: z.number().nullable().describe('Of the element, when its node maps over a list'),
+      at: z.number(),
+      level: z.enum(['debug', 'info', 'warn', 'error']),
+      text: z.string(),
+    }),
+  ),
   cursor: z.string().describe('Pass it to read on; the same again when nothing came'),
 })
 
@@ -823,3 +857,15 @@ export const JobShape = ProcessAnswer.extend({
     .nullable(),
 })
 export const JobList = page(JobHead)
+export type FlowShape = z.infer<typeof FlowShape>
+export type FlowDetailShape = z.infer<typeof FlowDetailShape>
+export type RunShape = z.infer<typeof RunShape>
+export type RunDetailShape = z.infer<typeof RunDetailShape>
+export type RunTaskShape = z.infer<typeof RunTaskShape>
+export type RunNodeShape = z.infer<typeof RunNodeList>['items'][number]
+export type AttemptList = z.infer<typeof AttemptList>
+export type LogList = z.infer<typeof LogList>
+export type WorkloadShape = z.infer<typeof WorkloadShape>
+export type WorkloadKindList = z.infer<typeof WorkloadKindList>
+export type BackfillPlanShape = z.infer<typeof BackfillPlanShape>
+export type BackfillShape = z.infer<typeof BackfillShape>

@@ -91,7 +91,7 @@ const KINDS = {
   },
   sql: {
     about: 'Keeps the rows of a query',
-    params: z.strictObject({ sql: z.string().min(1).describe('One SELECT over tables of the lake') }),
+    params: z.strictObject({ sql: z.string().min(1).describe('One SELECT over tables of the lake').meta({ contentMediaType: 'application/sql' }) }),
   },
   python: {
     about: "Keeps what a user's function process(df) makes of a table or of a file in the object store",

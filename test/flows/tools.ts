@@ -9,6 +9,7 @@ export const tools: Tools = {
   sql: unused,
   keys: { ping: unused, get: unused, set: unused },
   objects: { get: unused, put: unused, list: unused },
+  python: unused,
   publish: unused,
   records: unused,
   caughtUp: unused,

@@ -135,6 +135,8 @@ const SHAPES: Readonly<Record<string, z.ZodType>> = {
   '/api/v1/runs': wire.RunList,
   '/api/v1/runs/{id}': wire.RunDetailShape,
   '/api/v1/runs/{id}/tasks': wire.RunTaskList,
+  '/api/v1/runs/{id}/tasks/{n}': wire.RunTaskShape,
+  '/api/v1/runs/{id}/nodes': wire.RunNodeList,
   '/api/v1/runs/{id}/tasks/{n}/attempts': wire.AttemptList,
   '/api/v1/runs/{id}/logs': wire.LogList,
   '/api/v1/workload-kinds': wire.WorkloadKindList,

@@ -40,13 +40,25 @@ export function post<T>(path: string, body?: unknown, signal?: AbortSignal): Pro
   })
 }
 
-export function patch<T>(path: string, body: unknown): Promise<T> {
-  return call<T>(apiPath(path), { method: 'PATCH', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+/** The same request again, with the same key, is done once. */
+export function postOnce<T>(path: string, body: unknown, key: string): Promise<T> {
+  return call<T>(apiPath(path), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'idempotency-key': key },
+    body: JSON.stringify(body),
+  })
 }
 
-export function remove<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return call<T>(apiPath(path), { method: 'DELETE', ...(signal === undefined ? {} : { signal }) })
+/** With a version only that one is changed; a newer one is a conflict. */
+export function patch<T>(path: string, body: unknown, version?: number): Promise<T> {
+  return call<T>(apiPath(path), { method: 'PATCH', headers: { 'content-type': 'application/json', ...matching(version) }, body: JSON.stringify(body) })
 }
+
+export function remove<T>(path: string, version?: number): Promise<T> {
+  return call<T>(apiPath(path), { method: 'DELETE', headers: matching(version) })
+}
+
+const matching = (version: number | undefined): Record<string, string> => (version === undefined ? {} : { 'if-match': `"${version}"` })
 
 async function call<T>(url: string, init: RequestInit): Promise<T> {
   let answer: Response

@@ -1,5 +1,5 @@
 export { backOff } from './back-off.ts'
-export { ApiError, patch, post, remove } from './client.ts'
+export { ApiError, patch, post, postOnce, remove } from './client.ts'
 export { type EventHub, hub } from './events.ts'
 export * from './queries.ts'
 export { syncCache } from './sync.ts'

@@ -1,19 +1,25 @@
 /** What the screens read, as query options: key, route and how old an answer may be. */
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
-import { get } from './client.ts'
+import { get, post } from './client.ts'
 import type {
   AlertShape,
   AssetShape,
   AssetSummary,
+  AttemptList,
+  BackfillPlanShape,
+  BackfillShape,
   BranchDiff,
   BranchShape,
   CheckShape,
   DeadLetterList,
+  FlowDetailShape,
+  FlowShape,
   ImpactShape,
   KeyPrefixes,
   KeyShape,
   LatestShape,
   LineageShape,
+  LogList,
   NodeShape,
   Overview,
   Page,
@@ -21,6 +27,10 @@ import type {
   QueryResult,
   RecordList,
   RuleShape,
+  RunDetailShape,
+  RunNodeShape,
+  RunShape,
+  RunTaskShape,
   SeriesShape,
   ServiceShape,
   SilenceShape,
@@ -30,6 +40,8 @@ import type {
   TableShape,
   TableSummary,
   VersionShape,
+  WorkloadKindList,
+  WorkloadShape,
 } from './types.ts'
 
 const list = 'limit'
@@ -282,3 +294,154 @@ export const keyPath = (key: string): string => `keys/${encodeURIComponent(key)}
 
 export const keyQuery = (key: string) =>
   queryOptions({ queryKey: ['keys', 'one', key], queryFn: ({ signal }) => get<KeyShape>(keyPath(key), {}, signal), refetchInterval: 2_000 })
+
+export const flowsQuery = queryOptions({
+  queryKey: ['flows'],
+  queryFn: ({ signal }) => get<Page<FlowShape>>('flows', {}, signal),
+  refetchInterval: 15_000,
+})
+
+export const flowPath = (name: string): string => `flows/${encodeURIComponent(name)}`
+
+export const flowQuery = (name: string) =>
+  queryOptions({ queryKey: ['flows', name], queryFn: ({ signal }) => get<FlowDetailShape>(flowPath(name), {}, signal), refetchInterval: 15_000 })
+
+export type RunFilter = {
+  flow?: string | undefined
+  state?: RunShape['state'] | undefined
+  kind?: string | undefined
+  backfill?: string | undefined
+}
+
+export const runPagesQuery = (filter: RunFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['runs', filter],
+    queryFn: ({ signal, pageParam }) => get<Page<RunShape>>('runs', { ...filter, limit: 50, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 0) <= renewedPages ? 5_000 : false),
+  })
+
+export const runPath = (id: string): string => `runs/${encodeURIComponent(id)}`
+
+/** The event stream tells of changes on this node; those of others are looked for while a run goes on. */
+const whileItRuns = 2_000
+
+export const runQuery = (id: string) =>
+  queryOptions({
+    queryKey: ['run', id],
+    queryFn: ({ signal }) => get<RunDetailShape>(runPath(id), {}, signal),
+    refetchInterval: ({ state }) => (state.data?.endedAt === null ? whileItRuns : false),
+  })
+
+/** `goesOn` is whether the run does. */
+export const runNodesQuery = (id: string, goesOn: boolean) =>
+  queryOptions({
+    queryKey: ['run', id, 'nodes'],
+    queryFn: ({ signal }) => get<{ items: RunNodeShape[] }>(`${runPath(id)}/nodes`, {}, signal),
+    refetchInterval: goesOn ? whileItRuns : false,
+  })
+
+export const runTaskQuery = (id: string, n: number, goesOn: boolean) =>
+  queryOptions({
+    queryKey: ['run', id, 'tasks', n],
+    queryFn: ({ signal }) => get<RunTaskShape>(`${runPath(id)}/tasks/${n}`, {}, signal),
+    refetchInterval: goesOn ? whileItRuns : false,
+  })
+
+export const runAttemptsQuery = (id: string, n: number) =>
+  queryOptions({
+    queryKey: ['run', id, 'tasks', n, 'attempts'],
+    queryFn: ({ signal }) => get<AttemptList>(`${runPath(id)}/tasks/${n}/attempts`, {}, signal),
+  })
+
+/** The elements of a node that maps over a list, in their order. They may be very many, so they are not read again with each change of the run. */
+export const runElementsQuery = (id: string, node: number, state: RunTaskShape['state'] | undefined, goesOn: boolean) =>
+  infiniteQueryOptions({
+    queryKey: ['run-elements', id, node, state ?? 'all', goesOn],
+    queryFn: ({ signal, pageParam }) => get<Page<RunTaskShape>>(`${runPath(id)}/tasks`, { node, state, [list]: 200, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state: { data } }) => (goesOn && (data?.pages.length ?? 0) <= 1 ? whileItRuns : false),
+  })
+
+export function fetchLog(id: string, from: { task?: number | undefined; cursor?: string | undefined }, signal: AbortSignal): Promise<LogList> {
+  return get<LogList>(`${runPath(id)}/logs`, { ...from, [list]: 5_000 }, signal)
+}
+
+export type WorkloadFilter = { kind?: string | undefined; name?: string | undefined }
+
+export const workloadPagesQuery = (filter: WorkloadFilter) =>
+  infiniteQueryOptions({
+    queryKey: ['workloads', 'pages', filter],
+    queryFn: ({ signal, pageParam }) => get<Page<WorkloadShape>>('workloads', { ...filter, limit: 50, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 0) <= renewedPages ? 5_000 : false),
+  })
+
+export const workloadKindsQuery = queryOptions({
+  queryKey: ['workload-kinds'],
+  queryFn: ({ signal }) => get<WorkloadKindList>('workload-kinds', {}, signal),
+  staleTime: declared,
+})
+
+export const workloadPath = (id: string): string => `workloads/${encodeURIComponent(id)}`
+
+export const workloadQuery = (id: string) =>
+  queryOptions({ queryKey: ['workloads', id], queryFn: ({ signal }) => get<WorkloadShape>(workloadPath(id), {}, signal), refetchInterval: 2_000 })
+
+export const workloadRunsQuery = (id: string) =>
+  infiniteQueryOptions({
+    queryKey: ['workloads', id, 'runs'],
+    queryFn: ({ signal, pageParam }) => get<Page<RunShape>>(`${workloadPath(id)}/runs`, { limit: 20, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    refetchInterval: ({ state }) => ((state.data?.pages.length ?? 0) <= renewedPages ? 5_000 : false),
+  })
+
+/** Of the run that yielded them: those of another are others. */
+export const workloadResultsQuery = (id: string, run: string) =>
+  infiniteQueryOptions({
+    queryKey: ['workload-results', id, run],
+    queryFn: ({ signal, pageParam }) => get<Page<Record<string, unknown>>>(`${workloadPath(id)}/results`, { [list]: 200, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    retry: false,
+    staleTime: declared,
+  })
+
+export type BackfillRequest = {
+  from?: string | undefined
+  to?: string | undefined
+  existing?: 'skip' | 'again' | undefined
+  order?: 'oldest' | 'newest' | undefined
+  concurrency?: number | undefined
+  params?: unknown
+}
+
+export const backfillPagesQuery = (flow: string) =>
+  infiniteQueryOptions({
+    queryKey: ['backfills', flow],
+    queryFn: ({ signal, pageParam }) => get<Page<BackfillShape>>('backfills', { flow, limit: 20, cursor: pageParam }, signal),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: (last) => last.cursor,
+    refetchInterval: ({ state }) =>
+      (state.data?.pages.length ?? 0) <= renewedPages && state.data?.pages.some(({ items }) => items.some(({ endedAt }) => endedAt === null)) === true
+        ? whileItRuns
+        : false,
+  })
+
+export const backfillPath = (id: string): string => `backfills/${encodeURIComponent(id)}`
+
+/** What a backfill would run, before anything begins. */
+export const backfillPlanQuery = (flow: string, request: BackfillRequest) =>
+  queryOptions({
+    queryKey: ['backfill-plan', flow, request],
+    queryFn: ({ signal }) => post<BackfillPlanShape>(`${flowPath(flow)}/backfills/plan`, request, signal),
+    retry: false,
+    staleTime: 0,
+  })

@@ -12,8 +12,24 @@ export type Crumb = {
     | 'page.lineage'
     | 'page.branches'
     | 'page.keys'
+    | 'page.flows'
+    | 'page.runs'
+    | 'page.workloads'
     | 'page.health'
-  readonly to?: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/lake/branches' | '/keys' | '/health'
+  readonly to?:
+    | '/'
+    | '/live'
+    | '/streams'
+    | '/alerts'
+    | '/lake'
+    | '/sql'
+    | '/lineage'
+    | '/lake/branches'
+    | '/keys'
+    | '/flows'
+    | '/runs'
+    | '/workloads'
+    | '/health'
   readonly tier?: 'bronze' | 'silver' | 'gold'
 }
 
@@ -26,6 +42,9 @@ const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
   sql: { page: 'page.sql', to: '/sql' },
   lineage: { page: 'page.lineage', to: '/lineage' },
   keys: { page: 'page.keys', to: '/keys' },
+  flows: { page: 'page.flows', to: '/flows' },
+  runs: { page: 'page.runs', to: '/runs' },
+  workloads: { page: 'page.workloads', to: '/workloads' },
   health: { page: 'page.health', to: '/health' },
 }
 

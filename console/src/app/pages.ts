@@ -1,13 +1,27 @@
 /** The pages that exist, in the order of the sidebar; the palette offers the same. */
-import { Activity, Bell, Cable, Database, HeartPulse, KeyRound, LayoutDashboard, type LucideIcon, SquareTerminal, Waypoints } from 'lucide-react'
+import {
+  Activity,
+  Bell,
+  Boxes,
+  Cable,
+  Database,
+  HeartPulse,
+  KeyRound,
+  LayoutDashboard,
+  ListChecks,
+  type LucideIcon,
+  SquareTerminal,
+  Waypoints,
+  Workflow,
+} from 'lucide-react'
 
 type PageLink = {
-  readonly to: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/health'
-  readonly title: `page.${'overview' | 'live' | 'streams' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'health'}`
+  readonly to: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/flows' | '/runs' | '/workloads' | '/health'
+  readonly title: `page.${'overview' | 'live' | 'streams' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'flows' | 'runs' | 'workloads' | 'health'}`
   readonly icon: LucideIcon
 }
 
-export const pageGroups: readonly { readonly title: 'group.data' | 'group.system' | undefined; readonly pages: readonly PageLink[] }[] = [
+export const pageGroups: readonly { readonly title: 'group.data' | 'group.work' | 'group.system' | undefined; readonly pages: readonly PageLink[] }[] = [
   {
     title: undefined,
     pages: [
@@ -24,6 +38,14 @@ export const pageGroups: readonly { readonly title: 'group.data' | 'group.system
       { to: '/sql', title: 'page.sql', icon: SquareTerminal },
       { to: '/lineage', title: 'page.lineage', icon: Waypoints },
       { to: '/keys', title: 'page.keys', icon: KeyRound },
+    ],
+  },
+  {
+    title: 'group.work',
+    pages: [
+      { to: '/flows', title: 'page.flows', icon: Workflow },
+      { to: '/runs', title: 'page.runs', icon: ListChecks },
+      { to: '/workloads', title: 'page.workloads', icon: Boxes },
     ],
   },
   { title: 'group.system', pages: [{ to: '/health', title: 'page.health', icon: HeartPulse }] },

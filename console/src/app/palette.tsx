@@ -6,9 +6,9 @@ import { Modal } from '@mantine/core'
 import { useDebouncedValue } from '@mantine/hooks'
 import { useQuery } from '@tanstack/react-query'
 import { useRouter } from '@tanstack/react-router'
-import { Activity, Bell, Cable, Columns3, Database, type LucideIcon } from 'lucide-react'
+import { Activity, Bell, Cable, Columns3, Database, type LucideIcon, Workflow } from 'lucide-react'
 import { useEffect, useId, useRef, useState } from 'react'
-import { assetsQuery, rulesQuery, streamsQuery, tablesQuery } from '../api/index.ts'
+import { assetsQuery, flowsQuery, rulesQuery, streamsQuery, tablesQuery } from '../api/index.ts'
 import { kindIcons } from '../ui/assets.ts'
 import { useWords } from '../ui/words/index.tsx'
 import { pageGroups } from './pages.ts'
@@ -23,6 +23,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const tables = useQuery(tablesQuery).data?.items ?? []
   const streams = useQuery(streamsQuery).data?.items ?? []
   const rules = useQuery(rulesQuery).data?.items ?? []
+  const flows = useQuery(flowsQuery).data?.items ?? []
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
   const [wanted] = useDebouncedValue(text.trim(), 120)
@@ -37,6 +38,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
     ...streams
       .filter((stream) => stream.live !== undefined)
       .map((stream) => ({ label: stream.name, kind: say('page.live'), href: `/live?stream=${encodeURIComponent(stream.name)}`, icon: Activity })),
+    ...flows.map((flow) => ({ label: flow.name, kind: say('palette.flow'), href: `/flows/${encodeURIComponent(flow.name)}`, icon: Workflow })),
     ...rules.map((rule) => ({ label: rule.name, kind: say('asset.alert'), href: `/alerts?tab=rules&rule=${encodeURIComponent(rule.name)}`, icon: Bell })),
   ]
   const lineage = (asset: string, column?: string): string => router.buildLocation({ to: '/lineage', search: { asset, column } }).href

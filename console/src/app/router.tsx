@@ -1,7 +1,24 @@
 /** Addresses of the console: one lazy chunk a feature. */
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router'
 import { FailedScreen, LoadingScreen } from '../ui/states.tsx'
-import { alertsSearch, branchSearch, keysSearch, lakeSearch, lineageSearch, liveSearch, sqlSearch, streamSearch, streamsSearch, tableSearch } from './search.ts'
+import {
+  alertsSearch,
+  branchSearch,
+  flowSearch,
+  flowsSearch,
+  keysSearch,
+  lakeSearch,
+  lineageSearch,
+  liveSearch,
+  runSearch,
+  runsSearch,
+  sqlSearch,
+  streamSearch,
+  streamsSearch,
+  tableSearch,
+  workloadSearch,
+  workloadsSearch,
+} from './search.ts'
 import { NotFound, Shell } from './shell.tsx'
 
 const root = createRootRoute({ component: Shell, notFoundComponent: NotFound })
@@ -78,6 +95,42 @@ const keys = createRoute({
   validateSearch: keysSearch,
   component: lazyRouteComponent(() => import('../features/keys/screen.tsx'), 'KeysScreen'),
 })
+const flows = createRoute({
+  getParentRoute: () => root,
+  path: '/flows',
+  validateSearch: flowsSearch,
+  component: lazyRouteComponent(() => import('../features/flows/list.tsx'), 'FlowsScreen'),
+})
+const flow = createRoute({
+  getParentRoute: () => root,
+  path: '/flows/$name',
+  validateSearch: flowSearch,
+  component: lazyRouteComponent(() => import('../features/flows/flow.tsx'), 'FlowScreen'),
+})
+const runs = createRoute({
+  getParentRoute: () => root,
+  path: '/runs',
+  validateSearch: runsSearch,
+  component: lazyRouteComponent(() => import('../features/runs/list.tsx'), 'RunsScreen'),
+})
+const run = createRoute({
+  getParentRoute: () => root,
+  path: '/runs/$id',
+  validateSearch: runSearch,
+  component: lazyRouteComponent(() => import('../features/runs/run.tsx'), 'RunScreen'),
+})
+const workloads = createRoute({
+  getParentRoute: () => root,
+  path: '/workloads',
+  validateSearch: workloadsSearch,
+  component: lazyRouteComponent(() => import('../features/workloads/list.tsx'), 'WorkloadsScreen'),
+})
+const workload = createRoute({
+  getParentRoute: () => root,
+  path: '/workloads/$id',
+  validateSearch: workloadSearch,
+  component: lazyRouteComponent(() => import('../features/workloads/workload.tsx'), 'WorkloadScreen'),
+})
 const health = createRoute({
   getParentRoute: () => root,
   path: '/health',
@@ -85,7 +138,27 @@ const health = createRoute({
 })
 
 export const router = createRouter({
-  routeTree: root.addChildren([overview, live, lake, table, branches, branch, sql, lineage, streams, stream, alerts, keys, health]),
+  routeTree: root.addChildren([
+    overview,
+    live,
+    lake,
+    table,
+    branches,
+    branch,
+    sql,
+    lineage,
+    streams,
+    stream,
+    alerts,
+    keys,
+    flows,
+    flow,
+    runs,
+    run,
+    workloads,
+    workload,
+    health,
+  ]),
   defaultPreload: 'intent',
   defaultPendingComponent: LoadingScreen,
   defaultPendingMs: 150,

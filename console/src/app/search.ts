@@ -171,3 +171,47 @@ export const keysSearch = (raw: Raw): KeysSearch => ({
   key: text(raw['key']),
   view: oneOf(raw['view'], ['raw']),
 })
+
+export type FlowsSearch = { q?: string | undefined; tag?: string | undefined }
+export const flowsSearch = (raw: Raw): FlowsSearch => ({ q: text(raw['q']), tag: text(raw['tag']) })
+
+export const flowTabs = ['graph', 'tasks', 'runs', 'backfills'] as const
+export type FlowTab = (typeof flowTabs)[number]
+export type FlowSearch = { tab?: FlowTab | undefined }
+export const flowSearch = (raw: Raw): FlowSearch => ({ tab: oneOf(raw['tab'], flowTabs) })
+
+export const runKinds = ['flow', 'workload'] as const
+const runStates = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as const
+export type RunsSearch = {
+  state?: (typeof runStates)[number] | undefined
+  kind?: string | undefined
+  flow?: string | undefined
+  backfill?: string | undefined
+}
+export const runsSearch = (raw: Raw): RunsSearch => ({
+  state: oneOf(raw['state'], runStates),
+  kind: text(raw['kind']),
+  flow: text(raw['flow']),
+  backfill: text(raw['backfill']),
+})
+
+export const runTabs = ['timeline', 'graph', 'params'] as const
+export type RunTab = (typeof runTabs)[number]
+export const logLevels = ['debug', 'info', 'warn', 'error'] as const
+export type LogLevel = (typeof logLevels)[number]
+/** `task` is the place of the task, or element, that the panel tells about; `level` the least that its log shows, `q` what is looked for there. */
+export type RunSearch = { tab?: RunTab | undefined; task?: number | undefined; level?: LogLevel | undefined; q?: string | undefined }
+export const runSearch = (raw: Raw): RunSearch => ({
+  tab: oneOf(raw['tab'], runTabs),
+  task: whole(raw['task']),
+  level: oneOf(raw['level'], logLevels),
+  q: text(raw['q']),
+})
+
+export type WorkloadsSearch = { kind?: string | undefined; name?: string | undefined }
+export const workloadsSearch = (raw: Raw): WorkloadsSearch => ({ kind: text(raw['kind']), name: text(raw['name']) })
+
+export const workloadTabs = ['results', 'runs', 'params'] as const
+export type WorkloadTab = (typeof workloadTabs)[number]
+export type WorkloadSearch = { tab?: WorkloadTab | undefined }
+export const workloadSearch = (raw: Raw): WorkloadSearch => ({ tab: oneOf(raw['tab'], workloadTabs) })

@@ -5,7 +5,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useLocation } from '@tanstack/react-router'
 import { Languages, type LucideIcon, Menu as MenuIcon, Monitor, Moon, Search, Sun } from 'lucide-react'
 import { lazy, Suspense, useEffect, useRef, useState, useSyncExternalStore } from 'react'
-import { hub, overviewQuery, streamsQuery, systemQuery, tablesQuery } from '../api/index.ts'
+import { flowsQuery, hub, overviewQuery, streamsQuery, systemQuery, tablesQuery } from '../api/index.ts'
 import { useNow } from '../ui/now.ts'
 import { Choice, Mark, type Option, PageHead } from '../ui/parts.tsx'
 import { Empty } from '../ui/states.tsx'
@@ -91,12 +91,14 @@ function Sidebar() {
   const system = useQuery(systemQuery).data
   const tables = useQuery(tablesQuery).data
   const streams = useQuery(streamsQuery).data
+  const flows = useQuery({ ...flowsQuery, refetchInterval: 60_000 }).data
   const firing = useQuery(overviewQuery).data?.alerts.firing ?? 0
   const down = system?.services.filter(({ state }) => state === 'down').length ?? 0
   const now = useNow(30_000)
   const counts: Readonly<Record<string, number | undefined>> = {
     '/lake': tables?.items.length,
     '/streams': streams?.items.length,
+    '/flows': flows?.items.length,
     '/live': streams?.items.filter((each) => each.live !== undefined).length,
   }
   return (

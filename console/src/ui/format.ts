@@ -10,6 +10,8 @@ export type Format = {
   percent(share: number, digits?: number): string
   /** A length of time in its two largest units: `6d 4h`. */
   duration(ms: number): string
+  /** How long something took: `38 ms`, `3.8 s`, and from a minute on in two units. */
+  length(ms: number): string
   /** A short length of time with one unit: `38 ms`, `3.8 s`, `4 min`. */
   span(ms: number): string
   ago(then: number, now: number): string
@@ -51,7 +53,7 @@ function build(language: string): Format {
   const collator = new Intl.Collator(language, { numeric: true, sensitivity: 'base' })
   const listing = new Intl.ListFormat(language, { type: 'conjunction' })
   const number = (value: number, digits?: number): string => digitsFormat(digits ?? (Number.isInteger(value) ? 0 : Math.abs(value) < 1 ? 3 : 1)).format(value)
-  return {
+  const made: Format = {
     number,
     rate: (value) => number(value, value > 0 && value < 10 ? 1 : 0),
     count: (value) => (Math.abs(value) < 10_000 ? number(value, 0) : compact.format(value)),
@@ -85,6 +87,7 @@ function build(language: string): Format {
       const rest = small === undefined ? 0 : Math.floor((whole % large[0]) / small[0])
       return `${Math.floor(whole / large[0])} ${large[1]}${small === undefined || rest === 0 ? '' : ` ${rest} ${small[1]}`}`
     },
+    length: (ms) => (ms < minute ? made.span(ms) : made.duration(ms)),
     span(ms) {
       if (ms < second) return `${number(ms, 0)} ms`
       if (ms < minute) return `${number(ms / second, ms < 10 * second ? 1 : 0)} s`
@@ -106,6 +109,7 @@ function build(language: string): Format {
     compare: collator.compare,
     list: (items) => listing.format(items),
   }
+  return made
 }
 
 /** `mg/m3` as it is printed: `mg/m³`. */

@@ -3,9 +3,9 @@ import type { ReactNode } from 'react'
 import { useEffect, useId } from 'react'
 import { useRouter } from '@tanstack/react-router'
 
-export type Tone = 'ok' | 'warn' | 'bad' | 'run' | 'off'
+export type Tone = 'ok' | 'warn' | 'bad' | 'run' | 'off' | 'stop'
 
-/** A state as a shape, so that it reads without colour: tick, triangle, cross, ring with a centre, hollow ring. */
+/** A state as a shape, so that it reads without colour: tick, triangle, cross, ring with a centre, dashed ring, ring with a bar. */
 export function Mark({ tone, label }: { tone: Tone; label?: string }) {
   const named = label === undefined ? { 'aria-hidden': true } : { role: 'img', 'aria-label': label }
   return (
@@ -32,6 +32,12 @@ export function Mark({ tone, label }: { tone: Tone; label?: string }) {
         <>
           <circle cx="6" cy="6" r="4.7" fill="none" stroke="var(--rnf)" strokeWidth="1.6" />
           <circle cx="6" cy="6" r="2" fill="var(--rnf)" />
+        </>
+      )}
+      {tone === 'stop' && (
+        <>
+          <circle cx="6" cy="6" r="4.9" fill="none" stroke="var(--ink3)" strokeWidth="1.4" />
+          <path d="M3.6 6h4.8" stroke="var(--ink3)" strokeWidth="1.6" strokeLinecap="round" />
         </>
       )}
       {tone === 'off' && <circle cx="6" cy="6" r="4.7" fill="none" stroke="var(--ink3)" strokeWidth="1.4" strokeDasharray="2.2 1.7" />}

@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto'
 import { backoff, missing, toLagoaError, type Log } from '../../base/index.ts'
 import type { Queryable, Records, SqlValue } from '../../storage/index.ts'
-import type { HeldTask, NewRun, Outcome, RunGraph, RunState, TaskError } from './words.ts'
+import type { HeldTask, NewRun, Outcome, Progress, RunGraph, RunState, TaskError } from './words.ts'
 
 export interface RunEngine {
   /** Keeps a graph; the same graph has the same name. */
@@ -42,8 +42,10 @@ export interface RunEngineOptions {
   readonly worker: string
   readonly concurrency: number
   /** Must answer an outcome whatever happens, and soon after the signal aborts. */
-  readonly execute: (task: HeldTask, signal: AbortSignal) => Promise<Outcome>
+  readonly execute: (task: HeldTask, signal: AbortSignal, tell: (progress: Progress) => void) => Promise<Outcome>
   readonly onEnded?: ((runs: readonly string[]) => void) | undefined
+  /** Of these runs this node took tasks, or said what came of some. */
+  readonly onChanged?: ((runs: readonly string[]) => void) | undefined
   readonly leaseMs?: number | undefined
   readonly pollMs?: number | undefined
   readonly mostLost?: number | undefined
@@ -66,6 +68,8 @@ const CANCELLED = 'lagoa_runs_cancelled'
 interface Held {
   readonly task: HeldTask
   readonly stop: AbortController
+  /** The beat takes it along. */
+  progress: Progress | null
 }
 type Done = Pick<HeldTask, 'run' | 'n' | 'fence'> & Outcome
 interface Place {
@@ -91,6 +95,7 @@ export function openRunEngine({
   concurrency,
   execute,
   onEnded,
+  onChanged,
   now,
   shared = false,
   leaseMs = LEASE_MS,
@@ -115,7 +120,7 @@ export function openRunEngine({
 
   const clock = (): SqlValue => (now ? new Date(now()) : null)
   const idOf = ({ run, n, fence }: Place): string => `${run} ${n} ${fence}`
-  const placesHeld = (): string => JSON.stringify([...held.values()].map(({ task: { run, n, fence } }) => ({ run, n, fence })))
+  const placesHeld = (): string => JSON.stringify([...held.values()].map(({ task: { run, n, fence }, progress }) => ({ run, n, fence, progress })))
   const look = (): void => {
     kicked = true
     kick()
@@ -143,6 +148,8 @@ export function openRunEngine({
       for (const place of answer.refused) log.warn('runs.completion_refused', { run: place.run, task: place.n, fence: place.fence })
       for (const task of answer.tasks) begin(task)
       if (answer.ended.length > 0) onEnded?.(answer.ended)
+      const changed = new Set([...sent, ...answer.tasks].map(({ run }) => run))
+      if (changed.size > 0) onChanged?.([...changed])
       if (answer.wakeMs !== null) later(answer.wakeMs)
       // Full hands: there may be more than this node can take.
       if (shared && most > 0 && answer.tasks.length === most) await tellOthers()
@@ -156,8 +163,9 @@ export function openRunEngine({
 
   function begin(task: HeldTask): void {
     const stop = new AbortController()
-    held.set(idOf(task), { task, stop })
-    void execute(task, stop.signal)
+    const one: Held = { task, stop, progress: null }
+    held.set(idOf(task), one)
+    void execute(task, stop.signal, (progress) => (one.progress = progress))
       .catch((error: unknown): Outcome => ({ outcome: 'failed', error: errorOf(error) }))
       .then((outcome) => {
         // Lost ones are another's by now.

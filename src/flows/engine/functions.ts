@@ -329,16 +329,17 @@ export const FUNCTIONS = /* sql */ `
       'wakeMs', (select extract(epoch from min(ready_at) - v_now) * 1000 from run_tasks where state = 'delayed'));
   end $$;
 
-  -- Extends the leases of a worker. Answers which of its tasks it holds no longer, and which it must stop.
+  -- Extends the leases of a worker, and keeps how far its tasks are, each with the fence that it is of. Answers which of its tasks it holds no longer, and which it must stop.
   create or replace function run_beat(p_worker text, p_held jsonb, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
     answer jsonb;
   begin
     with held as (
-      select * from jsonb_to_recordset(p_held) h (run text, n integer, fence integer)
+      select * from jsonb_to_recordset(p_held) h (run text, n integer, fence integer, progress jsonb)
     ), kept as (
-      update run_tasks t set lease_until = v_now + p_lease_ms * interval '1 ms'
+      update run_tasks t set lease_until = v_now + p_lease_ms * interval '1 ms',
+        progress = coalesce(h.progress || jsonb_build_object('fence', h.fence), t.progress)
       from held h where t.run = h.run and t.n = h.n and t.fence = h.fence and t.state = 'running'
       returning t.run, t.n
     )

@@ -187,6 +187,16 @@ export const runMigrations: readonly Migration[] = [
     `,
   },
   {
+    name: '0403_run_progress',
+    sql: `
+      -- {done, total, fence}: how far the try with this fence is.
+      alter table run_tasks add column progress jsonb;
+      -- The order in which lines became known, whatever task they are of.
+      alter table run_logs add column written xid8 not null default pg_current_xact_id();
+      create index run_logs_written on run_logs (run, written, n, fence, seq);
+    `,
+  },
+  {
     name: '0410_run_retention',
     sql: `
       -- Lines of run_logs that were moved to the object store, from the first batch to the last one.
@@ -195,18 +205,16 @@ export const runMigrations: readonly Migration[] = [
         path text not null,
         -- Of the run, when they were moved.
         ended_at timestamptz not null,
-        first_n integer not null,
-        first_fence integer not null,
-        first_seq integer not null,
-        last_n integer not null,
-        last_fence integer not null,
-        last_seq integer not null,
+        -- When it was written, task, try, number.
+        first bigint[] not null,
+        last bigint[] not null,
         primary key (run, path)
       );
       create index run_log_parts_by_age on run_log_parts (ended_at);
       create index runs_over on runs (ended_at) where ended_at is not null;
       -- Runs that were removed and may still have objects.
       create table run_trash (run text primary key);
+      ${FUNCTIONS}
     `,
   },
 ]

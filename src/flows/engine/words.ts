@@ -73,6 +73,13 @@ export interface HeldTask {
   readonly inputs: { readonly [node: string]: Json }
 }
 
+/** How far a task says it is. */
+export interface Progress {
+  readonly done: number
+  /** Null when it does not know how much there is. */
+  readonly total: number | null
+}
+
 export interface TaskError {
   readonly code: string
   readonly kind: string

@@ -23,6 +23,7 @@ export interface EventHub {
 const FLUSH_MS = 100
 const MOST_READINGS = 2000
 const MOST_ALERTS = 200
+const MOST_RUNS = 500
 const MOST_BROWSERS = 100
 const SLOW_PARTS_MS = 2000
 
@@ -44,6 +45,7 @@ export function createEventHub(platform: Platform): EventHub {
 function attachBrowser(platform: Platform, response: ServerResponse, wanted: readonly string[], onEnd: () => void): () => void {
   const gathered = new Map<string, Readings>()
   const tables = new Set<string>()
+  const runs = new Set<string>()
   let alerts: AlertShape[] = []
   let reloaded = false
   let slowParts: Pick<LiveMessage, 'services' | 'memoryBytes' | 'rates'> | null = null
@@ -65,6 +67,9 @@ function attachBrowser(platform: Platform, response: ServerResponse, wanted: rea
       : {}),
     onAlerts: ({ fired, resolved }: AlertCommit) => (alerts = [...alerts, ...[...fired, ...resolved].map(alertShape)].slice(-MOST_ALERTS)),
     onTable: (name) => tables.add(name),
+    onRuns: (ids) => {
+      for (const id of ids) runs.add(id)
+    },
     onReload: () => (reloaded = true),
   })
 
@@ -81,6 +86,8 @@ function attachBrowser(platform: Platform, response: ServerResponse, wanted: rea
       alerts = []
       if (reloaded) message.reloaded = true
       reloaded = false
+      if (runs.size > 0) message.runs = [...runs].slice(-MOST_RUNS)
+      runs.clear()
       if (tables.size > 0) {
         const names = [...tables]
         tables.clear()

@@ -14,8 +14,11 @@ import {
   LogList,
   RunDetailShape,
   RunList,
+  RunNodeList,
   RunShape,
   RunTaskList,
+  RunTaskShape,
+  TaskStateShape,
 } from '../wire.ts'
 
 const Named = z.object({ name: z.string() })
@@ -184,9 +187,32 @@ export function flowRoutes({ flows }: Platform): Route[] {
       access: { action: 'read', resource: 'runs' },
       summary: 'The tasks of a run, and the elements of those that map over a list',
       params: Known,
-      query: z.object({ limit: limitParam(10_000, 1000), cursor: z.string().optional() }),
+      query: z.object({
+        node: z.coerce.number().int().min(0).optional().describe('Only the elements of this node'),
+        state: TaskStateShape.optional(),
+        limit: limitParam(10_000, 1000),
+        cursor: z.string().optional(),
+      }),
       answer: RunTaskList,
       handle: ({ params, query }) => flows.tasks(params.id, query),
+    }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/runs/{id}/nodes',
+      access: { action: 'read', resource: 'runs' },
+      summary: 'The nodes of a run: where each stands, its tries, and its elements by state',
+      params: Known,
+      answer: RunNodeList,
+      handle: async ({ params }) => ({ items: (await flows.nodes(params.id)).map((node) => ({ ...node, tries: [...node.tries] })) }),
+    }),
+    jsonRoute({
+      method: 'get',
+      path: '/api/v1/runs/{id}/tasks/{n}',
+      access: { action: 'read', resource: 'runs' },
+      summary: 'A task of a run, with what it answered',
+      params: z.object({ id: z.string(), n: z.coerce.number().int().min(0) }),
+      answer: RunTaskShape,
+      handle: ({ params }) => flows.task(params.id, params.n),
     }),
     jsonRoute({
       method: 'get',
@@ -276,6 +302,7 @@ export function runShape({
   trigger,
   partition,
   backfill,
+  subject,
   parent,
   tasks,
   open,
@@ -285,7 +312,7 @@ export function runShape({
   endedAt,
   error,
 }: RunView): z.output<typeof RunShape> {
-  return { id, kind, flow, state, paused, params, trigger, partition, backfill, parent, tasks, open, failed, createdAt, startedAt, endedAt, error }
+  return { id, kind, flow, state, paused, params, trigger, partition, backfill, subject, parent, tasks, open, failed, createdAt, startedAt, endedAt, error }
 }
 
 function detailShape(run: RunDetail): z.output<typeof RunDetailShape> {

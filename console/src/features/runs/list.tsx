@@ -1,0 +1,106 @@
+/** Everything that runs and ran: flows, workloads and what else is carried out as a run, newest first. */
+import '../../ui/runs/runs.css'
+import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { getRouteApi, Link } from '@tanstack/react-router'
+import { flowsQuery, runPagesQuery } from '../../api/index.ts'
+import { runKinds } from '../../app/search.ts'
+import { Choice, PageHead } from '../../ui/parts.tsx'
+import { runStates } from '../../ui/runs/states.ts'
+import { RunsTable } from '../../ui/runs/table.tsx'
+import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
+import { useWords } from '../../ui/words/index.tsx'
+
+const route = getRouteApi('/runs')
+
+export function RunsScreen() {
+  const { say, format } = useWords()
+  const search = route.useSearch()
+  const { state, kind, flow, backfill } = search
+  const navigate = route.useNavigate()
+  const flows = useQuery(flowsQuery).data?.items ?? []
+  const pages = useInfiniteQuery(runPagesQuery({ state, kind, flow, backfill }))
+  const goingOn = useInfiniteQuery(runPagesQuery({ state: 'running' })).data?.pages
+  const items = pages.data?.pages.flatMap((page) => page.items) ?? []
+  const running = goingOn?.flatMap((page) => page.items).length
+  const isFiltered = [state, kind, flow, backfill].some((each) => each !== undefined)
+  const set = (change: Partial<typeof search>): void => void navigate({ search: (old) => ({ ...old, ...change }), replace: true })
+  return (
+    <>
+      <PageHead
+        title={
+          running === undefined
+            ? say('page.runs')
+            : running === 0
+              ? say('runs.title.none')
+              : say('runs.title', { n: running, count: `${format.number(running)}${(goingOn?.at(-1)?.cursor ?? '') === '' ? '' : '+'}` })
+        }
+        sub={say('runs.sub')}
+      />
+      <section className="panel" aria-label={say('page.runs')}>
+        <div className="panel-head list-filters">
+          <Choice
+            label={say('runs.column.state')}
+            value={state ?? 'all'}
+            options={[{ value: 'all', label: say('runs.state.all') }, ...runStates.map((each) => ({ value: each, label: say(`run.state.${each}`) }))]}
+            onChange={(next) => set({ state: next === 'all' ? undefined : next })}
+          />
+          <select
+            className="select"
+            aria-label={say('runs.kind')}
+            value={kind ?? ''}
+            onChange={(event) => set({ kind: event.currentTarget.value || undefined })}
+          >
+            <option value="">{say('runs.kind.all')}</option>
+            {runKinds.map((each) => (
+              <option key={each} value={each}>
+                {say(`runs.kind.${each}`)}
+              </option>
+            ))}
+            {kind !== undefined && !runKinds.some((each) => each === kind) && <option value={kind}>{kind}</option>}
+          </select>
+          <select
+            className="select"
+            aria-label={say('runs.column.flow')}
+            value={flow ?? ''}
+            onChange={(event) => set({ flow: event.currentTarget.value || undefined })}
+          >
+            <option value="">{say('runs.flow.all')}</option>
+            {[...new Set([...flows.map(({ name }) => name), ...(flow === undefined ? [] : [flow])])].map((name) => (
+              <option key={name} value={name}>
+                {name}
+              </option>
+            ))}
+          </select>
+          {backfill !== undefined && (
+            <button type="button" className="action-link" onClick={() => set({ backfill: undefined })}>
+              {say('runs.backfill.clear')}
+            </button>
+          )}
+        </div>
+        {pages.isPending ? (
+          <LoadingRows rows={8} />
+        ) : pages.isError && pages.data === undefined ? (
+          <Failure error={pages.error} onRetry={() => void pages.refetch()} />
+        ) : items.length === 0 ? (
+          <Empty
+            title={say(isFiltered ? 'runs.noMatch' : 'runs.none.title')}
+            actions={
+              isFiltered ? (
+                <Link to="/runs" className="action-link">
+                  {say('lake.clear')}
+                </Link>
+              ) : undefined
+            }
+          >
+            {isFiltered ? undefined : say('runs.none.text')}
+          </Empty>
+        ) : (
+          <div style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>
+            <RunsTable runs={items} label={say('page.runs')} />
+          </div>
+        )}
+        <More pages={pages} label={say('runs.more')} />
+      </section>
+    </>
+  )
+}
