@@ -4,7 +4,20 @@
  */
 import { spawn } from 'node:child_process'
 import { resolve } from 'node:path'
-import { backoff, bug, idBeside, idFrom, invalid, LagoaError, missing, systemClock, toLagoaError, unavailable, type ErrorKind, type Log } from '../base/index.ts'
+import {
+  backoff,
+  bug,
+  idBeside,
+  idFrom,
+  invalid,
+  LagoaError,
+  missing,
+  systemClock,
+  toLagoaError,
+  unavailable,
+  type ErrorKind,
+  type Log,
+} from '../base/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
 import type { TaskContext, Tools } from './context.ts'
 import { isTexts, isWords, type Bound, type Call, type Flow, type Input, type TaskDefinition } from './declare.ts'
@@ -211,7 +224,10 @@ export function createExecutor({
         throw missing('flows.no_flow', `Task ${name} runs flow ${flow}, which the project does not have`, { hint: 'Export it from a file under flows/.' })
       // A try that was lost with its worker goes on with the run that it asked for; every other one asks for its own.
       const [ended] = await patiently(signal, () =>
-        records.query<{ tries: number }>(`select count(*)::integer as tries from run_attempts where run = $1 and n = $2 and state <> 'lost'`, [task.run, task.n]),
+        records.query<{ tries: number }>(`select count(*)::integer as tries from run_attempts where run = $1 and n = $2 and state <> 'lost'`, [
+          task.run,
+          task.n,
+        ]),
       )
       const id = idBeside(task.run, task.n, ended?.tries ?? 0)
       const parent = { run: task.run, task: task.n }
