@@ -40,6 +40,15 @@ export function post<T>(path: string, body?: unknown, signal?: AbortSignal): Pro
   })
 }
 
+/** Answered when it has begun, not when it is over. */
+export function postAsync<T>(path: string, body: unknown): Promise<T> {
+  return call<T>(apiPath(path), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', prefer: 'respond-async' },
+    body: JSON.stringify(body),
+  })
+}
+
 /** The same request again, with the same key, is done once. */
 export function postOnce<T>(path: string, body: unknown, key: string): Promise<T> {
   return call<T>(apiPath(path), {

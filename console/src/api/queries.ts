@@ -1,7 +1,9 @@
 /** What the screens read, as query options: key, route and how old an answer may be. */
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from '@tanstack/react-query'
-import { get, post } from './client.ts'
+import { get, post, postAsync } from './client.ts'
 import type {
+  FindingList,
+  JobHeadShape,
   AlertShape,
   AssetShape,
   AssetSummary,
@@ -445,3 +447,29 @@ export const backfillPlanQuery = (flow: string, request: BackfillRequest) =>
     retry: false,
     staleTime: 0,
   })
+
+/** What would be refused in a code; nothing of it runs. */
+export const findingsQuery = (code: string) =>
+  queryOptions({
+    queryKey: ['findings', code],
+    queryFn: ({ signal }) => post<FindingList>('process/validate', { code }, signal),
+    enabled: code.trim() !== '',
+    placeholderData: keepPreviousData,
+    retry: false,
+    staleTime: declared,
+  })
+
+export const jobsQuery = queryOptions({
+  queryKey: ['jobs'],
+  queryFn: ({ signal }) => get<Page<JobHeadShape>>('process/jobs', { [list]: 100 }, signal),
+  staleTime: 10_000,
+})
+
+/** Transforms that were kept: workloads of users' Python. */
+export const transformsQuery = queryOptions({
+  queryKey: ['workloads', 'transforms'],
+  queryFn: ({ signal }) => get<Page<WorkloadShape>>('workloads', { kind: 'python', [list]: 100 }, signal),
+})
+
+export const submitJob = (request: { dataset_path: string; code: string; timeout: number; max_memory: number }): Promise<JobHeadShape> =>
+  postAsync<JobHeadShape>('process', request)

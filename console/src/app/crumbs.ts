@@ -15,6 +15,7 @@ export type Crumb = {
     | 'page.flows'
     | 'page.runs'
     | 'page.workloads'
+    | 'page.transforms'
     | 'page.health'
   readonly to?:
     | '/'
@@ -29,6 +30,7 @@ export type Crumb = {
     | '/flows'
     | '/runs'
     | '/workloads'
+    | '/transforms'
     | '/health'
   readonly tier?: 'bronze' | 'silver' | 'gold'
 }
@@ -45,6 +47,7 @@ const pages: Readonly<Record<string, Pick<Crumb, 'page' | 'to'>>> = {
   flows: { page: 'page.flows', to: '/flows' },
   runs: { page: 'page.runs', to: '/runs' },
   workloads: { page: 'page.workloads', to: '/workloads' },
+  transforms: { page: 'page.transforms', to: '/transforms' },
   health: { page: 'page.health', to: '/health' },
 }
 

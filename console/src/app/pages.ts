@@ -4,6 +4,7 @@ import {
   Bell,
   Boxes,
   Cable,
+  CodeXml,
   Database,
   HeartPulse,
   KeyRound,
@@ -16,8 +17,8 @@ import {
 } from 'lucide-react'
 
 type PageLink = {
-  readonly to: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/flows' | '/runs' | '/workloads' | '/health'
-  readonly title: `page.${'overview' | 'live' | 'streams' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'flows' | 'runs' | 'workloads' | 'health'}`
+  readonly to: '/' | '/live' | '/streams' | '/alerts' | '/lake' | '/sql' | '/lineage' | '/keys' | '/flows' | '/runs' | '/workloads' | '/transforms' | '/health'
+  readonly title: `page.${'overview' | 'live' | 'streams' | 'alerts' | 'lake' | 'sql' | 'lineage' | 'keys' | 'flows' | 'runs' | 'workloads' | 'transforms' | 'health'}`
   readonly icon: LucideIcon
 }
 
@@ -46,6 +47,7 @@ export const pageGroups: readonly { readonly title: 'group.data' | 'group.work' 
       { to: '/flows', title: 'page.flows', icon: Workflow },
       { to: '/runs', title: 'page.runs', icon: ListChecks },
       { to: '/workloads', title: 'page.workloads', icon: Boxes },
+      { to: '/transforms', title: 'page.transforms', icon: CodeXml },
     ],
   },
   { title: 'group.system', pages: [{ to: '/health', title: 'page.health', icon: HeartPulse }] },

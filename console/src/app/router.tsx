@@ -16,6 +16,7 @@ import {
   streamSearch,
   streamsSearch,
   tableSearch,
+  transformsSearch,
   workloadSearch,
   workloadsSearch,
 } from './search.ts'
@@ -131,6 +132,12 @@ const workload = createRoute({
   validateSearch: workloadSearch,
   component: lazyRouteComponent(() => import('../features/workloads/workload.tsx'), 'WorkloadScreen'),
 })
+const transforms = createRoute({
+  getParentRoute: () => root,
+  path: '/transforms',
+  validateSearch: transformsSearch,
+  component: lazyRouteComponent(() => import('../features/transforms/screen.tsx'), 'TransformsScreen'),
+})
 const health = createRoute({
   getParentRoute: () => root,
   path: '/health',
@@ -156,6 +163,7 @@ export const router = createRouter({
     runs,
     run,
     workloads,
+    transforms,
     workload,
     health,
   ]),

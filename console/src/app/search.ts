@@ -209,6 +209,9 @@ export const runSearch = (raw: Raw): RunSearch => ({
 })
 
 export type WorkloadsSearch = { kind?: string | undefined; name?: string | undefined }
+export type TransformsSearch = { job?: string | undefined }
+export const transformsSearch = (raw: Raw): TransformsSearch => ({ job: text(raw['job']) })
+
 export const workloadsSearch = (raw: Raw): WorkloadsSearch => ({ kind: text(raw['kind']), name: text(raw['name']) })
 
 export const workloadTabs = ['results', 'runs', 'params'] as const
