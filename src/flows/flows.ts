@@ -15,6 +15,7 @@ import {
   listRuns,
   readAttempts,
   readRun,
+  readStates,
   readTasks,
   type AttemptView,
   type RunDetail,
@@ -37,6 +38,8 @@ export interface Flows {
   record(flow: string, runs: readonly PastRun[]): Promise<void>
   runs(filter: RunFilter): Promise<RunPage>
   run(id: string): Promise<RunDetail>
+  /** Where each of these runs stands; those that are not there are left out. */
+  states(ids: readonly string[]): Promise<ReadonlyMap<string, RunState>>
   tasks(id: string, page: { readonly limit: number; readonly cursor?: string | undefined }): Promise<{ items: TaskView[]; cursor?: string }>
   attempts(id: string, n: number): Promise<AttemptView[]>
   logs(id: string, page: { readonly task?: number | undefined; readonly cursor?: string | undefined; readonly limit: number }): Promise<LogPage>
@@ -274,6 +277,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     record: (name, runs) => recordRuns(records, name, known(name).hash, runs),
     runs: (filter) => listRuns(records, filter),
     run: (id) => readRun(records, id),
+    states: (ids) => readStates(records, ids),
     async tasks(id, page) {
       await readRun(records, id)
       return readTasks(records, id, page)

@@ -97,6 +97,11 @@ export async function readRun(records: Records, id: string): Promise<RunDetail> 
   return run
 }
 
+export async function readStates(records: Records, ids: readonly string[]): Promise<ReadonlyMap<string, RunState>> {
+  const rows = await records.query<{ id: string; state: RunState }>('select id, state from runs where id = any($1)', [ids], { name: 'run_states' })
+  return new Map(rows.map(({ id, state }) => [id, state]))
+}
+
 export async function readTasks(
   records: Records,
   id: string,
