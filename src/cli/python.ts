@@ -1,7 +1,7 @@
 /** `lagoa python`: the Python that users' code runs on, made and shown. */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
-import { ERROR_KINDS, invalid, unavailable } from '../base/index.ts'
+import { errno, ERROR_KINDS, invalid, missing, unavailable } from '../base/index.ts'
 import { findEnvironment, installEnvironment, jobManifests, namespaceManifests, type EnvironmentState } from '../sandbox/index.ts'
 import type { Arguments } from './args.ts'
 import { dim, note, print, printError } from './output.ts'
@@ -21,7 +21,9 @@ const NAMESPACE = 'lagoa-python'
 async function manifest({ positionals: [, image, file], values }: Arguments): Promise<number> {
   if (image === undefined || file === undefined)
     throw invalid('cli.python_manifest', 'A manifest needs an image and a file with the code', { hint: 'Write: lagoa python manifest IMAGE score.py' })
-  const code = await readFile(file, 'utf8')
+  const code = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw errno(cause) === 'ENOENT' ? missing('cli.no_file', `There is no file ${file}`, { hint: 'Name a file with the code.', cause }) : cause
+  })
   const name = `lagoa-${createHash('sha256').update(code).digest('hex').slice(0, 16)}`
   const items = [
     ...namespaceManifests(NAMESPACE),

@@ -17,6 +17,7 @@ import {
   readAttempts,
   readNodes,
   readRun,
+  readStates,
   readTask,
   readTasks,
   type AttemptView,
@@ -43,6 +44,8 @@ export interface Flows {
   record(flow: string, runs: readonly PastRun[]): Promise<void>
   runs(filter: RunFilter): Promise<RunPage>
   run(id: string): Promise<RunDetail>
+  /** Where each of these runs stands; those that are not there are left out. */
+  states(ids: readonly string[]): Promise<ReadonlyMap<string, RunState>>
   tasks(id: string, filter: TaskFilter): Promise<{ items: TaskView[]; cursor?: string }>
   task(id: string, n: number): Promise<TaskView>
   nodes(id: string): Promise<NodeView[]>
@@ -288,6 +291,7 @@ export function openFlows({ records, objects, log, tools, secret, folder, concur
     record: (name, runs) => recordRuns(records, name, known(name).hash, runs),
     runs: (filter) => listRuns(records, filter),
     run: (id) => readRun(records, id),
+    states: (ids) => readStates(records, ids),
     async tasks(id, filter) {
       await readRun(records, id)
       return readTasks(records, id, filter)

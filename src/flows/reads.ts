@@ -121,6 +121,11 @@ export async function readRun(records: Records, id: string): Promise<RunDetail> 
   return run
 }
 
+export async function readStates(records: Records, ids: readonly string[]): Promise<ReadonlyMap<string, RunState>> {
+  const rows = await records.query<{ id: string; state: RunState }>('select id, state from runs where id = any($1)', [ids], { name: 'run_states' })
+  return new Map(rows.map(({ id, state }) => [id, state]))
+}
+
 const TASK = `t.n, nd.name, t.node, t.state, t.reason, t.attempt, t.pool, t.worker, t.started_at as "startedAt", t.ended_at as "endedAt",
   t.error, t.child, case when (t.progress ->> 'fence')::integer = t.fence then t.progress - 'fence' end as progress`
 const TASKS = 'run_tasks t join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node'

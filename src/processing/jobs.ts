@@ -189,12 +189,14 @@ export function openProcessing({ walled, objects, records, flows, webhooks, keep
     let after = ''
     for (;;) {
       const ids = await store.open(after, 500)
+      const states = await flows().states(ids)
       for (const id of ids) {
-        const run = await flows()
-          .run(id)
-          .catch((error: unknown) => (toLagoaError(error).kind === 'missing' ? null : Promise.reject(error)))
-        if (run === null) await begin(id, (await store.request(id)).dataset)
-        else if (run.endedAt !== null && (await store.end(id, endingOf(run.state, run.error)))) over(id)
+        const state = states.get(id)
+        if (state === undefined) await begin(id, (await store.request(id)).dataset)
+        else if (state !== 'queued' && state !== 'running') {
+          const { error } = await flows().run(id)
+          if (await store.end(id, endingOf(state, error))) over(id)
+        }
       }
       const last = ids.at(-1)
       if (last === undefined || ids.length < 500) return

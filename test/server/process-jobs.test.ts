@@ -273,6 +273,21 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
     expect({ status: answer.status, code: answer.body.error?.code }).toEqual({ status, code })
   })
 
+  test('a request that goes away ends its code, and is kept as cancelled', async () => {
+    const gone = new AbortController()
+    const body = JSON.stringify(job(slow(50), { timeout: 60 }))
+    const asked = fetch(`${server.url}/process`, { method: 'POST', headers: { 'content-type': 'application/json' }, body, signal: gone.signal })
+    await eventually('it runs', async () => (await (await fetch(`${server.url}/metrics`)).text()).includes('lagoa_python_running 1\n'), 20_000, 50)
+    gone.abort()
+    await expect(asked).rejects.toThrow('abort')
+    await eventually('it has ended', async () => (await (await fetch(`${server.url}/metrics`)).text()).includes('lagoa_python_running 0\n'), 20_000, 50)
+    const kept = await eventually('it is kept', async () => {
+      const { items } = (await ask<{ items: Job[] }>('GET', '/process/jobs?status=cancelled&limit=1')).body
+      return items[0]?.message === 'Who asked for it went away' ? items[0] : undefined
+    })
+    expect((await ask<{ state: string }>('GET', `/api/v1/runs/${kept.job_id}`)).body.state).toBe('cancelled')
+  }, 60_000)
+
   test('a job whose sandbox falls is told as killed, and the next one runs', async () => {
     const { body } = await submit(slow(30))
     await eventually('it runs', async () => (await ask('GET', `/process/jobs/${body.job_id}`)).body.progress?.phase === 'running', 30_000, 50)
