@@ -68,7 +68,15 @@ function attachBrowser(platform: Platform, response: ServerResponse, wanted: rea
     onAlerts: ({ fired, resolved }: AlertCommit) => (alerts = [...alerts, ...[...fired, ...resolved].map(alertShape)].slice(-MOST_ALERTS)),
     onTable: (name) => tables.add(name),
     onRuns: (ids) => {
-      for (const id of ids) runs.add(id)
+      for (const id of ids) {
+        // Those that changed last come last, and the first ones go: a browser that reads slowly holds no more than these.
+        runs.delete(id)
+        runs.add(id)
+      }
+      for (const id of runs) {
+        if (runs.size <= MOST_RUNS) break
+        runs.delete(id)
+      }
     },
     onReload: () => (reloaded = true),
   })
@@ -86,7 +94,7 @@ function attachBrowser(platform: Platform, response: ServerResponse, wanted: rea
       alerts = []
       if (reloaded) message.reloaded = true
       reloaded = false
-      if (runs.size > 0) message.runs = [...runs].slice(-MOST_RUNS)
+      if (runs.size > 0) message.runs = [...runs]
       runs.clear()
       if (tables.size > 0) {
         const names = [...tables]

@@ -115,7 +115,7 @@ export function LogPanel({
               {say(follow ? 'log.following' : 'log.follow')}
             </Button>
           )}
-          <Save lines={shown} nameOf={nameOf} name={`run-${run}.log`} />
+          {shown.length > 0 && <Save lines={shown} nameOf={nameOf} name={`run-${run}.log`} />}
         </div>
       </div>
       {error !== undefined && (
@@ -211,7 +211,7 @@ function Save({ lines, nameOf, name }: { lines: readonly LogLine[]; nameOf: (lin
     URL.revokeObjectURL(address)
   }
   return (
-    <Button size="xs" disabled={lines.length === 0} leftSection={<Download aria-hidden />} onClick={save}>
+    <Button size="xs" leftSection={<Download aria-hidden />} onClick={save}>
       {say('log.save')}
     </Button>
   )

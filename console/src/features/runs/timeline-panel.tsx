@@ -1,5 +1,6 @@
 /** The tasks of a run over time: a row a task, a bar a try, and the path that decided how long it took. */
 import { Button } from '@mantine/core'
+import { useMediaQuery } from '@mantine/hooks'
 import { Route } from 'lucide-react'
 import type { RunNodeShape } from '../../api/index.ts'
 import { Mark, Panel } from '../../ui/parts.tsx'
@@ -28,7 +29,8 @@ export function TimelinePanel({
   onChoose: (node: number) => void
 }) {
   const { say, format } = useWords()
-  const { ticks, rows } = timeline(tasks, began, now)
+  const narrow = useMediaQuery('(max-width: 767px)', undefined, { getInitialValueInEffect: false })
+  const { ticks, rows } = timeline(tasks, began, now, narrow ? 3 : 8)
   const { done, running, failed } = counted(tasks)
   return (
     <Panel
@@ -143,7 +145,7 @@ function Row({
             </span>
           ))}
         </span>
-        <span className={state === 'failed' ? 'timeline-ms c-bad' : 'timeline-ms'}>
+        <span className={state === 'failed' ? 'timeline-ms c-bad' : 'timeline-ms'} title={ms === null ? word : undefined}>
           {ms === null || state === 'skipped' ? word : format.length(ms)}
           {state === 'running' && progress !== null && <span className="quiet"> {progressWord(format, progress)}</span>}
           {ms !== null && state === 'failed' && <span className="unseen"> {word}</span>}

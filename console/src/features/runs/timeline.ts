@@ -33,12 +33,12 @@ const steps = [1, 2, 5, 10, 20, 50, 100, 200, 500].concat(
   [1, 2, 3, 6, 12, 24].map((n) => n * hour),
 )
 
-/** `began` is when the run did; a run that waits has no rows to place. */
+/** `began` is when the run did; the axis goes to `now`, which is the end of a run that is over. */
 export function timeline(tasks: readonly RunNodeShape[], began: number | null, now: number, mostTicks = 8): Timeline {
   const spans = tasks.map((task) => spansOf(task, now))
   const all = spans.flat()
   const from = Math.min(began ?? now, ...all.map((span) => span.from))
-  const until = Math.max(from + 1, ...all.map((span) => span.until))
+  const until = Math.max(from + 1, began === null ? 0 : now, ...all.map((span) => span.until))
   const length = until - from
   return {
     from,
