@@ -207,6 +207,7 @@ export const runMigrations: readonly Migration[] = [
       create index runs_over on runs (ended_at) where ended_at is not null;
       -- Runs that were removed and may still have objects.
       create table run_trash (run text primary key);
+      ${FUNCTIONS}
     `,
   },
 ]
