@@ -7,10 +7,10 @@ import type { Stream } from './declare.ts'
 import { createLane, type Lane, type LaneStatus } from './lane.ts'
 import { loadOffsets } from './offsets.ts'
 import type { EventLog, PartitionOffsets, TopicOptions } from './log/port.ts'
-import type { RecordBatch } from './log/batch.ts'
+import { shareDecoded } from './sharing.ts'
 import { runSource, type SourceStatus } from './sources/run.ts'
 import type { Source } from './sources/source.ts'
-import type { DecodedBatch, Sink } from './sink.ts'
+import type { Sink } from './sink.ts'
 import { createTap, type TapListener } from './tap.ts'
 
 export interface StreamRuntimeOptions {
@@ -78,8 +78,6 @@ export interface LaneView {
 
 /** A source waits while the slowest sink is this many records behind. */
 const MAX_LAG = 300_000
-/** How many decoded batches the lanes of a stream share. */
-const SHARED_BATCHES = 12
 
 const DEFAULT_RETENTION_MS = 7 * 86_400_000
 const DEFAULT_RETENTION_BYTES = 10 * 1024 ** 3
@@ -88,8 +86,8 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
   const { stream, log, records, logger, clock = systemClock } = options
   const partitions = stream.options.partitions ?? 1
   const decoder = createDecoder(stream.options)
-  const shared = shareDecoded(decoder)
-  const tap = createTap(stream.name, { log, clock, logger, decode: shared })
+  const shared = shareDecoded(decoder, () => sinks.length)
+  const tap = createTap(stream.name, { log, clock, logger, decode: shared.look })
   const sinks = [...options.sinks, deadLetterSink(stream.name, log)]
   let lanes: Lane[] = []
   /** By partition, whether this node carries it. */
@@ -171,7 +169,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
         opened = ensureLater(topic, signal)
         opened.catch(() => undefined)
       }
-      const deps = { log, records, clock, logger, decode: shared }
+      const deps = { log, records, clock, logger, decode: shared.pass }
       lanes = sinks.flatMap((sink) => Array.from({ length: partitions }, (_, partition) => createLane(stream.name, sink, partition, deps)))
       parts = Array.from({ length: partitions }, (_, partition) =>
         options.duties.offer(`stream/${stream.name}/${partition}`, async (mayRun) => {
@@ -187,6 +185,7 @@ export function createStreamRuntime(options: StreamRuntimeOptions): StreamRuntim
     async stop() {
       stopping.abort()
       await Promise.all([running, tap.stop()])
+      shared.clear()
     },
 
     async drain(signal) {
@@ -273,23 +272,5 @@ async function orAbort(promise: Promise<void>, signal: AbortSignal | undefined):
     await Promise.race([promise, aborted])
   } finally {
     signal.removeEventListener('abort', onAbort)
-  }
-}
-
-/** One decoding for all lanes that pass a batch at about the same time; the least recently made batch is forgotten first. */
-function shareDecoded(decoder: Decoder): (partition: number, batch: RecordBatch, from: number) => DecodedBatch {
-  const recent = new Map<string, DecodedBatch>()
-  return (partition, batch, from) => {
-    if (from !== batch.baseOffset) return decoder.decode(batch, from)
-    const name = `${partition}/${batch.baseOffset}`
-    const known = recent.get(name)
-    if (known && known.upTo === batch.baseOffset + batch.count) return known
-    const decoded = decoder.decode(batch)
-    recent.set(name, decoded)
-    for (const oldest of recent.keys()) {
-      if (recent.size <= SHARED_BATCHES) break
-      recent.delete(oldest)
-    }
-    return decoded
   }
 }

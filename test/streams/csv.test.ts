@@ -118,7 +118,8 @@ describe('a CSV file', () => {
       [5, 'the line has 10485760 bytes, at most 1048576 are taken'],
     ])
     expect(found.broken.every(({ text }) => text.length <= 4096 && text.startsWith('xxx'))).toBe(true)
-    expect(most - before.arrayBuffers).toBeLessThan(60e6)
+    // What was read and is over may lie there until it is collected; the line as a whole never does.
+    expect(most - before.arrayBuffers).toBeLessThan(95e6)
     expect(await collect(csv({ path }), [1], true)).toEqual(found)
   })
 
