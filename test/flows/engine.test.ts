@@ -302,6 +302,30 @@ describe('a run', () => {
     expect(await ended(run.id)).toMatchObject({ state: 'succeeded' })
   })
 
+  test('that is asked for by a task of a run that is cancelled already does not begin', async () => {
+    const inner = chain(1)
+    const outer: RunGraph = { flow: 'outer_cancelled', nodes: [node('sub')], edges: [] }
+    const child = newId()
+    let hasBegun = false
+    const one = await engine(async ({ flow, run }, signal): Promise<Outcome> => {
+      if (flow !== outer.flow) {
+        hasBegun = true
+        return { outcome: 'succeeded' }
+      }
+      await new Promise((told) => signal.addEventListener('abort', told))
+      await one.enqueue([newRun(inner, hash, { id: child, parent: { run, task: 0 } })])
+      return { outcome: 'deferred', child }
+    })
+    const hash = await one.register(inner)
+    const run = newRun(outer, await one.register(outer))
+    await one.enqueue([run])
+    while ((await states(run.id)) !== 'running') await sleep(5)
+    await one.cancel(run.id)
+    expect(await ended(run.id)).toMatchObject({ state: 'cancelled' })
+    expect(await ended(child)).toMatchObject({ state: 'cancelled' })
+    expect(hasBegun).toBe(false)
+  })
+
   test('is run again from a node on, and only what failed and what is behind it', async () => {
     const graph: RunGraph = {
       flow: 'again',

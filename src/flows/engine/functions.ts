@@ -122,7 +122,7 @@ export const FUNCTIONS = /* sql */ `
     return ended;
   end $$;
 
-  -- Makes the tasks of runs that stand in the queue. Answers how many runs began.
+  -- Makes the tasks of runs that stand in the queue. Answers how many runs left it.
   create or replace function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
   declare
     f record;
@@ -166,12 +166,15 @@ export const FUNCTIONS = /* sql */ `
       chosen := chosen || part;
     end loop;
     if cardinality(chosen) = 0 then return 0; end if;
+    -- One that was asked for when the run that would wait for it was cancelled already does not begin.
+    update runs r set state = 'cancelled', cancel_at = p_now, ended_at = p_now
+      from runs p where r.id = any (chosen) and p.id = r.parent and p.cancel_at is not null;
     insert into run_tasks (run, n, node, state, waits, pool, priority, ready_at)
       select r.id, nd.node, nd.node, case when nd.upstream = 0 then 'ready' else 'waiting' end, nd.upstream, nd.pool, nd.priority + r.priority, p_now
-      from runs r join run_nodes nd on nd.graph = r.graph where r.id = any (chosen);
+      from runs r join run_nodes nd on nd.graph = r.graph where r.id = any (chosen) and r.state = 'queued';
     update runs r set state = case when c.n = 0 then 'succeeded' else 'running' end, started_at = p_now, tasks = c.n, open = c.n,
         ended_at = case when c.n = 0 then p_now end
-      from (select q.id, (select count(*)::integer from run_nodes nd where nd.graph = q.graph) as n from runs q where q.id = any (chosen)) c
+      from (select q.id, (select count(*)::integer from run_nodes nd where nd.graph = q.graph) as n from runs q where q.id = any (chosen) and q.state = 'queued') c
       where r.id = c.id;
     return cardinality(chosen);
   end $$;
