@@ -82,10 +82,7 @@ export function TransformsScreen() {
         <InlineProblem title={problemText(run.error, say('error.unreachable'))} hint={run.error instanceof ApiError ? run.error.hint : undefined} />
       )}
       {checked.isError && (
-        <InlineProblem
-          title={problemText(checked.error, say('error.unreachable'))}
-          hint={checked.error instanceof ApiError ? checked.error.hint : undefined}
-        />
+        <InlineProblem title={problemText(checked.error, say('error.unreachable'))} hint={checked.error instanceof ApiError ? checked.error.hint : undefined} />
       )}
       <div className="transforms">
         <section className="panel" aria-label={say('transforms.code')}>
