@@ -194,7 +194,7 @@ function Outcome({ job: { head, lines, end }, isAsked, onLine }: { job: Followed
             <strong>{end.message ?? say(`transforms.status.${end.status}`)}</strong>
             {end.line !== null && (
               <div>
-                <button type="button" className="link-button" onClick={() => onLine(end.line ?? 1)}>
+                <button type="button" className="plain-button transform-go" onClick={() => onLine(end.line ?? 1)}>
                   {say('transforms.goToLine', { line: end.line })}
                 </button>
               </div>
