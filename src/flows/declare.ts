@@ -187,6 +187,8 @@ export interface FlowOptions<S extends z.ZodType = z.ZodType> {
   readonly timeZone?: string
   /** In place of cron: at multiples of this since 1970. */
   readonly every?: string | number
+  /** Each time comes up to so much later, so that not all begin at once; the same on every node. */
+  readonly jitter?: string | number
   /** It is run for each of these by itself: `ctx.window` is the one; a scheduled run has the newest that is over. In `timeZone`, but hours. */
   readonly partition?: PartitionUnit
   /** In place of a time: when these have new versions or records. What came while a run goes on is the next one's. */

@@ -158,13 +158,13 @@ export function createScheduler({ records, engine, log, position, now }: Schedul
       const from = now ? now() : Date.now()
       for (const { loaded, times: at } of scheduled) {
         if (!at) continue
-        const { cron = '', every = '', timeZone = '' } = loaded.flow.options
+        const { cron = '', every = '', timeZone = '', jitter } = loaded.flow.options
         const first = at(from)
         // A schedule that was changed begins anew; one that was not goes on from where it was, over the time that nobody ran it.
         await records.query(
           `insert into run_schedules (flow, spec, next_at) values ($1, $2, $3)
            on conflict (flow) do update set spec = excluded.spec, next_at = case when run_schedules.spec = excluded.spec then run_schedules.next_at else excluded.next_at end`,
-          [loaded.flow.name, idFrom(cron, String(every), timeZone), first === null ? null : new Date(first)],
+          [loaded.flow.name, idFrom(cron, String(every), timeZone, ...(jitter === undefined ? [] : [String(jitter)])), first === null ? null : new Date(first)],
         )
       }
       flows = new Map(scheduled.map((one) => [one.loaded.flow.name, one]))

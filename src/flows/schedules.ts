@@ -3,7 +3,7 @@
  * time makes one run however many nodes saw it come.
  */
 import { Cron } from 'croner'
-import { invalid, parseDuration } from '../base/index.ts'
+import { idFrom, invalid, parseDuration } from '../base/index.ts'
 import type { Flow } from './declare.ts'
 
 /** The first time after `from`; null when there is none. */
@@ -12,7 +12,28 @@ export type NextTime = (from: number) => number | null
 /** Times that were missed and are made up for, at most. */
 const MOST_MISSED = 1_000
 
-export function timesOf({ name, options: { cron, every, timeZone } }: Flow): NextTime | null {
+export function timesOf(flow: Flow): NextTime | null {
+  const times = plainTimes(flow)
+  const { jitter } = flow.options
+  if (times === null || jitter === undefined) return times
+  const ms = parseDuration(jitter)
+  if (ms === null)
+    throw invalid('flows.jitter', `jitter of flow ${flow.name} is ${JSON.stringify(jitter)}, which is no duration`, {
+      hint: "Write jitter: '5min', for example.",
+    })
+  return spread(times, ms, flow.name)
+}
+
+/** Each time comes somewhat later, the same on every node: flows of one hour do not all begin in its first second. */
+function spread(times: NextTime, ms: number, name: string): NextTime {
+  const later = (time: number): number => time + Math.floor((Number.parseInt(idFrom(name, time).slice(0, 8), 16) / 2 ** 32) * ms)
+  return (from) => {
+    for (let time = times(from - ms - 1); time !== null; time = times(time)) if (later(time) > from) return later(time)
+    return null
+  }
+}
+
+function plainTimes({ name, options: { cron, every, timeZone } }: Flow): NextTime | null {
   if (cron !== undefined && every !== undefined) throw invalid('flows.schedule', `Flow ${name} has both cron and every`, { hint: 'Keep one of them.' })
   if (every !== undefined) {
     const ms = parseDuration(every)
@@ -24,6 +45,8 @@ export function timesOf({ name, options: { cron, every, timeZone } }: Flow): Nex
   let parsed: Cron
   try {
     parsed = new Cron(cron, { timezone: timeZone ?? 'UTC', paused: true })
+    // A zone that is none is noticed only here.
+    parsed.nextRun()
   } catch (cause) {
     throw invalid(
       'flows.cron',

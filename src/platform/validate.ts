@@ -110,6 +110,7 @@ const FlowOptions = z.strictObject({
   params: z.instanceof(z.ZodType, { error: 'is no schema: write z.object({ ... })' }).optional(),
   cron: z.string('must be text').optional(),
   every: Duration.optional(),
+  jitter: Duration.optional(),
   timeZone: z.string('must be a zone such as America/Sao_Paulo').optional(),
   partition: z.enum(['hour', 'day', 'week', 'month'], "must be 'hour', 'day', 'week' or 'month'").optional(),
   on: z.union([Followed, z.array(Followed).min(1)], 'must be a table or a stream that the project exports, or several').optional(),
