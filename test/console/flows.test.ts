@@ -5,7 +5,7 @@ import { flowSearch, runSearch, runsSearch, workloadsSearch } from '../../consol
 import { shownFlows } from '../../console/src/features/flows/order.ts'
 import { spoken } from '../../console/src/features/flows/schedule.ts'
 import { criticalPath } from '../../console/src/features/runs/critical.ts'
-import { addLines, marked, noLog, shownLines } from '../../console/src/features/runs/log.ts'
+import { addLines, linked, marked, noLog, shownLines } from '../../console/src/features/runs/log.ts'
 import { behind, timeline } from '../../console/src/features/runs/timeline.ts'
 import { columnsOf, csvOf } from '../../console/src/features/workloads/rows.ts'
 import { formats } from '../../console/src/ui/format.ts'
@@ -367,5 +367,19 @@ describe('the results of a workload', () => {
     ]
     expect(columnsOf(rows)).toEqual(['word', 'n', 'more'])
     expect(csvOf(rows)).toBe('word,n,more\r\n"a,b",1,\r\n"say ""x""\n",,"{""a"":1}"\r\n')
+  })
+})
+
+describe('links in a log', () => {
+  test('are found with what belongs to them, and nothing is lost', () => {
+    expect(linked('see https://a.example/x?y=1#z, or (http://b.example/path). Done')).toEqual([
+      'see ',
+      'https://a.example/x?y=1#z',
+      ', or (',
+      'http://b.example/path',
+      '). Done',
+    ])
+    expect(linked('javascript:alert(1) ftp://x.example no link')).toHaveLength(1)
+    for (const text of ['', 'https://', 'a https://b', '<https://c.example>']) expect(linked(text).join('')).toBe(text)
   })
 })

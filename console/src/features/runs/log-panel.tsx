@@ -8,7 +8,7 @@ import { logLevels, type LogLevel } from '../../app/search.ts'
 import { Choice } from '../../ui/parts.tsx'
 import { InlineProblem, LoadingRows, problemText } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
-import { addLines, type KeptLog, type LogLine, marked, noLog, shownLines } from './log.ts'
+import { addLines, type KeptLog, type LogLine, linked, marked, noLog, shownLines } from './log.ts'
 
 const askAgainMs = 1_000
 const rowHeight = 21
@@ -190,7 +190,18 @@ function Lines({
               <button type="button" className="plain-button log-task cut" title={nameOf(line)} tabIndex={-1} onClick={() => onTask(line)}>
                 {nameOf(line)}
               </button>
-              <span className="log-text">{marked(line.text, q).map((part, i) => (i % 2 === 1 ? <mark key={i}>{part}</mark> : part))}</span>
+              <span className="log-text">
+                {linked(line.text).map((piece, i) => {
+                  const shown = marked(piece, q).map((part, at) => (at % 2 === 1 ? <mark key={at}>{part}</mark> : part))
+                  return i % 2 === 1 ? (
+                    <a key={i} className="link" href={piece} target="_blank" rel="noopener noreferrer">
+                      {shown}
+                    </a>
+                  ) : (
+                    shown
+                  )
+                })}
+              </span>
             </div>
           )
         })}
