@@ -371,7 +371,7 @@ describe('the results of a workload', () => {
 })
 
 describe('links in a log', () => {
-  test('are found with what belongs to them, and nothing is lost', () => {
+  it('are found with what belongs to them, and nothing is lost', () => {
     expect(linked('see https://a.example/x?y=1#z, or (http://b.example/path). Done')).toEqual([
       'see ',
       'https://a.example/x?y=1#z',
