@@ -18,9 +18,9 @@ export function idFrom(...parts: readonly (string | number | bigint)[]): string 
   return hyphenate(bytes.toString('hex'))
 }
 
-/** Such an id that sorts beside `id`: as if both were made in the same millisecond. */
-export const idBeside = (id: string, ...parts: readonly (string | number | bigint)[]): string =>
-  id.slice(0, TIME_LENGTH) + idFrom(id, ...parts).slice(TIME_LENGTH)
+/** Such an id that sorts beside `id`, as if both were made in the same millisecond, and among others beside it by its number, to 4,095. */
+export const idBeside = (id: string, number: number, ...parts: readonly (string | number | bigint)[]): string =>
+  `${id.slice(0, TIME_LENGTH)}-8${Math.min(number, 0xfff).toString(16).padStart(3, '0')}${idFrom(id, number, ...parts).slice(TIME_LENGTH + 5)}`
 
 /** The letters of an id that are its time, with the hyphen among them. */
 const TIME_LENGTH = 13

@@ -229,7 +229,7 @@ export function createExecutor({
           task.n,
         ]),
       )
-      const id = idBeside(task.run, task.n, ended?.tries ?? 0)
+      const id = idBeside(task.run, ended?.tries ?? 0, task.n)
       const parent = { run: task.run, task: task.n }
       const params = checkedParams(loaded.flow, input)
       await patiently(signal, () => enqueue({ id, kind: 'flow', flow, graph: loaded.hash, params, trigger: { by: 'flow', run: task.run }, parent }))

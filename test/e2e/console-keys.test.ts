@@ -199,7 +199,15 @@ describe.skipIf(missing !== '')(`keys and health${missing === '' ? '' : ` (skipp
     for (const [i, { items }] of lists.entries()) {
       expect(items.map(({ self }) => self)).toEqual([true, false])
       expect(items.map(({ url }) => url)).toEqual([nodes[i]?.url, nodes[1 - i]?.url])
-      expect(items.flatMap(({ duties }) => duties).toSorted()).toEqual(['files', 'source/sensor_raw', 'stream/sensor_raw/0', 'tables', 'workloads'])
+      expect(items.flatMap(({ duties }) => duties).toSorted()).toEqual([
+        'files',
+        'process',
+        'runs',
+        'source/sensor_raw',
+        'stream/sensor_raw/0',
+        'tables',
+        'workloads',
+      ])
     }
     const { page, close } = await open('/health')
     try {
