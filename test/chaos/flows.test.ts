@@ -143,7 +143,9 @@ describe.skipIf(noPostgresServer !== null)(`chaos of runs, seed ${SEED}${noPostg
         if (round % 20 === 19) process.stdout.write(`chaos of runs: round ${round + 1} of ${ROUNDS}\n`)
       }
       await Promise.all(underWay)
-      await eventually('not all runs have ended', () => insist(async () => (await open()) === 0), 120_000, 100)
+      await eventually('not all runs have ended', () => insist(async () => (await open()) === 0), 120_000, 100).catch(async (error: unknown) => {
+        throw new Error(`${String(error)}; open are ${JSON.stringify(await stillOpen())}`, { cause: error })
+      })
       const seconds = (performance.now() - began) / 1_000
       watching.abort()
       await watched
@@ -235,6 +237,17 @@ describe.skipIf(noPostgresServer !== null)(`chaos of runs, seed ${SEED}${noPostg
     const [row] = await records.query<{ count: number }>('select count(*) as count from runs where ended_at is null')
     return row?.count ?? Number.NaN
   }
+
+  /** For whoever has to find out why. */
+  const stillOpen = (): Promise<unknown[]> =>
+    records.query(
+      `select r.id, r.flow, r.state, r.paused, r.open, r.cancel_at is not null as cancelled, r.parent, (
+         select jsonb_agg(jsonb_build_object('n', t.n, 'state', t.state, 'waits', t.waits, 'pool', t.pool, 'worker', t.worker, 'lease', t.lease_until, 'fence', t.fence,
+           'child', t.child, 'childState', (select c.state from runs c where c.id = t.child)) order by t.n)
+         from run_tasks t where t.run = r.id and t.state not in ('succeeded', 'failed', 'skipped', 'cancelled')) as tasks,
+         (select count(*) from pg_stat_activity where wait_event_type = 'Lock') as locked
+       from runs r where r.ended_at is null order by r.id limit 5`,
+    )
 
   async function restartDatabase(awayMs: number): Promise<void> {
     const from = Date.now()

@@ -279,6 +279,49 @@ describe('a run', () => {
     expect(await ended(run.id)).toMatchObject({ state: 'succeeded' })
   })
 
+  test('that is paused and goes on again and again comes to its end', { timeout: 60_000 }, async () => {
+    const graph = chain(2)
+    const looks = new Map<string, number>()
+    const look = ({ run }: HeldTask): Outcome => {
+      const count = (looks.get(run) ?? 0) + 1
+      looks.set(run, count)
+      return count < 40 ? { outcome: 'deferred', readyMs: 1 } : { outcome: 'succeeded' }
+    }
+    const nodes = await Promise.all([engine(look), engine(look)])
+    const [one] = nodes
+    if (!one) throw new Error('there is no node')
+    const hash = await one.register(graph)
+    const runs = Array.from({ length: 20 }, () => newRun(graph, hash))
+    await one.enqueue(runs)
+    await Promise.all(
+      runs.map(async ({ id }) => {
+        for (let i = 0; i < 30; i++) {
+          await one.pause(id, i % 2 === 0)
+          await sleep(Math.random() * 15)
+        }
+      }),
+    )
+    for (const { id } of runs) expect(await ended(id, 30_000)).toMatchObject({ state: 'succeeded' })
+  })
+
+  test('goes on also with a task that was held back just as its pause ended', async () => {
+    const graph = chain(2)
+    let isHeld = false
+    const one = await engine(async (task) => {
+      if (task.node === 0 && !isHeld) {
+        isHeld = true
+        return { outcome: 'deferred', readyMs: 60_000 }
+      }
+      return { outcome: 'succeeded' }
+    })
+    const run = newRun(graph, await one.register(graph))
+    await one.enqueue([run])
+    while ((await states(run.id)) !== 'delayed waiting') await sleep(5)
+    // As a worker leaves it that saw the pause when this was still so.
+    await records.query("update run_tasks set state = 'held' where run = $1 and n = 0", [run.id])
+    expect((await ended(run.id)).state).toBe('succeeded')
+  })
+
   test('that is paused does not go on when the run that it waits for has ended', async () => {
     const inner = chain(1)
     const outer: RunGraph = { flow: 'outer_paused', nodes: [node('sub'), node('after')], edges: [[0, 1]] }

@@ -393,6 +393,8 @@ export const FUNCTIONS = /* sql */ `
     end if;
     update run_tasks t set state = case when r.paused then 'held' else 'ready' end, ready_at = v_now, resumed = true
       from runs c, runs r where t.state = 'deferred' and r.id = t.run and c.id = t.child and c.state in ('succeeded', 'failed', 'cancelled');
+    -- Whoever holds a task back may have seen the pause of its run just before that ended.
+    update run_tasks t set state = 'ready', ready_at = v_now from runs r where t.state = 'held' and r.id = t.run and not r.paused;
     return jsonb_build_object('lost', n_lost, 'ended', to_jsonb(ended));
   end $$;
 

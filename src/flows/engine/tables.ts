@@ -214,6 +214,7 @@ export const runMigrations: readonly Migration[] = [
       create index runs_over on runs (ended_at) where ended_at is not null;
       -- Runs that were removed and may still have objects.
       create table run_trash (run text primary key);
+      create index run_tasks_held on run_tasks (run) where state = 'held';
       ${FUNCTIONS}
     `,
   },
