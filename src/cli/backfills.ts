@@ -1,15 +1,15 @@
 /** `lagoa backfill` and `lagoa backfills`: a flow for many partitions, planned, followed, paused. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
-import { invalid, unavailable } from '../base/index.ts'
+import { invalid } from '../base/index.ts'
 import type { BackfillRequest, BackfillView } from '../flows/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
+import { atWorkOnProject } from './beside.ts'
 import { bold, dim, green, note, print, red, textTable, yellow } from './output.ts'
 import { withPlatform } from './read.ts'
-import { openBeside, paramsFor } from './runs.ts'
-import { INTERRUPTED, onStopSignal } from './signals.ts'
-import { configFor, loggerFor } from './setup.ts'
+import { paramsBy } from './runs.ts'
+import { INTERRUPTED } from './signals.ts'
 
 const LOOK_MS = 500
 const Begun = z.object({ id: z.string() })
@@ -19,17 +19,12 @@ export async function backfill(args: Arguments): Promise<number> {
   const { values } = args
   if (name === undefined)
     throw invalid('cli.no_flow', 'There is no flow to run', { hint: 'Name one: lagoa backfill FLOW --from 2026-03-01. lagoa flows lists them.' })
-  const stopped = onStopSignal()
-  const config = await configFor(args, false)
-  const { platform, server } = await openBeside(config, loggerFor(config, args, 'warn'))
-  try {
-    const { flows, pipeline, problem } = platform
-    if (!pipeline) throw problem ?? unavailable('project.not_loaded', 'No project is loaded', { hint: 'Name its folder with --project DIR.' })
+  return atWorkOnProject(args, async ({ platform: { flows }, server, stopped }) => {
     const request: BackfillRequest = {
       from: values.from,
       to: values.to,
       partitions: values.partitions?.split(',').map((one) => one.trim()),
-      params: await paramsFor(flows, name, values.param ?? []),
+      params: paramsBy((await flows.get(name)).params, values.param ?? []),
       existing: values.again ? 'again' : 'skip',
       order: values.newest ? 'newest' : 'oldest',
       concurrency: numberFlag('concurrency', values.concurrency),
@@ -63,9 +58,7 @@ export async function backfill(args: Arguments): Promise<number> {
       }
       await sleep(LOOK_MS)
     }
-  } finally {
-    await platform.close()
-  }
+  })
 }
 
 function lineOf({ state, total, succeeded, failed, cancelled, running }: BackfillView): string {

@@ -1,15 +1,15 @@
 /** `lagoa run`, `lagoa flows` and `lagoa runs`: beside a running server, which then carries tasks out, or without one. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
-import { invalid, LagoaError, unavailable, type Log } from '../base/index.ts'
+import { invalid } from '../base/index.ts'
 import type { Flows, Json, RunDetail, RunState, RunView, TaskView } from '../flows/index.ts'
-import { openPlatform, serverOf, type Config, type Platform } from '../platform/index.ts'
+import type { Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
+import { atWorkOnProject } from './beside.ts'
 import { bold, dim, green, note, print, red, textTable, yellow } from './output.ts'
 import { withPlatform } from './read.ts'
-import { INTERRUPTED, onStopSignal } from './signals.ts'
-import { configFor, loggerFor } from './setup.ts'
+import { INTERRUPTED } from './signals.ts'
 
 const LOOK_MS = 200
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -18,12 +18,7 @@ const STATES = ['queued', 'running', 'succeeded', 'failed', 'cancelled'] as cons
 export async function run(args: Arguments): Promise<number> {
   const [name] = args.positionals
   if (name === undefined) throw invalid('cli.no_flow', 'There is no flow to run', { hint: 'Name one: lagoa run FLOW. lagoa flows lists them.' })
-  const stopped = onStopSignal()
-  const config = await configFor(args, false)
-  const { platform, server } = await openBeside(config, loggerFor(config, args, 'warn'))
-  try {
-    const { flows, pipeline, problem } = platform
-    if (!pipeline) throw problem ?? unavailable('project.not_loaded', 'No project is loaded', { hint: 'Name its folder with --project DIR.' })
+  return atWorkOnProject(args, async ({ platform: { flows }, server, stopped }) => {
     const params = paramsBy((await flows.get(name)).params, args.values.param ?? [])
     const { id } =
       server === null
@@ -34,25 +29,7 @@ export async function run(args: Arguments): Promise<number> {
     if (args.values.json) print(JSON.stringify(last))
     else if (args.values.detach) print(last.id)
     return args.values.detach ? 0 : exitOf(last.state)
-  } finally {
-    await platform.close()
-  }
-}
-
-/** The platform at work, without sources; beside a server that runs on this home only to look, with the address of the server. */
-export async function openBeside(config: Config, logger: Log): Promise<{ platform: Platform; server: string | null }> {
-  try {
-    return { platform: await openPlatform({ config, logger, feed: { once: false, idle: true, simulation: {} }, url: 'the command line' }), server: null }
-  } catch (error) {
-    if (!(error instanceof LagoaError) || error.code !== 'storage.home_taken') throw error
-    const platform = await openPlatform({ config, logger, feed: null })
-    try {
-      return { platform, server: await serverOf(platform.engines, error) }
-    } catch (fault) {
-      await platform.close()
-      throw fault
-    }
-  }
+  })
 }
 
 const Begun = z.object({ id: z.string() })
@@ -134,10 +111,6 @@ function mark(state: string): string {
 
 /** What a command ends with when its run has ended so. */
 export const exitOf = (state: RunState): number => (state === 'succeeded' ? 0 : state === 'cancelled' ? INTERRUPTED : 1)
-
-/** `key=value` by the schema of the flow. */
-export const paramsFor = async (flows: Flows, name: string, given: readonly string[]): Promise<Record<string, unknown>> =>
-  paramsBy((await flows.get(name)).params, given)
 
 /** `key=value` by a JSON Schema: text stays text, everything else is read as JSON. */
 export function paramsBy(wanted: Json, given: readonly string[]): Record<string, unknown> {

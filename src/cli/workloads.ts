@@ -6,11 +6,10 @@ import type { RunView } from '../flows/index.ts'
 import type { Platform } from '../platform/index.ts'
 import { numberFlag, type Arguments } from './args.ts'
 import { askServer } from './ask.ts'
+import { atWork, type Desk } from './beside.ts'
 import { dim, note, print, textTable } from './output.ts'
 import { withPlatform } from './read.ts'
-import { exitOf, follow, openBeside, paramsBy } from './runs.ts'
-import { configFor, loggerFor } from './setup.ts'
-import { onStopSignal } from './signals.ts'
+import { exitOf, follow, paramsBy } from './runs.ts'
 
 const WORDS = ['list', 'kinds', 'show', 'results', 'create', 'run', 'cancel', 'delete'] as const
 const LOOK_MS = 100
@@ -133,24 +132,6 @@ const cell = (value: unknown): string | number | null =>
 
 type Workloads = Platform['workloads']
 type Workload = Awaited<ReturnType<Workloads['get']>>
-
-/** Where workloads are asked for: the platform, and the address of the server that carries them out when it is not this process. */
-interface Desk {
-  readonly platform: Platform
-  readonly server: string | null
-  readonly stopped: AbortSignal
-}
-
-async function atWork(args: Arguments, body: (desk: Desk) => Promise<number>): Promise<number> {
-  const stopped = onStopSignal()
-  const config = await configFor(args, false)
-  const { platform, server } = await openBeside(config, loggerFor(config, args, 'warn'))
-  try {
-    return await body({ platform, server, stopped })
-  } finally {
-    await platform.close()
-  }
-}
 
 const path = (id: string, verb: string = ''): string => `/api/v1/workloads/${encodeURIComponent(id)}${verb}`
 const Known = z.object({ id: z.string() })

@@ -389,23 +389,33 @@ function outcomeOf({ id, status, parquet, result, message }: StoredJob): { job: 
 }
 
 /** What a webhook tells: enough to know whether to look. */
-function noticeOf({ id, status, dataset, parquet, seconds, result, message, endedAt }: StoredJob): object {
+function noticeOf(job: StoredJob): object {
+  const { id, status, dataset, endedAt } = job
   return {
     type: 'process.job.ended',
     timestamp: new Date(endedAt ?? 0).toISOString(),
-    data: {
-      job_id: id,
-      status,
-      dataset_path: dataset,
-      parquet_path: parquet,
-      rows: result?.rows ?? null,
-      columns: result?.columns?.map(({ name }) => name) ?? null,
-      execution_time: status === 'success' ? seconds : null,
-      message: message ?? result?.message ?? null,
-      line: result?.line ?? null,
-    },
+    data: { job_id: id, status, dataset_path: dataset, ...factsOf(job) },
   }
 }
+
+/** What came of a job in the words of the API, with null where there is nothing. */
+export interface JobFacts {
+  readonly parquet_path: string | null
+  readonly rows: number | null
+  readonly columns: string[] | null
+  readonly execution_time: number | null
+  readonly message: string | null
+  readonly line: number | null
+}
+
+export const factsOf = ({ status, parquet, seconds, result, message }: StoredJob): JobFacts => ({
+  parquet_path: parquet,
+  rows: result?.rows ?? null,
+  columns: result?.columns?.map(({ name }) => name) ?? null,
+  execution_time: status === 'success' ? seconds : null,
+  message: message ?? result?.message ?? null,
+  line: result?.line ?? null,
+})
 
 export function formatOf(dataset: string): 'csv' | 'json' | 'parquet' {
   const name = basename(dataset).replace(/\.(gz|zst|bz2)$/i, '')

@@ -73,6 +73,30 @@ export function InlineProblem({ title, hint, action }: { title: string; hint?: s
   )
 }
 
+/** A list page by page: on its way, failed, without anything (`empty`), or its items, dimmed while those of another filter come. */
+export function Listed({
+  pages,
+  count,
+  empty,
+  children,
+}: {
+  pages: {
+    readonly data: unknown
+    readonly error: unknown
+    readonly isPending: boolean
+    readonly isPlaceholderData: boolean
+    readonly refetch: () => unknown
+  }
+  count: number
+  empty: ReactNode
+  children: ReactNode
+}) {
+  if (pages.isPending) return <LoadingRows rows={8} />
+  if (pages.data === undefined) return <Failure error={pages.error} onRetry={() => void pages.refetch()} />
+  if (count === 0) return empty
+  return <div style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>{children}</div>
+}
+
 /** The way to the next page of a list, and what kept it from coming. */
 export function More({
   pages,

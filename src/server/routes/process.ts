@@ -8,7 +8,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { z } from 'zod'
 import { invalid, overLimit } from '../../base/index.ts'
 import type { Platform } from '../../platform/index.ts'
-import type { JobEvent, Processing, StoredJob } from '../../processing/index.ts'
+import { factsOf, type JobEvent, type Processing, type StoredJob } from '../../processing/index.ts'
 import { check, jsonRoute, limitParam, type HttpContext, type Route } from '../route.ts'
 import { FindingList, JobList, JobShape, ProcessAnswer } from '../wire.ts'
 
@@ -196,14 +196,15 @@ async function shown(processing: Processing, job: StoredJob): Promise<z.output<t
 const DONE: Readonly<Record<string, number>> = { queued: 0, decoding: 0.1, validating: 0.3, running: 0.4, encoding: 0.9 }
 
 function headShape(job: StoredJob): z.output<typeof JobList>['items'][number] {
-  const { id, status, dataset, parquet, seconds, phase, message, result, createdAt, startedAt, endedAt } = job
+  const { id, status, dataset, phase, createdAt, startedAt, endedAt } = job
+  const { parquet_path, execution_time, message } = factsOf(job)
   return {
     job_id: id,
     status,
     dataset_path: dataset,
-    parquet_path: parquet,
-    execution_time: status === 'success' ? seconds : null,
-    message: message ?? result?.message ?? null,
+    parquet_path,
+    execution_time,
+    message,
     progress: status === 'running' && phase !== null ? { phase, done: DONE[phase] ?? 0 } : null,
     created_at: createdAt,
     started_at: startedAt,
@@ -212,14 +213,10 @@ function headShape(job: StoredJob): z.output<typeof JobList>['items'][number] {
 }
 
 /** The fields that a job and the answer to a request that waited have in common. */
-function fieldsOf({ id, status, parquet, seconds, message, result }: StoredJob): Omit<z.output<typeof ProcessAnswer>, 'status'> {
+function fieldsOf(job: StoredJob): Omit<z.output<typeof ProcessAnswer>, 'status'> {
+  const { id, result } = job
   return {
-    parquet_path: parquet,
-    rows: result?.rows ?? null,
-    columns: result?.columns?.map(({ name }) => name) ?? null,
-    execution_time: status === 'success' ? seconds : null,
-    message: message ?? result?.message ?? null,
-    line: result?.line ?? null,
+    ...factsOf(job),
     traceback: result?.traceback ?? null,
     findings: (result?.findings ?? []).map((finding) => ({ ...finding })),
     log: result?.log ?? '',

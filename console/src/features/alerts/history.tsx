@@ -7,7 +7,7 @@ import { type AlertSpan, alertSpans, alertStates, severities } from '../../app/s
 import { AlertRow } from '../../ui/alerts.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice } from '../../ui/parts.tsx'
-import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
+import { Empty, Listed, More } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 
 const route = getRouteApi('/alerts')
@@ -75,30 +75,30 @@ export function History({ rules }: { rules: readonly RuleShape[] }) {
           ))}
         </select>
       </div>
-      {pages.isPending ? (
-        <LoadingRows rows={8} />
-      ) : pages.isError && pages.data === undefined ? (
-        <Failure error={pages.error} onRetry={() => void pages.refetch()} />
-      ) : items.length === 0 ? (
-        <Empty
-          title={say(filtered ? 'alerts.noMatch' : 'alerts.none.title')}
-          actions={
-            filtered ? (
-              <Link to="/alerts" search={{ tab: 'history' }} className="action-link">
-                {say('alerts.clear')}
-              </Link>
-            ) : undefined
-          }
-        >
-          {filtered ? undefined : say('alerts.none.text')}
-        </Empty>
-      ) : (
-        <ul className="alert-history" style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>
+      <Listed
+        pages={pages}
+        count={items.length}
+        empty={
+          <Empty
+            title={say(filtered ? 'alerts.noMatch' : 'alerts.none.title')}
+            actions={
+              filtered ? (
+                <Link to="/alerts" search={{ tab: 'history' }} className="action-link">
+                  {say('alerts.clear')}
+                </Link>
+              ) : undefined
+            }
+          >
+            {filtered ? undefined : say('alerts.none.text')}
+          </Empty>
+        }
+      >
+        <ul className="alert-history">
           {items.map((alert) => (
             <AlertRow key={alert.id} alert={alert} now={now} every />
           ))}
         </ul>
-      )}
+      </Listed>
       <More pages={pages} label={say('alerts.more')} />
     </section>
   )

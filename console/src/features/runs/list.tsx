@@ -7,7 +7,7 @@ import { runKinds } from '../../app/search.ts'
 import { Choice, PageHead } from '../../ui/parts.tsx'
 import { runStates } from '../../ui/runs/states.ts'
 import { RunsTable } from '../../ui/runs/table.tsx'
-import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
+import { Empty, Listed, More } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 
 const route = getRouteApi('/runs')
@@ -77,28 +77,26 @@ export function RunsScreen() {
             </button>
           )}
         </div>
-        {pages.isPending ? (
-          <LoadingRows rows={8} />
-        ) : pages.isError && pages.data === undefined ? (
-          <Failure error={pages.error} onRetry={() => void pages.refetch()} />
-        ) : items.length === 0 ? (
-          <Empty
-            title={say(isFiltered ? 'runs.noMatch' : 'runs.none.title')}
-            actions={
-              isFiltered ? (
-                <Link to="/runs" className="action-link">
-                  {say('lake.clear')}
-                </Link>
-              ) : undefined
-            }
-          >
-            {isFiltered ? undefined : say('runs.none.text')}
-          </Empty>
-        ) : (
-          <div style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>
-            <RunsTable runs={items} label={say('page.runs')} />
-          </div>
-        )}
+        <Listed
+          pages={pages}
+          count={items.length}
+          empty={
+            <Empty
+              title={say(isFiltered ? 'runs.noMatch' : 'runs.none.title')}
+              actions={
+                isFiltered ? (
+                  <Link to="/runs" className="action-link">
+                    {say('lake.clear')}
+                  </Link>
+                ) : undefined
+              }
+            >
+              {isFiltered ? undefined : say('runs.none.text')}
+            </Empty>
+          }
+        >
+          <RunsTable runs={items} label={say('page.runs')} />
+        </Listed>
         <More pages={pages} label={say('runs.more')} />
       </section>
     </>

@@ -9,7 +9,7 @@ import { type WorkloadShape, workloadKindsQuery, workloadPagesQuery } from '../.
 import { useNow } from '../../ui/now.ts'
 import { PageHead } from '../../ui/parts.tsx'
 import { RunStateMark, RunTime } from '../../ui/runs/marks.tsx'
-import { Empty, Failure, LoadingRows, More } from '../../ui/states.tsx'
+import { Empty, Failure, Listed, More } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
 import { WorkloadDialog } from './edit.tsx'
 
@@ -70,25 +70,25 @@ export function WorkloadsScreen() {
             ))}
           </select>
         </div>
-        {pages.isPending ? (
-          <LoadingRows rows={8} />
-        ) : pages.isError && pages.data === undefined ? (
-          <Failure error={pages.error} onRetry={() => void pages.refetch()} />
-        ) : items.length === 0 ? (
-          <Empty
-            title={say(isFiltered ? 'workloads.noMatch' : 'workloads.none.title')}
-            actions={
-              isFiltered ? (
-                <Link to="/workloads" className="action-link">
-                  {say('lake.clear')}
-                </Link>
-              ) : undefined
-            }
-          >
-            {isFiltered ? undefined : say('workloads.none.text')}
-          </Empty>
-        ) : (
-          <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.workloads')} style={{ opacity: pages.isPlaceholderData ? 0.55 : 1 }}>
+        <Listed
+          pages={pages}
+          count={items.length}
+          empty={
+            <Empty
+              title={say(isFiltered ? 'workloads.noMatch' : 'workloads.none.title')}
+              actions={
+                isFiltered ? (
+                  <Link to="/workloads" className="action-link">
+                    {say('lake.clear')}
+                  </Link>
+                ) : undefined
+              }
+            >
+              {isFiltered ? undefined : say('workloads.none.text')}
+            </Empty>
+          }
+        >
+          <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.workloads')}>
             <table className="list-table workload-list cards">
               <thead>
                 <tr>
@@ -109,7 +109,7 @@ export function WorkloadsScreen() {
               </tbody>
             </table>
           </div>
-        )}
+        </Listed>
         <More pages={pages} label={say('workloads.more')} />
       </section>
       {creating && kinds.data !== undefined && <WorkloadDialog kinds={kinds.data.items} workload={undefined} onClose={() => setCreating(false)} />}
