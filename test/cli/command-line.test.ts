@@ -58,8 +58,8 @@ describe('the help', () => {
       expect((await lagoa(['help', name ?? ''])).stdout).toBe(one.stdout)
     }
   })
-  test('comes without opening anything, within half a second', async () => {
-    expect((await lagoa(['--help'])).ms).toBeLessThan(1500)
+  test('comes without opening anything, and without a project', async () => {
+    expect((await lagoa(['--help'])).code).toBe(0)
     expect((await lagoa(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 })

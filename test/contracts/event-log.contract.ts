@@ -417,7 +417,7 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
         expect(await within(500, log.wait(topic, 0, 0, { signal: forever, timeoutMs: 30 }))).toBe(true)
         const began = performance.now()
         await log.wait(topic, 0, 0, { signal: forever, timeoutMs: 60_000 })
-        expect(performance.now() - began).toBeLessThan(1500)
+        expect(performance.now() - began).toBeLessThan(10_000)
       })
 
       it('ends when the signal aborts, before or during', async () => {

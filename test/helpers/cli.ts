@@ -16,7 +16,6 @@ export interface Finished {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
-  readonly ms: number
 }
 
 export interface RunOptions {
@@ -69,7 +68,6 @@ export function project(files: Readonly<Record<string, string>>, folder: string 
 }
 
 export function start(args: readonly string[], { home, env, cwd, uid, timeoutMs = 120_000 }: RunOptions = {}): Started {
-  const began = performance.now()
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(LAGOA_|VITEST|NODE_OPTIONS|FORCE_COLOR)/.test(name)))
   const child = spawn(NODE, [MAIN, ...args], {
     cwd: cwd ?? ROOT,
@@ -95,7 +93,7 @@ export function start(args: readonly string[], { home, env, cwd, uid, timeoutMs 
     child.once('close', (code, signal) => {
       clearTimeout(timer)
       running.delete(child)
-      done({ code, signal, stdout, stderr, ms: performance.now() - began })
+      done({ code, signal, stdout, stderr })
       look()
     })
   })

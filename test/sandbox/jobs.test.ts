@@ -81,7 +81,7 @@ describe.skipIf(missingSandbox !== null)(`a job in the sandbox ${missingSandbox 
     const result = await run('def process(df):\n    while True:\n        pass\n', { limits: { ...LIMITS, wallMs: 500 } })
     expect(result).toMatchObject({ status: 'timeout', rows: null })
     expect(result.message).toContain('0.5 s')
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(20_000)
   })
 
   test('ends at its limit of processor time', async () => {

