@@ -10,7 +10,9 @@
 
 /**
  * Every lookup here is of a few rows by a key, whatever the tables grow to; what the planner guesses of the rows in a JSON parameter, or of a
- * table that was empty a moment ago, would make it read whole tables.
+ * table that was empty a moment ago, would make it read whole tables. Functions that only others call have it from them.
+ *
+ * A statement costs by its length before it reads a row, so what is seldom needed is a statement of its own, behind an `if`.
  */
 const BY_INDEX = `set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
     set plan_cache_mode = force_generic_plan set jit = off`
@@ -29,26 +31,22 @@ export const FUNCTIONS = /* sql */ `
 
   -- What follows from tasks that have just ended: elements tell their node, nodes tell those behind them, the last one ends the run.
   -- Answers the runs that ended.
-  create or replace function run_settle(p_runs text[], p_ns integer[], p_now timestamptz) returns text[] language plpgsql ${BY_INDEX} as $$
+  create or replace function run_settle(p_runs text[], p_ns integer[], p_now timestamptz) returns text[] language plpgsql as $$
   declare
     f_runs text[] := p_runs;
     f_ns integer[] := p_ns;
-    all_runs text[] := '{}';
-    all_ns integer[] := '{}';
+    all_runs text[];
+    all_ns integer[];
     t_runs text[];
     t_ns integer[];
     ended text[];
+    some_paused boolean;
+    some_awaited boolean;
   begin
-    while cardinality(f_runs) > 0 loop
-      all_runs := all_runs || f_runs;
-      all_ns := all_ns || f_ns;
-
-      with frontier as (
-        select t.run, t.n, t.node, t.item_index, t.state, t.reason, t.chosen, r.graph
-        from unnest(f_runs, f_ns) f (run, n) join run_tasks t on t.run = f.run and t.n = f.n join runs r on r.id = t.run
-      ), elements as (
-        select run, node, count(*) as ended, count(*) filter (where state = 'failed') as failed
-        from frontier where item_index is not null group by run, node
+    if exists (select from unnest(p_runs, p_ns) f (run, n) join run_tasks t on t.run = f.run and t.n = f.n where t.item_index is not null) then
+      with elements as (
+        select t.run, t.node, count(*) as ended, count(*) filter (where t.state = 'failed') as failed
+        from unnest(p_runs, p_ns) f (run, n) join run_tasks t on t.run = f.run and t.n = f.n where t.item_index is not null group by t.run, t.node
       ), told as (
         update run_tasks p set
           waits = p.waits - e.ended,
@@ -56,19 +54,29 @@ export const FUNCTIONS = /* sql */ `
             select jsonb_agg(i.output order by i.item_index) from run_tasks i where i.run = p.run and i.node = p.n and i.item_index is not null
           ) else p.output end,
           failed_before = p.failed_before + e.failed,
-          state = case when p.state = 'expanded' and p.waits = e.ended then case when p.failed_before + e.failed > 0 then 'failed' else 'succeeded' end else p.state end,
-          reason = case when p.state = 'expanded' and p.waits = e.ended and p.failed_before + e.failed > 0 then 'elements_failed' else p.reason end,
-          ended_at = case when p.state = 'expanded' and p.waits = e.ended then p_now else p.ended_at end
+          state = case when p.waits > e.ended then p.state when p.failed_before + e.failed > 0 then 'failed' else 'succeeded' end,
+          reason = case when p.waits = e.ended and p.failed_before + e.failed > 0 then 'elements_failed' else p.reason end,
+          ended_at = case when p.waits = e.ended then p_now else p.ended_at end
         from elements e where p.run = e.run and p.n = e.node and p.state = 'expanded'
         returning p.run, p.n, p.state
-      ), effects as (
+      )
+      select coalesce(array_agg(run), '{}'), coalesce(array_agg(n), '{}') into t_runs, t_ns from told where state <> 'expanded';
+      f_runs := f_runs || t_runs;
+      f_ns := f_ns || t_ns;
+    end if;
+    all_runs := f_runs;
+    all_ns := f_ns;
+
+    loop
+      with effects as (
         select f.run, e.target, count(*) as ended,
           count(*) filter (where f.state in ('failed', 'cancelled') and not nd.optional or f.reason = 'upstream_failed') as failed,
           count(*) filter (where f.state = 'skipped' and f.reason <> 'upstream_failed' or f.chosen is not null and not e.target = any (f.chosen)) as skipped
-        from frontier f
-        join run_nodes nd on nd.graph = f.graph and nd.node = f.node
-        join run_edges e on e.graph = f.graph and e.source = f.node
-        where f.item_index is null
+        from unnest(f_runs, f_ns) u (run, n)
+        join run_tasks f on f.run = u.run and f.n = u.n and f.item_index is null
+        join runs r on r.id = f.run
+        join run_edges e on e.graph = r.graph and e.source = f.node
+        join run_nodes nd on nd.graph = r.graph and nd.node = f.node
         group by f.run, e.target
       ), decided as (
         update run_tasks d set
@@ -87,19 +95,13 @@ export const FUNCTIONS = /* sql */ `
           where t.run = e.run and t.n = e.target
         ) v
         where d.run = e.run and d.n = e.target
-        returning d.run, d.n, d.state, v.verdict
-      ), next as (
-        select run, n from told where state <> 'expanded'
-        union all select run, n from decided where verdict <> 'ready'
+        returning d.run, d.n, v.verdict
       )
-      select coalesce(array_agg(run), '{}'), coalesce(array_agg(n), '{}') into t_runs, t_ns from next;
-      f_runs := t_runs;
-      f_ns := t_ns;
+      select coalesce(array_agg(run), '{}'), coalesce(array_agg(n), '{}') into f_runs, f_ns from decided where verdict <> 'ready';
+      exit when cardinality(f_runs) = 0;
+      all_runs := all_runs || f_runs;
+      all_ns := all_ns || f_ns;
     end loop;
-
-    -- A run that was paused takes its newly ready tasks out of the queues.
-    update run_tasks t set state = 'held' from runs r
-      where r.id = any (p_runs) and r.paused and t.run = r.id and t.state = 'ready';
 
     with counts as (
       select t.run, count(*) as ended, count(*) filter (where t.state = 'failed' and t.item_index is null and not nd.optional) as failed
@@ -113,23 +115,30 @@ export const FUNCTIONS = /* sql */ `
         state = case when r.open > c.ended then r.state when r.cancel_at is not null then 'cancelled' when r.failed + c.failed > 0 then 'failed' else 'succeeded' end,
         ended_at = case when r.open > c.ended then null else p_now end
       from counts c where r.id = c.run
-      returning r.id, r.open, r.state, r.parent, r.parent_task
-    ), woken as (
-      update run_tasks t set state = case when r.paused then 'held' else 'ready' end, ready_at = p_now, resumed = true
-      from counted c join runs r on r.id = c.parent where c.open = 0 and t.run = c.parent and t.n = c.parent_task and t.state = 'deferred' and t.child = c.id
+      returning r.id, r.open, r.paused, r.parent
     )
-    select coalesce(array_agg(id), '{}') into ended from counted where open = 0;
+    select coalesce(array_agg(id) filter (where open = 0), '{}'), bool_or(paused), bool_or(open = 0 and parent is not null)
+      into ended, some_paused, some_awaited from counted;
+    -- A run that is paused takes its newly ready tasks out of the queues.
+    if some_paused then
+      update run_tasks t set state = 'held' from runs r where r.id = any (p_runs) and r.paused and t.run = r.id and t.state = 'ready';
+    end if;
+    if some_awaited then
+      update run_tasks t set state = case when r.paused then 'held' else 'ready' end, ready_at = p_now, resumed = true
+        from runs c join runs r on r.id = c.parent where c.id = any (ended) and t.run = c.parent and t.n = c.parent_task and t.state = 'deferred' and t.child = c.id;
+    end if;
     return ended;
   end $$;
 
   -- Makes the tasks of runs that stand in the queue. Answers how many runs left it.
-  create or replace function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql ${BY_INDEX} as $$
+  create or replace function run_begin(p_most integer, p_now timestamptz) returns integer language plpgsql as $$
   declare
     f record;
     most integer;
     chosen text[] := '{}';
     part text[];
   begin
+    if not exists (select from runs where state = 'queued' and not paused) then return 0; end if;
     for f in select name, slots from run_flows rf
       where exists (select from runs q where q.flow = rf.name and q.state = 'queued' and not q.paused and q.backfill is null) order by name loop
       most := p_most - cardinality(chosen);
@@ -180,7 +189,7 @@ export const FUNCTIONS = /* sql */ `
   end $$;
 
   -- Hands out ready tasks. A pool with slots is locked while its running tasks are counted.
-  create or replace function run_claim(p_worker text, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
+  create or replace function run_claim(p_worker text, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql as $$
   declare
     p record;
     most integer;
@@ -190,10 +199,9 @@ export const FUNCTIONS = /* sql */ `
   begin
     perform from run_pools o where o.slots is not null and exists (select from run_tasks t where t.state = 'ready' and t.pool = o.name) order by o.name for update;
     for pass in 1..2 loop
-      for p in select name, slots from run_pools order by slots is null, name loop
+      for p in select o.name, o.slots from run_pools o where exists (select from run_tasks t where t.state = 'ready' and t.pool = o.name) order by o.slots is null, o.name loop
         most := p_most - jsonb_array_length(given);
         exit when most <= 0;
-        continue when not exists (select from run_tasks where state = 'ready' and pool = p.name);
         if p.slots is not null then
           -- Locked at the start, in the order of names; one that has got tasks since then is left to whoever has it.
           perform from run_pools where name = p.name for update skip locked;
@@ -236,73 +244,107 @@ export const FUNCTIONS = /* sql */ `
   create or replace function run_step(p_worker text, p_done jsonb, p_held jsonb, p_most integer, p_lease_ms integer, p_now timestamptz) returns jsonb language plpgsql ${BY_INDEX} as $$
   declare
     v_now timestamptz := run_now(p_now);
+    v_wake timestamptz;
     refused jsonb := '[]';
     ended text[] := '{}';
     given jsonb := '[]';
-    e_runs text[];
-    e_ns integer[];
+    -- What was told and is so now: all, those that ended, and those that became elements.
+    v_runs text[] := '{}';
+    v_ns integer[] := '{}';
+    e_runs text[] := '{}';
+    e_ns integer[] := '{}';
+    x_runs text[] := '{}';
+    x_ns integer[] := '{}';
   begin
-    perform from runs where id in (
-      select d ->> 'run' from jsonb_array_elements(p_done) d
-      union all select t.run from run_tasks t where p_held is not null and t.state = 'running' and t.worker = p_worker
-    ) order by id for no key update;
+    if p_held is not null then
+      perform from runs where id in (
+        select d ->> 'run' from jsonb_array_elements(p_done) d
+        union all select t.run from run_tasks t where t.state = 'running' and t.worker = p_worker
+      ) order by id for no key update;
+    elsif jsonb_array_length(p_done) > 0 then
+      perform from runs where id in (select d ->> 'run' from jsonb_array_elements(p_done) d) order by id for no key update;
+    end if;
     if jsonb_array_length(p_done) > 0 then
-      with done as (
-        select * from jsonb_to_recordset(p_done) d (run text, n integer, fence integer, outcome text, output jsonb, error jsonb,
-          chosen integer[], "retryMs" double precision, "readyMs" double precision, child text, items jsonb)
-      ), valid as (
-        select d.*, t.attempt, t.started_at, r.cancel_at is not null as cancelled, r.paused, r.tasks as made,
-          case
-            when d.outcome = 'retry' and r.cancel_at is not null then 'cancelled'
-            when d.outcome in ('deferred', 'expanded', 'released') and r.cancel_at is not null then 'cancelled'
-            when d.outcome = 'retry' then 'delayed'
-            when d.outcome = 'released' then case when r.paused then 'held' else 'ready' end
-            when d.outcome = 'deferred' and d.child is null then 'delayed'
-            when d.outcome = 'deferred' and (select c.state in ('succeeded', 'failed', 'cancelled') from runs c where c.id = d.child)
-              then case when r.paused then 'held' else 'ready' end
-            when d.outcome = 'expanded' and jsonb_array_length(d.items) = 0 then 'succeeded'
-            else d.outcome end as state
-        from done d
-        cross join lateral (select * from run_tasks t where t.run = d.run and t.n = d.n offset 0) t
-        join runs r on r.id = d.run
-        where t.state = 'running' and t.fence = d.fence
-      ), told as (
-        update run_tasks t set
-          state = v.state,
-          output = case v.outcome when 'succeeded' then v.output when 'expanded' then '[]' else t.output end,
-          error = case when v.state in ('failed', 'delayed') then v.error else null end,
-          chosen = v.chosen,
-          attempt = t.attempt - case when v.outcome = 'released' and not t.resumed then 1 else 0 end,
-          resumed = case when v.outcome = 'deferred' then true when v.outcome = 'released' then t.resumed else false end,
-          child = case when v.outcome = 'deferred' then v.child when v.outcome = 'released' then t.child end,
-          ready_at = case v.state when 'delayed' then v_now + coalesce(v."retryMs", v."readyMs", 0) * interval '1 ms' when 'ready' then v_now else t.ready_at end,
-          waits = case when v.state = 'expanded' then jsonb_array_length(v.items) else t.waits end,
-          failed_before = case when v.state = 'expanded' then 0 else t.failed_before end,
-          worker = null, lease_until = null,
-          ended_at = case when v.state in ('succeeded', 'failed', 'cancelled') then v_now end
-        from valid v where t.run = v.run and t.n = v.n
-        returning t.run, t.n, t.state
-      ), elements as (
-        insert into run_tasks (run, n, node, item_index, item, state, pool, priority, ready_at)
-        select v.run, (v.made + row_number() over (partition by v.run order by v.n, i.position) - 1)::integer, v.n, (i.position - 1)::integer, i.value, case when v.paused then 'held' else 'ready' end, t.pool, t.priority, v_now
-        from valid v join run_tasks t on t.run = v.run and t.n = v.n cross join jsonb_array_elements(v.items) with ordinality i (value, position)
-        where v.state = 'expanded'
-        returning run
-      ), grown as (
-        update runs r set tasks = r.tasks + c.n, open = r.open + c.n from (select run, count(*)::integer as n from elements group by run) c where r.id = c.run
-      ), kept as (
-        insert into run_attempts (run, n, fence, attempt, worker, state, started_at, ended_at, error)
-        select run, n, fence, attempt, p_worker, case when v.state = 'cancelled' then 'cancelled' when v.outcome = 'retry' then 'failed' when v.outcome = 'expanded' then 'succeeded' else v.outcome end,
-          started_at, v_now, error
-        from valid v where v.outcome not in ('released', 'deferred')
-      )
-      select
-        (select coalesce(jsonb_agg(jsonb_build_object('run', d.run, 'n', d.n, 'fence', d.fence)), '[]') from done d
-          where not exists (select from valid v where v.run = d.run and v.n = d.n)
-            and not exists (select from run_attempts a where a.run = d.run and a.n = d.n and a.fence = d.fence and a.worker = p_worker and a.state <> 'lost')),
-        coalesce(array_agg(t.run) filter (where t.state in ('succeeded', 'failed', 'cancelled')), '{}'),
-        coalesce(array_agg(t.n) filter (where t.state in ('succeeded', 'failed', 'cancelled')), '{}')
-      into refused, e_runs, e_ns from told t;
+      if jsonb_path_exists(p_done, '$[*].outcome ? (@ == "succeeded" || @ == "failed" || @ == "cancelled")') then
+        with told as (
+          update run_tasks t set state = d.outcome, output = case d.outcome when 'succeeded' then d.output else t.output end, chosen = d.chosen,
+            error = case d.outcome when 'failed' then d.error end, child = null, worker = null, lease_until = null, resumed = false, ended_at = v_now
+          from jsonb_to_recordset(p_done) d (run text, n integer, fence integer, outcome text, output jsonb, error jsonb, chosen integer[])
+          where t.run = d.run and t.n = d.n and t.fence = d.fence and t.state = 'running' and d.outcome in ('succeeded', 'failed', 'cancelled')
+          returning t.run, t.n, t.fence, t.attempt, t.state, t.started_at, t.error
+        ), kept as (
+          insert into run_attempts (run, n, fence, attempt, worker, state, started_at, ended_at, error)
+          select run, n, fence, attempt, p_worker, state, started_at, v_now, error from told
+        )
+        select coalesce(array_agg(run), '{}'), coalesce(array_agg(n), '{}') into e_runs, e_ns from told;
+        v_runs := e_runs;
+        v_ns := e_ns;
+      end if;
+      if jsonb_path_exists(p_done, '$[*].outcome ? (@ == "retry" || @ == "deferred" || @ == "expanded" || @ == "released")') then
+        with valid as (
+          select d.*, t.attempt, t.started_at,
+            case
+              when r.cancel_at is not null then 'cancelled'
+              when d.outcome = 'retry' or d.outcome = 'deferred' and d.child is null then 'delayed'
+              when d.outcome = 'released' or d.outcome = 'deferred' and (select c.state in ('succeeded', 'failed', 'cancelled') from runs c where c.id = d.child)
+                then case when r.paused then 'held' else 'ready' end
+              when d.outcome = 'expanded' and d.elements = 0 then 'succeeded'
+              else d.outcome end as state
+          from (
+            select j.*, jsonb_array_length(j.items) as elements from jsonb_to_recordset(p_done) j (run text, n integer, fence integer, outcome text,
+              error jsonb, "retryMs" double precision, "readyMs" double precision, child text, items jsonb)
+            where j.outcome in ('retry', 'deferred', 'expanded', 'released')
+          ) d
+          join run_tasks t on t.run = d.run and t.n = d.n and t.fence = d.fence and t.state = 'running'
+          join runs r on r.id = d.run
+        ), told as (
+          update run_tasks t set
+            state = v.state,
+            output = case v.outcome when 'expanded' then '[]' else t.output end,
+            error = case when v.state = 'delayed' then v.error end,
+            chosen = null,
+            attempt = t.attempt - case when v.outcome = 'released' and not t.resumed then 1 else 0 end,
+            resumed = case v.outcome when 'deferred' then true when 'released' then t.resumed else false end,
+            child = case v.outcome when 'deferred' then v.child when 'released' then t.child end,
+            ready_at = case v.state when 'delayed' then v_now + coalesce(v."retryMs", v."readyMs", 0) * interval '1 ms' when 'ready' then v_now else t.ready_at end,
+            waits = case when v.state = 'expanded' then v.elements else t.waits end,
+            failed_before = case when v.state = 'expanded' then 0 else t.failed_before end,
+            worker = null, lease_until = null,
+            ended_at = case when v.state in ('succeeded', 'cancelled') then v_now end
+          from valid v where t.run = v.run and t.n = v.n
+          returning t.run, t.n, t.state
+        ), kept as (
+          insert into run_attempts (run, n, fence, attempt, worker, state, started_at, ended_at, error)
+          select run, n, fence, attempt, p_worker, case when state = 'cancelled' then 'cancelled' when outcome = 'retry' then 'failed' else 'succeeded' end, started_at, v_now, error
+          from valid where outcome in ('retry', 'expanded')
+        )
+        select
+          v_runs || coalesce(array_agg(run), '{}'), v_ns || coalesce(array_agg(n), '{}'),
+          e_runs || coalesce(array_agg(run) filter (where state in ('succeeded', 'cancelled')), '{}'),
+          e_ns || coalesce(array_agg(n) filter (where state in ('succeeded', 'cancelled')), '{}'),
+          coalesce(array_agg(run) filter (where state = 'expanded'), '{}'), coalesce(array_agg(n) filter (where state = 'expanded'), '{}')
+        into v_runs, v_ns, e_runs, e_ns, x_runs, x_ns from told;
+      end if;
+      if cardinality(x_runs) > 0 then
+        with elements as (
+          insert into run_tasks (run, n, node, item_index, item, state, pool, priority, ready_at)
+          select r.id, (r.tasks + row_number() over (partition by r.id order by t.n, i.position) - 1)::integer, t.n, (i.position - 1)::integer, i.value,
+            case when r.paused then 'held' else 'ready' end, t.pool, t.priority, v_now
+          from unnest(x_runs, x_ns) x (run, n)
+          join jsonb_to_recordset(p_done) d (run text, n integer, outcome text, items jsonb) on d.run = x.run and d.n = x.n and d.outcome = 'expanded'
+          join run_tasks t on t.run = x.run and t.n = x.n
+          join runs r on r.id = x.run
+          cross join jsonb_array_elements(d.items) with ordinality i (value, position)
+          returning run
+        )
+        update runs r set tasks = r.tasks + c.n, open = r.open + c.n from (select run, count(*)::integer as n from elements group by run) c where r.id = c.run;
+      end if;
+      if cardinality(v_runs) < jsonb_array_length(p_done) then
+        select coalesce(jsonb_agg(jsonb_build_object('run', d.run, 'n', d.n, 'fence', d.fence)), '[]') into refused
+          from jsonb_to_recordset(p_done) d (run text, n integer, fence integer)
+          where not exists (select from unnest(v_runs, v_ns) v (run, n) where v.run = d.run and v.n = d.n)
+            and not exists (select from run_attempts a where a.run = d.run and a.n = d.n and a.fence = d.fence and a.worker = p_worker and a.state <> 'lost');
+      end if;
       if cardinality(e_runs) > 0 then ended := run_settle(e_runs, e_ns, v_now); end if;
     end if;
 
@@ -320,16 +362,18 @@ export const FUNCTIONS = /* sql */ `
         ) d where t.run = d.run and t.n = d.n;
     end if;
 
+    select min(ready_at) into v_wake from run_tasks where state = 'delayed';
     if p_most > 0 then
-      update run_tasks t set state = case when d.paused then 'held' else 'ready' end
-        from (
-          select o.run, o.n, r.paused from run_tasks o join runs r on r.id = o.run where o.state = 'delayed' and o.ready_at <= v_now for update of o skip locked
-        ) d where t.run = d.run and t.n = d.n;
+      if v_wake <= v_now then
+        update run_tasks t set state = case when d.paused then 'held' else 'ready' end
+          from (
+            select o.run, o.n, r.paused from run_tasks o join runs r on r.id = o.run where o.state = 'delayed' and o.ready_at <= v_now for update of o skip locked
+          ) d where t.run = d.run and t.n = d.n;
+        select min(ready_at) into v_wake from run_tasks where state = 'delayed';
+      end if;
       given := run_claim(p_worker, p_most, p_lease_ms, v_now);
     end if;
-    return jsonb_build_object(
-      'refused', refused, 'ended', to_jsonb(ended), 'tasks', given,
-      'wakeMs', (select extract(epoch from min(ready_at) - v_now) * 1000 from run_tasks where state = 'delayed'));
+    return jsonb_build_object('refused', refused, 'ended', to_jsonb(ended), 'tasks', given, 'wakeMs', extract(epoch from v_wake - v_now) * 1000);
   end $$;
 
   -- Extends the leases of a worker, and keeps how far its tasks are, each with the fence that it is of. Answers which of its tasks it holds no longer, and which it must stop.
