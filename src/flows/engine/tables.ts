@@ -217,7 +217,8 @@ export const runMigrations: readonly Migration[] = [
       create index run_tasks_held on run_tasks (run) where state = 'held';
       ${FUNCTIONS}
     `,
-  },  {
+  },
+  {
     name: '0411_run_steps',
     sql: FUNCTIONS,
   },
