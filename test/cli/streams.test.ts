@@ -10,6 +10,8 @@ const at = (second: number): string => new Date(Date.UTC(2026, 0, 1) + second * 
 let server: Served
 beforeAll(async () => {
   server = await serve('start', ['--project', EXAMPLE, '--count', '1', '--stations', '1'], { home })
+  // The one simulated reading comes first.
+  await eventually('it is there', async () => (await server.get<{ records: number }>('/api/v1/streams/sensor_raw')).records === 1)
   await server.post(
     '/api/v1/streams/sensor_raw/records',
     Array.from({ length: 30 }, (_, i) => ({ sensor: i % 3 === 0 ? 'Lapa' : 'Mooca', at: at(i), co: i, no2: 1 })),

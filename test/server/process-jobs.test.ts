@@ -108,8 +108,12 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
       return body.logs.length > 0 ? body.logs : undefined
     })
     expect(logs).toEqual(['doubling 30'])
-    // The job is a run.
-    expect((await ask<{ state: string; kind: string }>('GET', `/api/v1/runs/${made.body.job_id}`)).body).toMatchObject({ state: 'succeeded', kind: 'process' })
+    // The job is a run, which ends a moment later.
+    const asRun = await eventually('its run is over', async () => {
+      const { body } = await ask<{ state: string; kind: string }>('GET', `/api/v1/runs/${made.body.job_id}`)
+      return body.state === 'running' ? undefined : body
+    })
+    expect(asRun).toMatchObject({ state: 'succeeded', kind: 'process' })
   }, 120_000)
 
   test('the sandbox stands among the engines, with its walls and its Python', async () => {

@@ -78,28 +78,34 @@ export async function writeRows(
     for (const one of staged) await one.discard()
     for (const path of published) await place.objects.delete(path)
   }
-  const first = await place.objects.stage(`${root}/part-00000-${randomUUID()}.c000.snappy.parquet`)
+  const nameOf = (values: PartitionValues | null, number: number): string =>
+    `${names.folder}${values === null ? '' : partitionFolder(partitionColumns, values)}${names.prefix}-${String(number).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
+  // Rows of one file are written to its place at once; those of several into a folder beside it.
+  const one = nameOf(only ?? (partitioned.length > 0 ? null : {}), 0)
+  const first = await place.objects.stage(`${root}/${one}`)
   const folder = `${first.file}.parts`
   try {
-    await mkdir(folder, { recursive: true })
     const ids = fieldIds(metadata, data)
     const options = ids === null ? [] : [`field_ids ${ids}`]
     const write = async (sql: string): Promise<WrittenFile[]> => {
       const input = `select ${columns.join(', ')} from (${sql}\n)`
       const byPartition = [`partition_by (${partitionColumns.map(identifier).join(', ')})`, 'overwrite_or_ignore', ...options]
-      return partitioned.length > 0 ? copy(connection, input, folder, byPartition, signal) : copyInOrder(connection, input, folder, options, signal)
+      if (partitioned.length === 0) return copyInOrder(connection, input, first.file, folder, options, signal)
+      await mkdir(folder, { recursive: true })
+      return copy(connection, input, folder, byPartition, signal)
     }
     const files = typeof rows === 'string' ? await write(rows) : await cut(connection, { ...rows, partitionValues: {} }, folder, options, signal)
     const adds: AddFile[] = []
     let count = 0
-    for (const one of files) {
-      if (one.rows === 0) continue
-      const written = only ? { ...one, partitionValues: only } : one
+    for (const file of files) {
+      if (file.rows === 0) continue
+      const written = only ? { ...file, partitionValues: only } : file
       if (!only) checkNulls(root, metadata, stored, written)
-      const relative = `${names.folder}${partitionFolder(partitionColumns, written.partitionValues)}${names.prefix}-${String(adds.length).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
-      const object = await place.objects.stage(`${root}/${relative}`)
+      const isInPlace = written.file === first.file
+      const relative = isInPlace ? one : nameOf(written.partitionValues, adds.length)
+      const object = isInPlace ? first : await place.objects.stage(`${root}/${relative}`)
       staged.push(object)
-      await move(written.file, object.file)
+      if (!isInPlace) await move(written.file, object.file)
       const path = encodePath(relative)
       const size = await object.publish()
       published.push(dataPath(place.objects, root, path))
@@ -149,15 +155,16 @@ async function copy(
 async function copyInOrder(
   connection: DuckDBConnection,
   sql: string,
+  to: string,
   folder: string,
   options: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<WrittenFile[]> {
-  const [whole] = await copy(connection, sql, `${folder}/whole.parquet`, options, signal)
+  const [whole] = await copy(connection, sql, to, options, signal)
   return whole ? cut(connection, whole, folder, options, signal) : []
 }
 
-/** The file itself, or its parts in their order. */
+/** The file itself, or its parts in their order, in a folder. */
 async function cut(
   connection: DuckDBConnection,
   whole: WrittenFile,
@@ -169,6 +176,7 @@ async function cut(
   if (size <= 1.5 * FILE_BYTES) return [whole]
   const parts = Math.ceil(size / FILE_BYTES)
   const rows = Math.ceil(whole.rows / parts)
+  await mkdir(folder, { recursive: true })
   const files: WrittenFile[] = []
   for (let part = 0; part < parts; part++) {
     const rowsOfPart = `select * exclude (file_row_number) from read_parquet(${fileList([whole.file])}, file_row_number = true) where file_row_number >= ${part * rows} and file_row_number < ${(part + 1) * rows}`
