@@ -12,6 +12,8 @@
  * Every lookup here is of a few rows by a key, whatever the tables grow to; what the planner guesses of the rows in a JSON parameter, or of a
  * table that was empty a moment ago, would make it read whole tables. Functions that only others call have it from them.
  *
+ * Plans are made when the tables may be empty still: `lateral (... offset 0)` fixes the order of the lookups where another would read all of a graph.
+ *
  * A statement costs by its length before it reads a row, so what is seldom needed is a statement of its own, behind an `if`.
  */
 const BY_INDEX = `set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_bitmapscan = off
@@ -69,15 +71,15 @@ export const FUNCTIONS = /* sql */ `
 
     loop
       with effects as (
-        select f.run, e.target, count(*) as ended,
+        select u.run, f.graph, e.target, count(*) as ended,
           count(*) filter (where f.state in ('failed', 'cancelled') and not nd.optional or f.reason = 'upstream_failed') as failed,
           count(*) filter (where f.state = 'skipped' and f.reason <> 'upstream_failed' or f.chosen is not null and not e.target = any (f.chosen)) as skipped
         from unnest(f_runs, f_ns) u (run, n)
-        join run_tasks f on f.run = u.run and f.n = u.n and f.item_index is null
-        join runs r on r.id = f.run
-        join run_edges e on e.graph = r.graph and e.source = f.node
-        join run_nodes nd on nd.graph = r.graph and nd.node = f.node
-        group by f.run, e.target
+        cross join lateral (select t.node, t.item_index, t.state, t.reason, t.chosen, r.graph from run_tasks t join runs r on r.id = t.run where t.run = u.run and t.n = u.n offset 0) f
+        cross join lateral (select target from run_edges where graph = f.graph and source = f.node offset 0) e
+        cross join lateral (select optional from run_nodes where graph = f.graph and node = f.node offset 0) nd
+        where f.item_index is null
+        group by u.run, f.graph, e.target
       ), decided as (
         update run_tasks d set
           waits = d.waits - e.ended,
@@ -88,11 +90,12 @@ export const FUNCTIONS = /* sql */ `
           ready_at = case when v.verdict is null then d.ready_at else p_now end,
           ended_at = case when v.verdict <> 'ready' then p_now else d.ended_at end
         from effects e
+        -- What stands behind a node is a node itself.
+        cross join lateral (select rule, upstream from run_nodes where graph = e.graph and node = e.target offset 0) nd
         cross join lateral (
           select case when t.state = 'waiting' and t.waits = e.ended then
             run_decide(nd.rule, nd.upstream, (t.failed_before + e.failed)::integer, (t.skipped_before + e.skipped)::integer) end as verdict
-          from run_tasks t join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node
-          where t.run = e.run and t.n = e.target
+          from run_tasks t where t.run = e.run and t.n = e.target offset 0
         ) v
         where d.run = e.run and d.n = e.target
         returning d.run, d.n, v.verdict
@@ -104,10 +107,11 @@ export const FUNCTIONS = /* sql */ `
     end loop;
 
     with counts as (
-      select t.run, count(*) as ended, count(*) filter (where t.state = 'failed' and t.item_index is null and not nd.optional) as failed
-      from unnest(all_runs, all_ns) f (run, n) join run_tasks t on t.run = f.run and t.n = f.n
-      join runs r on r.id = t.run join run_nodes nd on nd.graph = r.graph and nd.node = t.node
-      group by t.run
+      select u.run, count(*) as ended, count(*) filter (where f.state = 'failed' and f.item_index is null and not nd.optional) as failed
+      from unnest(all_runs, all_ns) u (run, n)
+      cross join lateral (select t.node, t.item_index, t.state, r.graph from run_tasks t join runs r on r.id = t.run where t.run = u.run and t.n = u.n offset 0) f
+      cross join lateral (select optional from run_nodes where graph = f.graph and node = f.node offset 0) nd
+      group by u.run
     ), counted as (
       update runs r set
         open = r.open - c.ended,
@@ -199,7 +203,7 @@ export const FUNCTIONS = /* sql */ `
   begin
     perform from run_pools o where o.slots is not null and exists (select from run_tasks t where t.state = 'ready' and t.pool = o.name) order by o.name for update;
     for pass in 1..2 loop
-      for p in select o.name, o.slots from run_pools o where exists (select from run_tasks t where t.state = 'ready' and t.pool = o.name) order by o.slots is null, o.name loop
+      for p in select o.name, o.slots from run_pools o where (select true from run_tasks t where t.state = 'ready' and t.pool = o.name limit 1) order by o.slots is null, o.name loop
         most := p_most - jsonb_array_length(given);
         exit when most <= 0;
         if p.slots is not null then
@@ -266,15 +270,19 @@ export const FUNCTIONS = /* sql */ `
     end if;
     if jsonb_array_length(p_done) > 0 then
       if jsonb_path_exists(p_done, '$[*].outcome ? (@ == "succeeded" || @ == "failed" || @ == "cancelled")') then
-        with told as (
-          update run_tasks t set state = d.outcome, output = case d.outcome when 'succeeded' then d.output else t.output end, chosen = d.chosen,
-            error = case d.outcome when 'failed' then d.error end, child = null, worker = null, lease_until = null, resumed = false, ended_at = v_now
+        with valid as (
+          select d.*, t.attempt, t.started_at
           from jsonb_to_recordset(p_done) d (run text, n integer, fence integer, outcome text, output jsonb, error jsonb, chosen integer[])
-          where t.run = d.run and t.n = d.n and t.fence = d.fence and t.state = 'running' and d.outcome in ('succeeded', 'failed', 'cancelled')
-          returning t.run, t.n, t.fence, t.attempt, t.state, t.started_at, t.error
+          cross join lateral (select state, fence, attempt, started_at from run_tasks where run = d.run and n = d.n offset 0) t
+          where d.outcome in ('succeeded', 'failed', 'cancelled') and t.state = 'running' and t.fence = d.fence
+        ), told as (
+          update run_tasks t set state = v.outcome, output = case v.outcome when 'succeeded' then v.output else t.output end, chosen = v.chosen,
+            error = case v.outcome when 'failed' then v.error end, child = null, worker = null, lease_until = null, resumed = false, ended_at = v_now
+          from valid v where t.run = v.run and t.n = v.n
+          returning t.run, t.n
         ), kept as (
           insert into run_attempts (run, n, fence, attempt, worker, state, started_at, ended_at, error)
-          select run, n, fence, attempt, p_worker, state, started_at, v_now, error from told
+          select run, n, fence, attempt, p_worker, outcome, started_at, v_now, case outcome when 'failed' then error end from valid
         )
         select coalesce(array_agg(run), '{}'), coalesce(array_agg(n), '{}') into e_runs, e_ns from told;
         v_runs := e_runs;
@@ -295,8 +303,9 @@ export const FUNCTIONS = /* sql */ `
               error jsonb, "retryMs" double precision, "readyMs" double precision, child text, items jsonb)
             where j.outcome in ('retry', 'deferred', 'expanded', 'released')
           ) d
-          join run_tasks t on t.run = d.run and t.n = d.n and t.fence = d.fence and t.state = 'running'
+          cross join lateral (select state, fence, attempt, started_at from run_tasks where run = d.run and n = d.n offset 0) t
           join runs r on r.id = d.run
+          where t.state = 'running' and t.fence = d.fence
         ), told as (
           update run_tasks t set
             state = v.state,

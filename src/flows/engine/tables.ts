@@ -220,6 +220,10 @@ export const runMigrations: readonly Migration[] = [
   },
   {
     name: '0411_run_steps',
-    sql: FUNCTIONS,
+    sql: `
+      -- What a task takes from those before it.
+      create index run_edges_back on run_edges (graph, target, source);
+      ${FUNCTIONS}
+    `,
   },
 ]
