@@ -104,7 +104,7 @@ async function format(java: string, libs: string, site: Site, data: string): Pro
   await mkdir(data, { mode: 0o700 })
   await writeFile(config, properties(site, data))
   const cluster = randomBytes(16).toString('base64url')
-  const args = [...HEAP, '-cp', join(libs, '*'), 'kafka.tools.StorageTool', 'format', '--standalone', '--cluster-id', cluster, '--config', config]
+  const args = [...HEAP, '-cp', join(libs, '*'), 'kafka.tools.StorageTool', 'format', '--standalone', `--cluster-id=${cluster}`, '--config', config]
   await new Promise<void>((done, failed) => {
     execFile(java, args, { signal: site.signal, timeout: 60_000 }, (error, stdout, stderr) => {
       if (!error) done()

@@ -1,6 +1,8 @@
 /**
  * A lane carries one partition of a stream to one sink: read, decode, gather until a delivery is due, deliver, move the offset.
  * Lanes share decoded batches but nothing else, so each has its own pace, its own back-off and its own place in the log.
+ *
+ * While a delivery is under way the next one is gathered, so a lane that is behind makes larger ones, and waits for one engine at a time.
  */
 import { backoff, conflict, toLagoaError, type Clock, type Log } from '../base/index.ts'
 import type { Records } from '../storage/index.ts'
@@ -43,14 +45,38 @@ const STRETCH = 20_000
 /** A delivery is also due with about this much memory in its batches; a batch has its price however few records are in it. */
 const DUE_BYTES = 64 * 1024 * 1024
 const BATCH_OVERHEAD = 2048
+/** How much is gathered at most during a delivery. */
+const AHEAD_RECORDS = 50_000
+const AHEAD_BYTES = 32 * 1024 * 1024
 /** Engines that are away answer at once, so asking often is cheap, and the wait is what is lost when one is back. */
 const LONGEST_WAIT_MS = 2_000
+
+/** What is gathered for the next delivery. */
+interface Lot {
+  readonly batches: DecodedBatch[]
+  count: number
+  bytes: number
+  /** When the first of it came. */
+  since: number
+}
+
+const emptyLot = (): Lot => ({ batches: [], count: 0, bytes: 0, since: 0 })
 
 export function createLane(stream: string, sink: Sink, partition: number, deps: LaneDeps): Lane {
   const { log, records, clock, logger } = deps
   const key: OffsetKey = { stream, sink: sink.name, partition }
   let position = 0
   let stored: number | null = null
+  /** The next record to read: what is gathered ends before it. */
+  let ahead = 0
+  let lot = emptyLot()
+  let delivering = false
+  /** Between the half that gathers and the half that delivers. */
+  let changed = Promise.withResolvers<void>()
+  const tell = (): void => {
+    changed.resolve()
+    changed = Promise.withResolvers<void>()
+  }
   let state: LaneStatus['state'] = 'stopped'
   let error: string | undefined
   let retryAt: number | null = null
@@ -128,56 +154,46 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
 
   const cycle = async (signal: AbortSignal): Promise<void> => {
     const isLost = await locate()
+    ahead = position
+    lot = emptyLot()
     const ending = new AbortController()
     const both = AbortSignal.any([signal, ending.signal])
+    both.addEventListener('abort', () => tell(), { once: true })
     const refilling = sink.refill && isLost ? fill(sink.refill, position, both) : Promise.resolve()
-    const carrying = carry(both)
+    const [gathering, delivered] = [gather(both), deliverAll(both)]
+    const carrying = Promise.all([gathering, delivered])
     try {
       // Deliveries go on until the lane ends; a refill that fails ends them.
       await Promise.race([carrying, refilling.then(() => carrying)])
     } finally {
       ending.abort()
-      await Promise.allSettled([carrying, refilling])
+      await Promise.allSettled([gathering, delivered, refilling])
       filling = false
     }
   }
 
-  const carry = async (signal: AbortSignal): Promise<void> => {
-    let gathered: DecodedBatch[] = []
-    let count = 0
-    let bytes = 0
-    let since = 0
-    let next = position
+  /** A stop delivers nothing more: what was gathered is read again at the next start. */
+  const gather = async (signal: AbortSignal): Promise<void> => {
     let silent = false
     while (!signal.aborted) {
-      const due = count > 0 && (hurried || count >= sink.pace.records || bytes >= DUE_BYTES || clock.now() - since >= sink.pace.ms)
-      if (!due) {
-        const batches = await log.read(stream, partition, next)
-        if (signal.aborted) break
-        for (const batch of batches) {
-          if (batch.count === 0) {
-            next = Math.max(next, batch.baseOffset)
-            continue
-          }
-          if (count === 0) since = clock.now()
-          if (batch.baseOffset > next && log.capabilities.denseOffsets)
-            logger.warn('stream.records_expired', { stream, sink: sink.name, partition, from: next, upTo: batch.baseOffset })
-          const decoded = deps.decode(partition, batch, Math.max(next, batch.baseOffset))
-          gathered.push(decoded)
-          count += decoded.upTo - decoded.from
-          bytes += batch.bytes.length + BATCH_OVERHEAD
-          next = decoded.upTo
-        }
-        // What lies before the next record is no record: nothing has to be delivered for it.
-        if (count === 0) position = next
-        if (batches.length > 0) {
-          silent = false
-          // Decoding holds the thread: let timers and requests have their turn between reads.
-          await new Promise(setImmediate)
-          continue
-        }
+      if (isFull()) {
+        await changed.promise
+        continue
+      }
+      const batches = await log.read(stream, partition, ahead)
+      if (signal.aborted) return
+      for (const batch of batches) take(batch)
+      if (batches.length > 0) {
+        silent = false
+        tell()
+        // Decoding holds the thread: let timers and requests have their turn between reads.
+        await new Promise(setImmediate)
+        continue
+      }
+      if (lot.count === 0 && !delivering) {
+        position = ahead
         // Others know this lane by what is stored: what is no record counts as taken when nothing follows it.
-        if (silent && count === 0) {
+        if (silent) {
           await sink.refill?.confirm(partition, position)
           if (position > (stored ?? 0)) {
             await moveOffset(records, key, stored, position)
@@ -185,18 +201,58 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
           }
           recovered()
         }
-        silent = true
-        const timeoutMs = count > 0 ? Math.max(1, since + sink.pace.ms - clock.now()) : 1000
-        if (count === 0 || !hurried) await log.wait(stream, partition, next, { signal: AbortSignal.any([signal, nudge.signal]), timeoutMs })
+      }
+      silent = true
+      await log.wait(stream, partition, ahead, { signal: AbortSignal.any([signal, nudge.signal]), timeoutMs: 1000 })
+    }
+  }
+
+  const take = (batch: RecordBatch): void => {
+    if (batch.count === 0) {
+      ahead = Math.max(ahead, batch.baseOffset)
+      return
+    }
+    if (lot.count === 0) lot.since = clock.now()
+    if (batch.baseOffset > ahead && log.capabilities.denseOffsets)
+      logger.warn('stream.records_expired', { stream, sink: sink.name, partition, from: ahead, upTo: batch.baseOffset })
+    const decoded = deps.decode(partition, batch, Math.max(ahead, batch.baseOffset))
+    lot.batches.push(decoded)
+    lot.count += decoded.upTo - decoded.from
+    lot.bytes += batch.bytes.length + BATCH_OVERHEAD
+    ahead = decoded.upTo
+  }
+
+  const isFull = (): boolean =>
+    delivering ? lot.count >= Math.max(AHEAD_RECORDS, sink.pace.records) || lot.bytes >= AHEAD_BYTES : lot.count >= sink.pace.records || lot.bytes >= DUE_BYTES
+
+  /** Milliseconds until what is gathered is due; null when there is nothing. */
+  const dueIn = (): number | null => {
+    if (lot.count === 0) return null
+    return hurried || lot.count >= sink.pace.records || lot.bytes >= DUE_BYTES ? 0 : lot.since + sink.pace.ms - clock.now()
+  }
+
+  const deliverAll = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      const wait = dueIn()
+      if (wait === null || wait > 0) {
+        await eitherOf(changed.promise, wait)
         continue
       }
-      await deliver(gathered, next, signal)
-      gathered = []
-      count = 0
-      bytes = 0
+      const { batches } = lot
+      const upTo = ahead
+      lot = emptyLot()
+      delivering = true
+      tell()
+      try {
+        await deliver(batches, upTo, signal)
+      } finally {
+        delivering = false
+      }
+      // What lies before the next record is no record: nothing has to be delivered for it.
+      if (lot.count === 0) position = ahead
       recovered()
+      tell()
     }
-    // A stop delivers nothing more: what was gathered is read again at the next start.
   }
 
   return {
@@ -207,6 +263,7 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
       hurried = on
       nudge.abort()
       nudge = new AbortController()
+      tell()
     },
     async run(signal) {
       state = 'running'
@@ -232,4 +289,11 @@ export function createLane(stream: string, sink: Sink, partition: number, deps: 
       state = 'stopped'
     },
   }
+}
+
+async function eitherOf(change: Promise<void>, ms: number | null): Promise<void> {
+  if (ms === null) return change
+  let timer: NodeJS.Timeout | undefined
+  await Promise.race([change, new Promise((resolve) => (timer = setTimeout(resolve, ms)))])
+  clearTimeout(timer)
 }

@@ -119,8 +119,9 @@ export async function startKafka({
     }
     writeSettings(config, settings)
     const scram = sasl ? names.flatMap((name) => HASHES.flatMap((hash) => ['--add-scram', `SCRAM-${hash}=[name=${name},password=${password}]`])) : []
-    const clusterId = randomBytes(16).toString('base64url')
-    await java(['kafka.tools.StorageTool', 'format', '--standalone', '-t', clusterId, '-c', config, ...scram])
+    // One that begins with a dash is an id as well.
+    const clusterId = `-${randomBytes(16).toString('base64url').slice(1)}`
+    await java(['kafka.tools.StorageTool', 'format', '--standalone', `--cluster-id=${clusterId}`, '-c', config, ...scram])
     const node = await startNode(config, client)
     // Between finding the ports and taking them another process may have.
     if (!node && attempt < 3) continue
@@ -143,7 +144,7 @@ export async function startKafka({
           'advertised.listeners': `CLIENT://127.0.0.1:${ownClient},INTERNAL://127.0.0.1:${ownInternal}`,
           'log.dirs': join(folder, `data-of-${number}`),
         })
-        await java(['kafka.tools.StorageTool', 'format', '-t', clusterId, '-c', file])
+        await java(['kafka.tools.StorageTool', 'format', `--cluster-id=${clusterId}`, '-c', file])
         const added = await startNode(file, ownClient)
         if (!added) throw new Error(`Another broker of Kafka does not answer on 127.0.0.1:${ownClient}`)
         nodes.push(added)

@@ -22,6 +22,8 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
   const waiters = new Map<string, Set<() => void>>()
   /** The highest end of each partition that this process heard of. */
   const heard = new Map<string, number>()
+  /** What this process is about to append, a statement at a time for each partition. */
+  const storing = new Map<string, Promise<unknown>>()
   let closed = false
 
   const wake = (place: string): void => {
@@ -44,6 +46,19 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
   }
 
   const store: Store = async (topic, partition, batch, producer) => {
+    const place = `${topic}/${partition}`
+    const stored = storeBatch(topic, partition, batch, producer)
+    storing.set(
+      place,
+      stored.catch(() => undefined),
+    )
+    try {
+      return await stored
+    } finally {
+      storing.delete(place)
+    }
+  }
+  const storeBatch: Store = async (topic, partition, batch, producer) => {
     open()
     const values = [topic, partition, batch.count, batch.bytes]
     const [stored] = producer
@@ -115,7 +130,10 @@ export async function openPostgresLog(records: Records): Promise<EventLog> {
 
     async read(topic, partition, from, { maxRecords = 20_000, maxBytes = 16 * 1024 * 1024 } = {}) {
       open()
-      const recent = tails.read(`${topic}/${partition}`, from, maxRecords, maxBytes)
+      const place = `${topic}/${partition}`
+      // The notice of an append may be here before its answer: what it brings is in memory a moment later.
+      if (from === tails.end(place)) await storing.get(place)
+      const recent = tails.read(place, from, maxRecords, maxBytes)
       if (recent) return recent
       const rows = await records.query<StoredBatch>(READ, [topic, partition, from, maxRecords, maxBytes, READ_ROWS], { name: 'event_read' })
       return rows.map((row) => storedBatch(row.bytes, row.base_offset, row.appended_at))

@@ -8,6 +8,8 @@ export interface Tails {
   remember(place: string, batch: RecordBatch): void
   /** The batches from the one that holds `from`, or null when that one is not in memory. */
   read(place: string, from: number, maxRecords: number, maxBytes: number): RecordBatch[] | null
+  /** Where the next batch begins; null when nothing is in memory. */
+  end(place: string): number | null
   /** Forgets the batches that begin below this offset, because retention dropped them. */
   forgetBelow(place: string, offset: number): void
   clear(): void
@@ -63,6 +65,11 @@ export function createTails(maxBytes: number): Tails {
         bytes += batch.bytes.length
       }
       return found
+    },
+
+    end(place) {
+      const last = tails.get(place)?.at(-1)
+      return last ? last.baseOffset + last.count : null
     },
 
     forgetBelow(place, offset) {
