@@ -222,11 +222,9 @@ async function lockOutbox(tx: Queryable, queue: string, limit: number): Promise<
 
 async function remove(tx: Queryable, rows: readonly OutboxRow[]): Promise<void> {
   await tx.query(
-    `with gone as (delete from alert_outbox where seq = any($1::bigint[]) returning rule),
-     counts as (select gone.rule, count(*) as moved from gone group by gone.rule)
-     update alert_rules set queued = alert_rules.queued + locked.moved
-     from (select r.name, counts.moved from counts join alert_rules r on r.name = counts.rule order by r.name for update of r) as locked
-     where alert_rules.name = locked.name`,
+    `with gone as (delete from alert_outbox where seq = any($1::bigint[]) returning rule, queue)
+     insert into alert_sent as sent (rule, queue, messages) select rule, queue, count(*) from gone group by rule, queue order by rule, queue
+     on conflict (rule, queue) do update set messages = sent.messages + excluded.messages`,
     [rows.map(({ seq }) => seq)],
     { name: 'alerts_outbox_remove' },
   )

@@ -73,7 +73,8 @@ const MOST_WAITING = 100_000
 /** The rules in the given order, with their totals, and what their queues have against them. */
 export async function listRules(records: Records, rules: readonly CompiledRule[], failures: ReadonlyMap<string, LagoaError>): Promise<RuleView[]> {
   const rows = await records.query<{ name: string; matched: number; fired: number; queued: number }>(
-    'select name, matched, fired, queued from alert_rules where name = any($1)',
+    `select name, matched, fired, coalesce((select sum(messages) from alert_sent s where s.rule = r.name), 0)::bigint as queued
+     from alert_rules r where name = any($1)`,
     [rules.map(({ name }) => name)],
   )
   const totals = new Map(rows.map((row) => [row.name, row]))
@@ -115,7 +116,8 @@ export async function firingCounts(records: Records): Promise<Map<string, number
 /** Over all rules there ever were; `firing` is now. */
 export async function alertTotals(records: Records): Promise<AlertTotals> {
   const [row] = await records.query<AlertTotals>(
-    `select coalesce(sum(matched), 0) as matched, coalesce(sum(fired), 0) as fired, coalesce(sum(queued), 0) as queued,
+    `select coalesce(sum(matched), 0) as matched, coalesce(sum(fired), 0) as fired,
+       coalesce((select sum(messages) from alert_sent), 0) as queued,
        (select count(*) from alert_states where phase = 'firing') as firing
      from alert_rules`,
   )

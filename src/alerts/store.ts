@@ -69,6 +69,20 @@ export const alertMigrations: readonly Migration[] = [
   },
   ...queueMigrations,
   ...silenceMigrations,
+  {
+    name: '0240_alert_sent',
+    sql: `
+      -- What the relay counts, apart from what deliveries count: neither waits for the other's rows.
+      create table alert_sent (
+        rule text not null,
+        queue text not null,
+        messages bigint not null,
+        primary key (rule, queue)
+      ) with (fillfactor = 50);
+      insert into alert_sent (rule, queue, messages) select name, '', queued from alert_rules where queued > 0;
+      alter table alert_rules drop column queued;
+    `,
+  },
 ]
 
 /** The columns of `alerts` as an AlertRecord. */
@@ -96,74 +110,61 @@ export function isEmpty(outcome: Outcome): boolean {
   return outcome.states.length === 0 && outcome.opened.length === 0 && outcome.changed.length === 0 && outcome.totals.length === 0
 }
 
-/** Stores what a delivery did; answers the alerts of earlier deliveries that it ended. */
+/**
+ * Stores what a delivery did; answers the alerts of earlier deliveries that it ended. It is one statement, however many tables it touches:
+ * readings wait for its round trip.
+ */
 export async function saveOutcome(tx: Queryable, partition: number, outcome: Outcome): Promise<AlertRecord[]> {
-  const states = outcome.states.map(({ rule, key, episode }) => ({ rule, key, ...episode }))
-  for (const rows of parts(states)) {
-    await tx.query(
-      `insert into alert_states (rule, partition, key, phase, since, matched, newest, alert)
-       select r.rule, $1, r.key, r.phase, r.since, r.matched, r.newest, r.alert
-       from json_to_recordset($2::json) as r(rule text, key text, phase text, since double precision, matched bigint, newest double precision, alert text)
-       on conflict (rule, partition, key) do update
-       set phase = excluded.phase, since = excluded.since, matched = excluded.matched, newest = excluded.newest, alert = excluded.alert`,
-      [partition, rows],
-      { name: 'alerts_save_states' },
-    )
-  }
-  for (const rows of parts(outcome.opened)) {
-    // The same id comes again only when a stream is read anew from an earlier offset: then the newer reading of it stands.
-    await tx.query(
-      `insert into alerts (id, rule, mode, severity, key, state, started_at, resolved_at, matched, values, message)
-       select r.id, r.rule, r.mode, r.severity, r.key, r.state, r."startedAt", r."resolvedAt", r.matched, r.values, r.message
-       from json_to_recordset($1::json) as r(id text, rule text, mode text, severity text, key text, state text, "startedAt" double precision,
-         "resolvedAt" double precision, matched bigint, values jsonb, message text)
-       on conflict (id) do update set state = excluded.state, resolved_at = excluded.resolved_at, ended_by = null, matched = excluded.matched`,
-      [rows],
-      { name: 'alerts_open' },
-    )
-  }
+  const states = parts(outcome.states.map(({ rule, key, episode }) => ({ rule, key, ...episode })))
+  const [opened, changed, outbox] = [parts(outcome.opened), parts(outcome.changed), parts(outcome.outbox)]
   const resolved: AlertRecord[] = []
-  for (const rows of parts(outcome.changed)) {
-    const changed = await tx.query<AlertRecord>(
-      `update alerts set matched = r.matched, resolved_at = r."resolvedAt", state = case when r."resolvedAt" is null then alerts.state else 'resolved' end
-       from json_to_recordset($1::json) as r(id text, matched bigint, "resolvedAt" double precision)
-       where alerts.id = r.id
-       returning ${ALERT_COLUMNS.replace('id,', 'alerts.id,').replace('matched', 'alerts.matched')}`,
-      [rows],
-      { name: 'alerts_change' },
-    )
-    resolved.push(...changed.filter((alert) => alert.state === 'resolved'))
-  }
-  for (const rows of parts(outcome.outbox)) {
-    await tx.query(
-      `insert into alert_outbox (alert, rule, queue, durable, body)
-       select r.alert, r.rule, r.queue, r.durable, r.body
-       from rows from (json_to_recordset($1::json) as (alert text, rule text, queue text, durable boolean, body text)) with ordinality as r(alert, rule, queue, durable, body, place)
-       where not ${IS_SILENT}
-       order by r.place
-       on conflict (alert, queue) do nothing`,
-      [rows],
-      { name: 'alerts_outbox' },
-    )
-  }
-  if (outcome.totals.length > 0) {
-    // In the order of names, so that deliveries of several partitions never wait for each other in a circle.
-    const totals = [...outcome.totals].sort((a, b) => (a.rule < b.rule ? -1 : 1))
-    await tx.query(
-      `update alert_rules set matched = alert_rules.matched + r.matched, fired = alert_rules.fired + r.fired
-       from (select locked.name, t.matched, t.fired
-             from json_to_recordset($1::json) as t(rule text, matched bigint, fired bigint) join alert_rules locked on locked.name = t.rule
-             order by locked.name for update of locked) as r
-       where alert_rules.name = r.name`,
-      [JSON.stringify(totals)],
-      { name: 'alerts_totals' },
-    )
+  for (let turn = 0; turn < Math.max(1, states.length, opened.length, changed.length, outbox.length); turn++) {
+    const of = (lists: readonly string[]): string => lists[turn] ?? '[]'
+    const totals = turn === 0 ? JSON.stringify(outcome.totals) : '[]'
+    const answered = await tx.query<AlertRecord>(SAVE, [partition, of(states), of(opened), of(changed), of(outbox), totals], { name: 'alerts_save' })
+    resolved.push(...answered.filter((alert) => alert.state === 'resolved'))
   }
   return resolved
 }
 
-function* parts(rows: readonly object[]): Generator<string> {
-  for (let from = 0; from < rows.length; from += MOST_ROWS) yield JSON.stringify(rows.slice(from, from + MOST_ROWS))
+/**
+ * The same id comes again only when a stream is read anew from an earlier offset: then the newer reading of it stands. Totals are locked in
+ * the order of names, so that deliveries of several partitions never wait for each other in a circle.
+ */
+const SAVE = `
+  with states as (
+    insert into alert_states (rule, partition, key, phase, since, matched, newest, alert)
+    select r.rule, $1, r.key, r.phase, r.since, r.matched, r.newest, r.alert
+    from json_to_recordset($2::json) as r(rule text, key text, phase text, since double precision, matched bigint, newest double precision, alert text)
+    on conflict (rule, partition, key) do update
+    set phase = excluded.phase, since = excluded.since, matched = excluded.matched, newest = excluded.newest, alert = excluded.alert
+  ), opened as (
+    insert into alerts (id, rule, mode, severity, key, state, started_at, resolved_at, matched, values, message)
+    select r.id, r.rule, r.mode, r.severity, r.key, r.state, r."startedAt", r."resolvedAt", r.matched, r.values, r.message
+    from json_to_recordset($3::json) as r(id text, rule text, mode text, severity text, key text, state text, "startedAt" double precision,
+      "resolvedAt" double precision, matched bigint, values jsonb, message text)
+    on conflict (id) do update set state = excluded.state, resolved_at = excluded.resolved_at, ended_by = null, matched = excluded.matched
+  ), outbox as (
+    insert into alert_outbox (alert, rule, queue, durable, body)
+    select r.alert, r.rule, r.queue, r.durable, r.body
+    from rows from (json_to_recordset($5::json) as (alert text, rule text, queue text, durable boolean, body text)) with ordinality as r(alert, rule, queue, durable, body, place)
+    where not ${IS_SILENT}
+    order by r.place
+    on conflict (alert, queue) do nothing
+  ), totals as (
+    update alert_rules set matched = alert_rules.matched + r.matched, fired = alert_rules.fired + r.fired
+    from (select locked.name, t.matched, t.fired
+          from json_to_recordset($6::json) as t(rule text, matched bigint, fired bigint) join alert_rules locked on locked.name = t.rule
+          order by locked.name for update of locked) as r
+    where alert_rules.name = r.name
+  )
+  update alerts set matched = r.matched, resolved_at = r."resolvedAt", state = case when r."resolvedAt" is null then alerts.state else 'resolved' end
+  from json_to_recordset($4::json) as r(id text, matched bigint, "resolvedAt" double precision)
+  where alerts.id = r.id
+  returning ${ALERT_COLUMNS.replace('id,', 'alerts.id,').replace('matched', 'alerts.matched')}`
+
+function parts(rows: readonly object[]): string[] {
+  return Array.from({ length: Math.ceil(rows.length / MOST_ROWS) }, (_, part) => JSON.stringify(rows.slice(part * MOST_ROWS, (part + 1) * MOST_ROWS)))
 }
 
 /**

@@ -99,23 +99,38 @@ const TYPES: Readonly<Record<FieldType, { readonly duck: DuckDBType; readonly de
 
 let staged = 0
 
-/** Chunks between two turns of the event loop: about 10 ms of copying. */
-const CHUNKS_PER_TURN = 8
+/** How long rows are copied between two turns of the event loop. */
+const TURN_MS = 2
 
 async function appendAll(connection: DuckDBConnection, name: string, first: Rows, batches: readonly Rows[]): Promise<void> {
   const size = DuckDBVector.standardSize()
   const chunk = DuckDBDataChunk.create(first.columns.map((column) => TYPES[column.field.type].duck))
   const appender = await connection.createAppender(name, 'main', 'temp')
-  let done = 0
+  let left = batches.reduce((sum, batch) => sum + batch.count, 0)
+  let turned = performance.now()
+  let room = 0
+  let filled = 0
   try {
+    // A chunk costs by itself, so it holds as many batches as fit.
     for (const batch of batches) {
-      for (let start = 0; start < batch.count; start += size) {
-        const end = Math.min(start + size, batch.count)
-        chunk.reset()
-        chunk.rowCount = end - start
-        batch.columns.forEach((column, index) => writeColumn(chunk.getColumnVector(index), column, start, end))
+      for (let start = 0, end = 0; start < batch.count; start = end) {
+        if (filled === 0) {
+          room = Math.min(size, left)
+          chunk.reset()
+          chunk.rowCount = room
+        }
+        end = Math.min(start + room - filled, batch.count)
+        for (const [index, column] of batch.columns.entries()) writeColumn(chunk.getColumnVector(index), column, start, end, filled)
+        filled += end - start
+        if (performance.now() - turned > TURN_MS) {
+          await new Promise(setImmediate)
+          turned = performance.now()
+        }
+        if (filled < room) continue
+        for (let index = 0; index < first.columns.length; index++) chunk.getColumnVector(index).flush()
         appender.appendDataChunk(chunk)
-        if (++done % CHUNKS_PER_TURN === 0) await new Promise(setImmediate)
+        left -= filled
+        filled = 0
       }
     }
   } finally {
@@ -123,47 +138,47 @@ async function appendAll(connection: DuckDBConnection, name: string, first: Rows
   }
 }
 
-function writeColumn(vector: DuckDBVector, column: RowColumn, start: number, end: number): void {
-  if (column.kind === 'text') writeText(vector, column, start, end)
-  else writeNumbers(vector, column, start, end)
-  vector.flush()
+/** Rows of a column to a vector, from its row `at` on. */
+function writeColumn(vector: DuckDBVector, column: RowColumn, start: number, end: number, at: number): void {
+  if (column.kind === 'text') writeText(vector, column, start, end, at)
+  else writeNumbers(vector, column, start, end, at)
 }
 
-function writeText(vector: DuckDBVector, column: TextColumn, start: number, end: number): void {
+function writeText(vector: DuckDBVector, column: TextColumn, start: number, end: number, at: number): void {
   const values = column.values
-  for (let row = start; row < end; row++) vector.setItem(row - start, values[row] ?? null)
+  for (let row = start; row < end; row++) vector.setItem(row - start + at, values[row] ?? null)
 }
 
-function writeNumbers(vector: DuckDBVector, column: NumberColumn, start: number, end: number): void {
+function writeNumbers(vector: DuckDBVector, column: NumberColumn, start: number, end: number, at: number): void {
   const values = column.values
   const view = memoryOf(vector)
-  const count = end - start
+  const count = at + end - start
   switch (column.field.type) {
     case 'int':
     case 'date':
-      new Int32Array(view.buffer, view.byteOffset, count).set(values.subarray(start, end))
+      new Int32Array(view.buffer, view.byteOffset, count).set(values.subarray(start, end), at)
       break
     case 'double':
-      new Float64Array(view.buffer, view.byteOffset, count).set(values.subarray(start, end))
+      new Float64Array(view.buffer, view.byteOffset, count).set(values.subarray(start, end), at)
       break
     case 'boolean':
-      new Uint8Array(view.buffer, view.byteOffset, count).set(values.subarray(start, end))
+      new Uint8Array(view.buffer, view.byteOffset, count).set(values.subarray(start, end), at)
       break
     case 'long':
-      writeInt64(new Uint32Array(view.buffer, view.byteOffset, 2 * count), values, start, end, 1)
+      writeInt64(new Uint32Array(view.buffer, view.byteOffset, 2 * count), values, start, end, at, 1)
       break
     case 'timestamp':
-      writeInt64(new Uint32Array(view.buffer, view.byteOffset, 2 * count), values, start, end, 1000)
+      writeInt64(new Uint32Array(view.buffer, view.byteOffset, 2 * count), values, start, end, at, 1000)
       break
     default:
       throw bug('lake.stage_type', `A ${column.field.type} column came as numbers`)
   }
-  writeNulls(vector, column.valid, start, end)
+  writeNulls(vector, column.valid, start, end, at)
 }
 
 /** Little-endian 64-bit integers as two halves: making a BigInt per value would cost four times as much. */
-function writeInt64(words: Uint32Array, values: Float64Array, start: number, end: number, scale: number): void {
-  for (let row = start, word = 0; row < end; row++, word += 2) {
+function writeInt64(words: Uint32Array, values: Float64Array, start: number, end: number, at: number, scale: number): void {
+  for (let row = start, word = 2 * at; row < end; row++, word += 2) {
     const value = Math.round((values[row] ?? 0) * scale)
     const high = Math.floor(value / 4_294_967_296)
     words[word] = value - high * 4_294_967_296
@@ -171,9 +186,9 @@ function writeInt64(words: Uint32Array, values: Float64Array, start: number, end
   }
 }
 
-function writeNulls(vector: DuckDBVector, valid: Uint8Array, start: number, end: number): void {
+function writeNulls(vector: DuckDBVector, valid: Uint8Array, start: number, end: number, at: number): void {
   const part = valid.subarray(start, end)
-  for (let row = part.indexOf(0); row !== -1; row = part.indexOf(0, row + 1)) vector.setItem(row, null)
+  for (let row = part.indexOf(0); row !== -1; row = part.indexOf(0, row + 1)) vector.setItem(at + row, null)
 }
 
 /** The typed array or DataView behind a vector of numbers; `flush` copies it to DuckDB. */

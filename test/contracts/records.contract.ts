@@ -212,6 +212,40 @@ export function recordsContract(name: string, open: () => Promise<Records>): voi
       expect(rows).toEqual([[{ n: 1 }], [{ n: 2 }], [{ n: 3 }], [{ n: 4 }]])
     })
 
+    test('a transaction whose first statement fails is over, whichever transaction of its connection it is', async () => {
+      await records.script('create table first_fails (n int)')
+      for (let turn = 0; turn < 3; turn++) {
+        await expect(
+          records.transaction(async (tx) => {
+            await tx.query('select 1 / $1::int', [0])
+          }),
+        ).rejects.toThrow('division by zero')
+        await expect(
+          records.transaction(async (tx) => {
+            await tx.query('insert into first_fails values ($1)', [turn])
+            await tx.query('no sql')
+          }),
+        ).rejects.toMatchObject({ code: 'storage.statement' })
+        await expect(records.transaction(async (tx) => tx.query('select $1::int as n', [turn]))).resolves.toEqual([{ n: turn }])
+      }
+      expect(await records.query('select * from first_fails')).toEqual([])
+    })
+
+    test('a transaction may begin with a script, or send nothing', async () => {
+      await records.script('create table scripted (n int)')
+      for (let turn = 0; turn < 2; turn++) {
+        expect(await records.transaction(() => Promise.resolve('nothing'))).toBe('nothing')
+        await expect(
+          records.transaction(async (tx) => {
+            await tx.script('insert into scripted values (1); insert into scripted values (2)')
+            throw new Error('no')
+          }),
+        ).rejects.toThrow('no')
+        await records.transaction((tx) => tx.script('insert into scripted values (3)'))
+      }
+      expect(await records.query('select n from scripted')).toEqual([{ n: 3 }, { n: 3 }])
+    })
+
     test('a transaction cannot be used after its end', async () => {
       const tx = await records.transaction(async (inner) => inner)
       await expect(tx.query('select 1')).rejects.toMatchObject({ code: 'storage.transaction_over' })

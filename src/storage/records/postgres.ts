@@ -5,7 +5,7 @@ import { serverAddress } from './address.ts'
 import { recordsFault, sqlState } from './faults.ts'
 import { openListener } from './listener.ts'
 import type { Queryable, Records, RecordsSession, SqlValue } from './port.ts'
-import { binaryClient, Statement, type StatementResult } from './wire.ts'
+import { BEGIN, binaryClient, canBegin, Statement, type StatementResult } from './wire.ts'
 
 /** `postgresql://user:password@host:port/database?sslmode=require`, or the parts; a host that starts with `/` is a socket folder. */
 export type PostgresConnection =
@@ -187,30 +187,38 @@ function typed<R extends object>(rows: object[]): R[] {
 
 async function runTransaction<T>(client: PoolClient, body: (tx: Queryable) => Promise<T>): Promise<T> {
   let over = false
+  /** The first statement opens the transaction with itself where it can; the others wait for that. */
+  let begun: Promise<unknown> | null = null
   const refuseWhenOver = (): void => {
     if (over) throw bug('storage.transaction_over', 'A statement was sent to a transaction that had ended')
   }
   const tx: Queryable = {
     query: async <R extends object>(text: string, values: readonly SqlValue[] = [], options?: { readonly name?: string }) => {
       refuseWhenOver()
-      return rowsOf<R>(client, text, values, options?.name)
+      const begins = begun === null && canBegin(client)
+      if (begins) begun = Promise.resolve()
+      else await (begun ??= runStatement(client, 'begin', [], BEGIN))
+      const { rows } = await runStatement(client, text, values, options?.name, begins)
+      return typed<R>(rows)
     },
     script: async (text) => {
       refuseWhenOver()
+      await (begun ??= runStatement(client, 'begin', [], BEGIN))
       await runStatement(client, text, null)
     },
   }
-  await runStatement(client, 'begin', null)
   try {
     const result = await body(tx)
     over = true
+    if (begun === null) return result
     const { command } = await runStatement(client, 'commit', null)
     // The server answers ROLLBACK to a commit when a statement had failed and the body went on regardless.
     if (command !== 'COMMIT') throw bug('storage.failed_transaction', 'A transaction was to commit although one of its statements had failed')
     return result
   } catch (error) {
     over = true
-    if (client.getTransactionStatus() !== 'I') await runStatement(client, 'rollback', null).catch(() => undefined)
+    // What the client knows of its state is of the answer before: a first statement that failed has opened a transaction nevertheless.
+    if (begun !== null) await runStatement(client, 'rollback', null).catch(() => undefined)
     throw error
   }
 }
@@ -259,10 +267,10 @@ class PostgresSession implements RecordsSession {
 const lastStatement = new WeakMap<Client, Promise<unknown>>()
 
 /** Runs one statement; several for one client wait for each other in order. */
-function runStatement(client: Client, text: string, values: readonly SqlValue[] | null, name: string = ''): Promise<StatementResult> {
+function runStatement(client: Client, text: string, values: readonly SqlValue[] | null, name: string = '', begins: boolean = false): Promise<StatementResult> {
   const run = (): Promise<StatementResult> =>
     new Promise<StatementResult>((resolve, reject) => {
-      client.query(new Statement(text, values, name, (error, result) => (error || !result ? reject(error ?? new Error('no result')) : resolve(result))))
+      client.query(new Statement(text, values, name, begins, (error, result) => (error || !result ? reject(error ?? new Error('no result')) : resolve(result))))
     })
   const before = lastStatement.get(client)
   const mine = (before ? before.then(run, run) : run()).catch((error: unknown) => {

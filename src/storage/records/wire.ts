@@ -119,23 +119,37 @@ interface RowDescription {
   readonly fields: readonly { readonly name: string; readonly dataTypeID: number }[]
 }
 
+/** Prepared under this name by the first transaction of a connection. */
+export const BEGIN = 'lagoa_begin'
+
+/** Whether a statement can open a transaction with itself on this connection: what was parsed is not parsed again. */
+export const canBegin = ({ connection }: Client): boolean => connection.parsedStatements[BEGIN] !== undefined
+
 /**
  * One statement in pg's queue. With `values` it uses the extended protocol and answers rows; without, the simple protocol,
- * which accepts several commands and whose rows are dropped.
+ * which accepts several commands and whose rows are dropped. With `begins` it opens a transaction in the same round trip.
  */
 export class Statement {
   readonly text: string
   readonly name: string
   callback: (error: Error | null, result?: StatementResult) => void
   readonly #values: readonly (string | Buffer | null)[] | null
+  readonly #begins: boolean
   readonly #rows: Record<string, unknown>[] = []
   #names: string[] = []
   #decoders: Decoder[] = []
   #failure: Error | null = null
   #command = ''
 
-  constructor(text: string, values: readonly SqlValue[] | null, name: string, callback: (error: Error | null, result?: StatementResult) => void) {
+  constructor(
+    text: string,
+    values: readonly SqlValue[] | null,
+    name: string,
+    begins: boolean,
+    callback: (error: Error | null, result?: StatementResult) => void,
+  ) {
     this.text = text
+    this.#begins = begins
     this.name = name
     this.callback = callback
     this.#values = values === null ? null : values.map(encodeValue)
@@ -150,6 +164,10 @@ export class Statement {
     if (known !== undefined && known !== this.text) return new Error(`Two statements share the name ${this.name}`)
     // Corked, so that the messages leave in one packet.
     connection.stream.cork()
+    if (this.#begins) {
+      connection.bind({ statement: BEGIN, values: [], binary: 'yes' }, true)
+      connection.execute(null, true)
+    }
     if (known === undefined) {
       connection.parse({ name: this.name, text: this.text, types: [] }, true)
       if (this.name !== '') connection.submittedNamedStatements[this.name] = this.text
