@@ -289,7 +289,7 @@ describe.skipIf(missing !== null)(`jobs of POST /process${missing === null ? '' 
       const { items } = (await ask<{ items: Job[] }>('GET', '/process/jobs?status=cancelled&limit=1')).body
       return items[0]?.message === 'Who asked for it went away' ? items[0] : undefined
     })
-    expect((await ask<{ state: string }>('GET', `/api/v1/runs/${kept.job_id}`)).body.state).toBe('cancelled')
+    await eventually('its run is kept as well', async () => (await ask<{ state: string }>('GET', `/api/v1/runs/${kept.job_id}`)).body.state === 'cancelled')
   }, 60_000)
 
   test('a job whose sandbox falls is told as killed, and the next one runs', async () => {
