@@ -269,8 +269,9 @@ describe.skipIf(noPostgresServer !== null)(`chaos of runs, seed ${SEED}${noPostg
       const from = await insist(now)
       await sleep(1_000)
       const until = await insist(now)
+      const goesOn = process.hrtime.bigint()
       await insist(() => asking.pause(id, false))
-      if (isHeld) pauses.push({ run: id, from, until })
+      if (isHeld) pauses.push({ run: id, from, until, goesOn })
     }
   }
 

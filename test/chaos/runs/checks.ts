@@ -17,6 +17,8 @@ export interface Pause {
   /** On the database's clock: from when on it had to hold, and until when. */
   readonly from: number
   readonly until: number
+  /** On the machine's steady clock: just before it was to go on. */
+  readonly goesOn: bigint
 }
 
 const MOST_TOLD = 20
@@ -29,7 +31,7 @@ export async function wrongs(records: Records, asked: readonly AskedRun[], { tri
     ...twice(tries),
     ...misordered(asked, tasks, tries),
     ...crowded(tasks, tries),
-    ...(await begunWhilePaused(records, pauses)),
+    ...(await begunWhilePaused(records, tries, pauses)),
   ]
   return found.slice(0, MOST_TOLD)
 }
@@ -146,17 +148,21 @@ function crowded(tasks: readonly TaskRow[], tries: readonly Try[]): string[] {
   })
 }
 
-/** A try has the time at which its node asked; one that then waited for the run to go on seems to have begun before that. */
-const WAITED_MS = 500
-
-async function begunWhilePaused(records: Records, pauses: readonly Pause[]): Promise<string[]> {
-  const rows = await records.query<{ run: string; n: number; fence: number }>(
-    `select a.run, a.n, a.fence, a.state, a.started_at as begun, p.since, p.until
-     from unnest($1::text[], $2::double precision[], $3::double precision[]) p (run, since, until) join run_attempts a on a.run = p.run
+/**
+ * A try has the time at which its node asked for work, and an answer may be long in coming on a busy machine: one that was given out when its run
+ * went on again seems to have begun before that. So its node must have begun with it before as well.
+ */
+async function begunWhilePaused(records: Records, tries: readonly Try[], pauses: readonly Pause[]): Promise<string[]> {
+  const rows = await records.query<{ run: string; n: number; fence: number; pause: number }>(
+    `select a.run, a.n, a.fence, a.state, a.started_at as begun, p.since, p.until, p.pause
+     from unnest($1::text[], $2::double precision[], $3::double precision[]) with ordinality p (run, since, until, pause) join run_attempts a on a.run = p.run
      where extract(epoch from a.started_at) * 1000 > p.since and extract(epoch from a.started_at) * 1000 < p.until`,
-    [pauses.map(({ run }) => run), pauses.map(({ from }) => from), pauses.map(({ until }) => until - WAITED_MS)],
+    [pauses.map(({ run }) => run), pauses.map(({ from }) => from), pauses.map(({ until }) => until)],
   )
-  return rows.map((row) => `a try began while its run was paused: ${JSON.stringify(row)}`)
+  const byName = new Map(tries.map((one) => [nameOf(one), one]))
+  return rows
+    .filter((row) => (byName.get(nameOf(row))?.begin ?? 0n) < (pauses[row.pause - 1]?.goesOn ?? 0n))
+    .map((row) => `a try began while its run was paused: ${JSON.stringify(row)}`)
 }
 
 /** Of workers that were killed: how long after it each of their tasks was taken back, in ms. Kills and recoveries with an outage in between are left out. */
