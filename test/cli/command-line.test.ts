@@ -1,5 +1,5 @@
 /** What a person types, and what comes back when it is wrong. */
-import { writeFileSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { EXAMPLE, failure, lagoa, newHome, project, temporaryFolder } from '../helpers/cli.ts'
@@ -59,8 +59,10 @@ describe('the help', () => {
     }
   })
   test('comes without opening anything, and without a project', async () => {
-    expect((await lagoa(['--help'])).code).toBe(0)
-    expect((await lagoa(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+    const nowhere = { home: newHome(), cwd: temporaryFolder('nowhere') }
+    expect((await lagoa(['--help'], nowhere)).code).toBe(0)
+    expect([...readdirSync(nowhere.home), ...readdirSync(nowhere.cwd)]).toEqual([])
+    expect((await lagoa(['--version'], nowhere)).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
   })
 })
 

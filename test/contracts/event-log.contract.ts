@@ -413,7 +413,7 @@ export function eventLogContract(adapter: string, options: EventLogContractOptio
         expect(await within(500, log.wait(topic, 0, 1, { signal: forever }))).toBe(true)
       })
 
-      it('ends after its time, a second at most', async () => {
+      it('ends after its time, and long before it when that is a minute', async () => {
         expect(await within(500, log.wait(topic, 0, 0, { signal: forever, timeoutMs: 30 }))).toBe(true)
         const began = performance.now()
         await log.wait(topic, 0, 0, { signal: forever, timeoutMs: 60_000 })

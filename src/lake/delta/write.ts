@@ -81,8 +81,8 @@ export async function writeRows(
   const nameOf = (values: PartitionValues | null, number: number): string =>
     `${names.folder}${values === null ? '' : partitionFolder(partitionColumns, values)}${names.prefix}-${String(number).padStart(5, '0')}-${randomUUID()}.c000.snappy.parquet`
   // Rows of one file are written to its place at once; those of several into a folder beside it.
-  const one = nameOf(only ?? (partitioned.length > 0 ? null : {}), 0)
-  const first = await place.objects.stage(`${root}/${one}`)
+  const firstPath = nameOf(only ?? (partitioned.length > 0 ? null : {}), 0)
+  const first = await place.objects.stage(`${root}/${firstPath}`)
   const folder = `${first.file}.parts`
   try {
     const ids = fieldIds(metadata, data)
@@ -102,7 +102,7 @@ export async function writeRows(
       const written = only ? { ...file, partitionValues: only } : file
       if (!only) checkNulls(root, metadata, stored, written)
       const isInPlace = written.file === first.file
-      const relative = isInPlace ? one : nameOf(written.partitionValues, adds.length)
+      const relative = isInPlace ? firstPath : nameOf(written.partitionValues, adds.length)
       const object = isInPlace ? first : await place.objects.stage(`${root}/${relative}`)
       staged.push(object)
       if (!isInPlace) await move(written.file, object.file)
