@@ -38,6 +38,19 @@ export async function isServerOf(pid: number, data: string): Promise<boolean> {
   return command.includes('postgres') && command.split('\0').includes(data)
 }
 
+/**
+ * Whether that server is no more: its process is gone, a zombie that nobody has collected yet, or a stranger's. A process on its
+ * way out loses its folder and its command line first; until its end it has not left.
+ */
+export async function hasLeft(pid: number, data: string): Promise<boolean> {
+  if (!isAlive(pid)) return true
+  if (await isServerOf(pid, data)) return false
+  if (process.platform !== 'linux') return true
+  const status = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
+  if (['', 'Z', 'X'].includes(status.slice(status.lastIndexOf(') ') + 2).charAt(0))) return true
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')) !== ''
+}
+
 function commandOf(pid: number): Promise<string> {
   return new Promise((resolve) => execFile('ps', ['-o', 'command=', '-p', String(pid)], (error, out) => resolve(error ? '' : out)))
 }

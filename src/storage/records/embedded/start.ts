@@ -18,7 +18,7 @@ import { ensureFolder, syncFolder } from '../../folders.ts'
 import { recordsFault, sqlState } from '../faults.ts'
 import { APPLICATION_NAME } from '../postgres.ts'
 import { type Binaries, CHILD_ENV, findBinaries, findLauncher, type Launcher, ownerOf } from './binaries.ts'
-import { disownLocks, isAlive, isServerOf, type Postmaster, readPostmaster, removeSocketLock } from './postmaster.ts'
+import { disownLocks, hasLeft, isAlive, isServerOf, readPostmaster, removeSocketLock } from './postmaster.ts'
 import { HBA, serverConfig } from './settings.ts'
 
 export interface EmbeddedPostgresOptions {
@@ -520,11 +520,6 @@ async function replaceFile(path: string, text: string): Promise<void> {
   const next = `${path}.${process.pid}.${randomUUID()}`
   await writeFile(next, text)
   await rename(next, path)
-}
-
-async function hasLeft(pid: number, data: string): Promise<boolean> {
-  const now: Postmaster | null = await readPostmaster(data)
-  return now?.pid !== pid || !(await isServerOf(pid, data))
 }
 
 function once<T>(work: () => Promise<T>): () => Promise<T> {
