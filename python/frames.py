@@ -252,7 +252,10 @@ def _inferred(values: pd.Series) -> pa.Array | pa.ChunkedArray:
 
 def _numbers(values: pd.Series) -> pa.Array:
     numbers = values.to_numpy()
-    return pa.array(numbers, from_pandas=bool(np.isnan(numbers).any()))
+    with np.errstate(all="ignore"):
+        # A sum is read off faster than each value; one that is no number may also come of infinities.
+        missing = bool(np.isnan(numbers.sum()) and np.isnan(numbers).any())
+    return pa.array(numbers, from_pandas=missing)
 
 
 def _same_family(inferred: pa.DataType, like: pa.DataType) -> bool:

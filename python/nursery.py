@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,8 +27,12 @@ import jail
 MESSAGE_BYTES = 65_536
 TICK_SECONDS = 0.02
 START_SECONDS = 60
-# Without a job for so long, children rehearse; sooner they would take the processor from the next one of a row.
-REST_SECONDS = 0.03
+# How long a child that writes results goes on: it meets no code, but what the code left.
+WRITER_JOBS = 100
+WRITER_SECONDS = 60
+WRITER_CPU_SECONDS = 1
+WRITER_MEMORY = 256 << 20
+WRITER_REST_SECONDS = 5
 PAGE = resource.getpagesize()
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 # What the watchdog lets through before it ends a job that the address-space limit should have stopped.
@@ -45,6 +50,10 @@ class Fault(Exception):
         self.code, self.message, self.hint = code, message, hint
 
 
+Bounds = tuple[int, int, int]
+"""What a child keeps of its first allowance: processor time, memory and file size."""
+
+
 @dataclass(frozen=True)
 class Allowance:
     """Of one child. Times are of `time.monotonic` where they name a moment."""
@@ -55,6 +64,10 @@ class Allowance:
     file_size: int
     log_bytes: int
     threads: bool
+
+    @property
+    def bounds(self) -> Bounds:
+        return self.cpu_ms, self.memory, self.file_size
 
 
 @dataclass
@@ -76,23 +89,86 @@ class Descriptors:
     more: list[int] = field(default_factory=list)
 
 
+class Rehearsals:
+    """A forked process gets a copy of each page that it touches, and for a small job that takes longer than the job. So children that wait do one of
+    ours, as many at a time as processors have nothing else to do. Before the first job nobody does: what is not used should not take memory."""
+
+    def __init__(self) -> None:
+        self.processors = len(os.sched_getaffinity(0))
+        self.at_work = 0
+        self.wanted = False
+        self.now: set[Child] = set()
+        self.waiting: deque[Child] = deque()
+
+    def add(self, child: Child) -> None:
+        self.waiting.append(child)
+        self.go_on()
+
+    @contextlib.contextmanager
+    def work(self):
+        """A job keeps a processor busy until the block is left."""
+        self.wanted = True
+        self.at_work += 1
+        try:
+            yield
+        finally:
+            self.at_work -= 1
+            self.go_on()
+
+    def go_on(self) -> None:
+        while self.wanted and self.waiting and self.at_work + len(self.now) < self.processors:
+            child = self.waiting.popleft()
+            if not child.taken:
+                self.now.add(child)
+                child.rehearse()
+
+    def over(self, child: Child) -> None:
+        if child in self.now:
+            self.now.discard(child)
+            self.go_on()
+
+
 class Child:
     def __init__(self, connection: socket.socket, pid: int, serial: int, zygote: Zygote):
         self.connection, self.pid, self.serial, self.zygote = connection, pid, serial, zygote
         self.process = os.pidfd_open(pid)
         self.ended = False
+        self.taken = False
         self.rehearsed = False
+        # Of one that writes results:
+        self.bounds: Bounds | None = None
+        self.began = 0.0
+        self.jobs = 0
 
     def kill(self) -> None:
         """Ends the child and, because it is the first of its process namespace, everything that it could have started."""
         kill(self.process)
 
     def rehearse(self) -> None:
-        if not self.rehearsed:
-            self.rehearsed = True
-            # One that has just ended is noticed when it is taken.
-            with contextlib.suppress(OSError):
-                send(self.connection, {"kind": "rehearse"}, [])
+        asyncio.get_running_loop().add_reader(self.connection, self.hear)
+        # One that has just ended is noticed when it is taken.
+        with contextlib.suppress(OSError):
+            send(self.connection, {"kind": "rehearse"}, [])
+
+    def hear(self) -> None:
+        with contextlib.suppress(OSError):
+            self.rehearsed = self.connection.recv(MESSAGE_BYTES) == b"P"
+        self.stop_rehearsal()
+
+    def stop_rehearsal(self) -> None:
+        """It is over, or breaks off for the job that comes."""
+        if self in self.zygote.rehearsals.now:
+            asyncio.get_running_loop().remove_reader(self.connection)
+            self.zygote.rehearsals.over(self)
+
+    def take(self) -> Child:
+        self.taken = True
+        self.stop_rehearsal()
+        return self
+
+    @property
+    def readiness(self) -> int:
+        return 2 if self.rehearsed else 0 if self in self.zygote.rehearsals.now else 1
 
     async def gone(self) -> None:
         """Until the kernel has let go of the process."""
@@ -103,6 +179,7 @@ class Child:
     async def close(self) -> None:
         self.kill()
         await self.gone()
+        self.take()
         self.zygote.ended.pop(self.serial, None)
         self.connection.close()
         os.close(self.process)
@@ -116,15 +193,18 @@ class Child:
         seccomp: bool,
         on_packet: Callable[[bytes], None] = lambda packet: None,
     ) -> Outcome:
-        """The child's one job. Comes back when it said that it is done, or was ended; it may still be dying then."""
+        """A job of the child. Comes back when it said that it is done, or was ended; it may still be dying then. The limits of the first stay."""
         given = sum(os.fstat(descriptor).st_size for descriptor in (files.source, *files.more))
+        if self.bounds is None:
+            self.bounds, self.began = allowance.bounds, time.monotonic()
+        self.jobs += 1
         limits = {
-            "cpu_seconds": allowance.cpu_ms // 1000 + 2,
-            "address_space": self.pages("statm", 0) * PAGE + given + allowance.memory + ADDRESS_SLACK,
+            "cpu_seconds": allowance.cpu_ms // 1000 + WRITER_CPU_SECONDS + 1,
+            "address_space": self.pages("statm", 0) * PAGE + (allowance.file_size if kind == "encode" else given) + allowance.memory + ADDRESS_SLACK,
             "file_size": max(allowance.file_size, REPORT_BYTES),
             "threads": allowance.threads,
         }
-        with Memory("job") as job, Memory("report") as report:
+        with self.zygote.rehearsals.work(), Memory("job") as job, Memory("report") as report:
             os.pwrite(job.descriptor, json.dumps(description).encode(), 0)
             message = {"kind": kind, "seccomp": seccomp, "limits": limits}
             watch = Watch(self, allowance, given, count_files=not seccomp)
@@ -137,6 +217,12 @@ class Child:
                 outcome.signal = await self.zygote.signal_that_ended(self)
             outcome.answer = os.pread(report.descriptor, REPORT_BYTES, 0) if outcome.end == "done" else b""
             return outcome
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it may write another result, with its limits and after what it has used."""
+        is_young = self.jobs < WRITER_JOBS and time.monotonic() - self.began < WRITER_SECONDS
+        return is_young and not is_over(self.process) and cpu_clock(self.pid) < WRITER_CPU_SECONDS * CLOCK_TICKS and self.status().get("RssAnon", 0) < WRITER_MEMORY
 
     def pages(self, file: str, column: int) -> int:
         try:
@@ -248,12 +334,17 @@ class Watch:
         return self.last_cpu * 1000 // CLOCK_TICKS
 
     def cpu_clock(self) -> int:
-        try:
-            with open(f"/proc/{self.child.pid}/stat", "rb") as content:
-                fields = content.read().rpartition(b")")[2].split()
-            return int(fields[11]) + int(fields[12])
-        except OSError:
-            return 0
+        return cpu_clock(self.child.pid)
+
+
+def cpu_clock(pid: int) -> int:
+    """Ticks of processor time since it was forked; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as content:
+            fields = content.read().rpartition(b")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except OSError:
+        return 0
 
 
 @dataclass
@@ -265,7 +356,9 @@ class Zygote:
     pid: int
     inside: int
     wanted: int
+    rehearsals: Rehearsals
     parked: deque[Child] = field(default_factory=deque)
+    writers: list[Child] = field(default_factory=list)
     waiting: deque[asyncio.Future[Child]] = field(default_factory=deque)
     parking: set[asyncio.Task[None]] = field(default_factory=set)
     ended: dict[int, asyncio.Future[int]] = field(default_factory=dict)
@@ -275,7 +368,7 @@ class Zygote:
     ending: asyncio.Task[None] | None = None
 
     @staticmethod
-    async def start(bubblewrap: str, survey: dict, code: str, user: int | None, wanted: int) -> Zygote:
+    async def start(bubblewrap: str, survey: dict, code: str, user: int | None, wanted: int, rehearsals: Rehearsals) -> Zygote:
         ours, theirs = packet_pair()
         sysctl = os.open("/proc/sys/user", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         room = jail.build_room(bubblewrap, survey, code, user, [f"{jail.CODE}/zygote.py", str(theirs.fileno()), str(sysctl)])
@@ -312,7 +405,7 @@ class Zygote:
             raise Fault("sandbox.walls", said.splitlines()[-1] if said else "The zygote ended before it was ready", said) from error
         # What is inside may write nothing more to us but packets.
         process.stderr.close()
-        zygote = Zygote(ours, process, pid, os.pidfd_open(pid), wanted)
+        zygote = Zygote(ours, process, pid, os.pidfd_open(pid), wanted, rehearsals)
         asyncio.get_running_loop().add_reader(ours, zygote.read_reports)
         zygote.fill()
         return zygote
@@ -342,29 +435,47 @@ class Zygote:
         while self.waiting:
             taker = self.waiting.popleft()
             if not taker.done():
-                taker.set_result(child)
+                taker.set_result(child.take())
                 return
         self.parked.append(child)
-
-    def rest(self) -> None:
-        """There is nothing to do: those that wait may make themselves ready."""
-        for child in self.parked:
-            child.rehearse()
-        if self.parking and self.busy == 0 and not self.fallen:
-            asyncio.get_running_loop().call_later(REST_SECONDS, self.rest)
+        self.rehearsals.add(child)
 
     async def take(self) -> Child:
         if self.fallen:
             raise Fault("sandbox.zygote", "The sandbox's process ended", "Run the job again.")
         while self.parked:
-            child = self.parked.popleft()
+            child = max(self.parked, key=lambda one: one.readiness)
+            self.parked.remove(child)
             if not is_over(child.process):
-                return child
+                return child.take()
             await child.close()  # the kernel ended it, for lack of memory
         taker: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
         self.waiting.append(taker)
         self.fill()
         return await taker
+
+    def take_writer(self, bounds: Bounds) -> Child | None:
+        """One that has written results within these bounds, and may go on."""
+        for writer in self.writers:
+            if writer.bounds == bounds and writer.may_go_on:
+                self.writers.remove(writer)
+                return writer
+        return None
+
+    def keep_writer(self, writer: Child) -> bool:
+        if self.fallen or not writer.may_go_on:
+            return False
+        self.writers.append(writer)
+        asyncio.get_running_loop().call_later(WRITER_REST_SECONDS, self.end_writer, writer, writer.jobs)
+        return True
+
+    def end_writer(self, writer: Child, jobs: int) -> None:
+        """It had nothing to do since then."""
+        if writer in self.writers and writer.jobs == jobs:
+            self.writers.remove(writer)
+            task = asyncio.ensure_future(writer.close())
+            self.parking.add(task)
+            task.add_done_callback(self.parking.discard)
 
     def read_reports(self) -> None:
         while True:
@@ -413,8 +524,9 @@ class Zygote:
 
     async def clean_up(self) -> None:
         await asyncio.gather(*self.parking, return_exceptions=True)
-        await asyncio.gather(*(child.close() for child in self.parked))
+        await asyncio.gather(*(child.close() for child in (*self.parked, *self.writers)))
         self.parked.clear()
+        self.writers.clear()
         self.control.close()
         # The first of a process namespace is gone only when all others in it are.
         await readable(self.inside)

@@ -2,7 +2,7 @@
 
 It speaks JSON lines with the platform over standard input and output, opens the files that the platform names, and passes inward descriptors only.
 A job takes up to three children of its tenant's zygote: one decodes the data set to Arrow (kept for a while when it has a name), one runs the code,
-one turns what came out into Parquet and has never seen the code. It ends, with everything below it, when its input ends.
+one, which is kept for more of them, turns what came out into Parquet and has never seen the code. It ends, with everything below it, when its input ends.
 
   platform  open · run · cancel · validate
   supervisor  state · phase · log · result · failed · cancelled · findings
@@ -31,7 +31,7 @@ sys.path.insert(0, CODE_FOLDER)
 
 import jail  # noqa: E402
 import reports  # noqa: E402
-from nursery import REST_SECONDS, Allowance, Child, Descriptors, Fault, Memory, Outcome, Zygote  # noqa: E402
+from nursery import Allowance, Child, Descriptors, Fault, Memory, Outcome, Rehearsals, Zygote  # noqa: E402
 from probing import probe  # noqa: E402
 
 LINE_BYTES = 64 << 20
@@ -62,6 +62,7 @@ class Running:
     began: float
     log: int = 0
     truncated: bool = False
+    handed: bool = False
     begun: bool = False
     timings: dict[str, float] = field(default_factory=dict)
     cpu_ms: int = 0
@@ -90,6 +91,7 @@ class Supervisor:
         self.spare: asyncio.Task[Zygote] | None = None
         self.inputs: OrderedDict[tuple[str, str, str], Arrow] = OrderedDict()
         self.closing: set[asyncio.Task[None]] = set()
+        self.rehearsals = Rehearsals()
 
     # Starting
 
@@ -106,7 +108,7 @@ class Supervisor:
 
     async def start_zygote(self) -> Zygote:
         try:
-            return await Zygote.start(self.bubblewrap, self.survey, CODE_FOLDER, unprivileged_user(), self.settings["parked"])
+            return await Zygote.start(self.bubblewrap, self.survey, CODE_FOLDER, unprivileged_user(), self.settings["parked"], self.rehearsals)
         except Fault as fault:
             raise namespaces_fault(fault) from fault
 
@@ -122,13 +124,8 @@ class Supervisor:
         finally:
             zygote.busy -= 1
             zygote.last_used = time.monotonic()
-            asyncio.get_running_loop().call_later(REST_SECONDS, self.rest, zygote)
             if zygote.busy == 0 and self.zygotes.get(tenant) is not zygote:
                 self.end_in_background(zygote.close())
-
-    def rest(self, zygote: Zygote) -> None:
-        if all(other.busy == 0 for other in self.zygotes.values()) and not zygote.fallen:
-            zygote.rest()
 
     async def zygote_of(self, tenant: str) -> Zygote:
         """The tenant's own zygote; a new tenant gets the spare one, which is warm already."""
@@ -195,8 +192,15 @@ class Supervisor:
         job = Running(request, time.monotonic())
         name = request["id"]
         try:
-            async with self.zygote_for(request["tenant"]) as zygote:
-                result = await self.phases(zygote, job)
+            try:
+                async with self.zygote_for(request["tenant"]) as zygote:
+                    result = await self.phases(zygote, job)
+            except Fault as fault:
+                # Its zygote fell before a child got the code: nothing was done yet.
+                if fault.code != "sandbox.zygote" or job.handed:
+                    raise
+                async with self.zygote_for(request["tenant"]) as zygote:
+                    result = await self.phases(zygote, job)
         except Stopped as stopped:
             result = stopped.result
         except FileNotFoundError as error:
@@ -304,6 +308,7 @@ class Supervisor:
         }
         allowance = Allowance(job.deadline, limits["cpuMs"], limits["memoryBytes"], limits["outputBytes"], limits["logBytes"], threads=False)
         async with self.child(zygote) as child:
+            job.handed = True
             files = Descriptors(arrow.descriptor, output.descriptor, [one.descriptor for one in more.values()])
             outcome = await child.do("run", description, files, allowance, self.seccomp, lambda packet: self.packet(job, packet))
             job.cpu_ms, job.peak_memory = outcome.cpu_ms, outcome.peak_memory
@@ -321,13 +326,13 @@ class Supervisor:
         target = OutputFile(job.request["output"])
         opened.enter_context(target)
         allowance = Allowance(job.deadline, limits["cpuMs"], limits["memoryBytes"] + HOUSE_MEMORY, limits["outputBytes"], 0, threads=True)
-        async with self.child(zygote) as child:
-            outcome = await child.do("encode", {"preview": PREVIEW_ROWS}, Descriptors(output.descriptor, target.descriptor), allowance, self.seccomp)
+        async with self.writer(zygote, allowance) as writer:
+            outcome = await writer.do("encode", {"preview": PREVIEW_ROWS}, Descriptors(output.descriptor, target.descriptor), allowance, self.seccomp)
             self.expect_done(outcome, job, "writing the result")
-        ok, error = reports.ok_or_error(outcome.answer)
-        if ok is None:
-            raise Stopped("error", error or "The result could not be written")
-        result = reports.encoded(ok)
+            ok, error = reports.ok_or_error(outcome.answer)
+            if ok is None:
+                raise Stopped("error", error or "The result could not be written")
+            result = reports.encoded(ok)
         target.publish()
         return result
 
@@ -372,9 +377,25 @@ class Supervisor:
         try:
             yield child
         finally:
-            child.kill()
-            self.end_in_background(child.close())
+            self.end_child(child)
             zygote.fill()
+
+    @contextlib.asynccontextmanager
+    async def writer(self, zygote: Zygote, allowance: Allowance):
+        """A child that writes results, for one of them. After one that was not in order it is ended: what came out of the code may have been made for it."""
+        child = zygote.take_writer(allowance.bounds) or await zygote.take()
+        kept = False
+        try:
+            yield child
+            kept = zygote.keep_writer(child)
+        finally:
+            if not kept:
+                self.end_child(child)
+            zygote.fill()
+
+    def end_child(self, child: Child) -> None:
+        child.kill()
+        self.end_in_background(child.close())
 
     async def validate(self, request: dict) -> None:
         try:

@@ -1,10 +1,11 @@
 """The process inside the walls from which every job's process is made. It never runs users' code and never reads what they send.
 
 It loads what a job needs once, then forks children that wait, parked, until the supervisor hands them one job over a socket of their own. A child
-takes its own namespaces, drops its rights, does that job and ends; the zygote only reports how children ended and what they used.
+takes its own namespaces, drops its rights, does that job and ends; the zygote only reports how children ended and what they used. Only a child that
+writes results, and so never meets users' code, does that for several jobs.
 
 Every message is one packet. The supervisor asks the zygote with `{"fork": serial}` and the child's socket, and is told `{"ended": serial, ...}`. A child
-says `parked`, gets its job, then sends `R` when the code begins to run and any number of `L<line>`, and at last `D`, `M` when its memory did
+says `parked`, may be told to rehearse and says `P` when it has, gets its job, then sends `R` when the code begins to run and any number of `L<line>`, and at last `D`, `M` when its memory did
 not suffice, or `F<why>` when our own code failed.
 """
 
@@ -139,7 +140,8 @@ def report_ended(control: socket.socket, serials: dict[int, int]) -> None:
 
 
 def live_one_job(supervisor: socket.socket, sysctl: int) -> None:
-    """The whole life of a child; never returns. It may be told to rehearse before its job comes."""
+    """The whole life of a child; never returns. It may be told to rehearse before its job comes. One that writes results goes on to the next:
+    it sees no user's code, and its limits and its filter stay those of the first."""
     try:
         jail.leave_everything(sysctl)
         os.close(sysctl)
@@ -147,11 +149,18 @@ def live_one_job(supervisor: socket.socket, sysctl: int) -> None:
         message, descriptors = receive(supervisor)
         if message is not None and message["kind"] == "rehearse":
             rehearse(supervisor)
+            supervisor.send(b"P")
             message, descriptors = receive(supervisor)
-        if message is None:
-            os._exit(0)
-        do_job(supervisor, message, descriptors)
-        supervisor.send(b"D")
+        if message is not None:
+            bound(message)
+        while message is not None:
+            do_job(supervisor, message["kind"], descriptors)
+            supervisor.send(b"D")
+            if message["kind"] != "encode":
+                break
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
+            message, descriptors = receive(supervisor)
     except MemoryError:
         supervisor.send(b"M")
     except BaseException:
@@ -184,18 +193,19 @@ def rehearse(supervisor: socket.socket) -> None:
         os.close(descriptor)
 
 
-def do_job(supervisor: socket.socket, message: dict, descriptors: list[int]) -> None:
-    """`descriptors` are the job's: its description, its input, its output, its report, its further inputs. `jail.Limits` come as plain numbers."""
-    description, source, target, report, *more = descriptors
-    job = json.loads(os.pread(description, os.fstat(description).st_size, 0))
-    os.close(description)
+def bound(message: dict) -> None:
+    """From here on there is no way back. `jail.Limits` come as plain numbers."""
     jail.apply_limits(jail.Limits(**message["limits"]))
     if message["seccomp"]:
         seccomp.install(threads=message["limits"]["threads"])
-    if message["kind"] == "run":
-        answer = run(job, source, target, supervisor, more)
-    else:
-        answer = KINDS[message["kind"]](job, source, target)
+
+
+def do_job(supervisor: socket.socket, kind: str, descriptors: list[int]) -> None:
+    """`descriptors` are the job's: its description, which is closed here, its input, its output, its report, its further inputs."""
+    description, source, target, report, *more = descriptors
+    job = json.loads(os.pread(description, os.fstat(description).st_size, 0))
+    os.close(description)
+    answer = run(job, source, target, supervisor, more) if kind == "run" else KINDS[kind](job, source, target)
     os.pwrite(report, json.dumps(answer).encode(), 0)
 
 

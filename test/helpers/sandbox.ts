@@ -83,6 +83,9 @@ export const supervisors = (): number[] =>
 /** A process that ended and that nobody has asked about yet is not alive. */
 export const isAlive = (pid: number): boolean => !['', 'Z', 'X'].includes(read(`/proc/${pid}/stat`).split(') ').at(-1)?.slice(0, 1) ?? '')
 
+/** Whether it is bound by a filter of system calls. */
+export const isFiltered = (pid: number): boolean => /^Seccomp:\t2$/m.test(read(`/proc/${pid}/status`))
+
 /** Of a tree that is killed from its root, some are gone before their turn. */
 export function killIfThere(pid: number): void {
   try {

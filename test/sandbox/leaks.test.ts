@@ -11,6 +11,8 @@ import { escaping } from './attacks/escaping.ts'
 import { inside } from './attacks/inside.ts'
 
 const JOBS = Number(process.env['LAGOA_TEST_HOSTILE_JOBS'] ?? 200)
+/** A process that writes results ends when it had nothing to do for 5 s. */
+const WRITERS_REST_MS = 5_500
 const LIMITED = { ...LIMITS, wallMs: 1_000, cpuMs: 300, memoryBytes: 128 << 20, outputBytes: 4 << 20, logBytes: 4 << 10 }
 
 describe.skipIf(missingSandbox !== null)(`hostile jobs ${missingSandbox ?? ''}`, () => {
@@ -43,6 +45,7 @@ interface Held {
 
 /** What the supervisor and all below it hold when nothing runs: looked at until it does not change any more. */
 async function atRest(supervisor: number): Promise<Held> {
+  await sleep(WRITERS_REST_MS)
   let last = held(supervisor)
   for (let same = 0, looks = 0; same < 5 && looks < 100; looks++) {
     await sleep(100)

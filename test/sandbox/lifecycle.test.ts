@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { silentLog } from '../../src/base/index.ts'
 import { openSandbox, type SandboxState } from '../../src/sandbox/index.ts'
 import { tempFolder } from '../helpers/folder.ts'
-import { descendants, isAlive, killIfThere, LIMITS, missingSandbox, openTestSandbox, python, supervisors } from '../helpers/sandbox.ts'
+import { descendants, isAlive, isFiltered, killIfThere, LIMITS, missingSandbox, openTestSandbox, python, supervisors } from '../helpers/sandbox.ts'
 
 const FOREVER = 'def process(df):\n    print("here")\n    while True:\n        pass\n'
 const HONEST = 'def process(df):\n    return df\n'
@@ -36,6 +36,26 @@ describe.skipIf(missingSandbox !== null)(`the sandbox ${missingSandbox ?? ''}`, 
     const zygotes = descendants(supervisor)
     for (const { pid } of zygotes) killIfThere(pid)
     await goneWithin(2_000, zygotes)
+    expect(await run(HONEST)).toMatchObject({ status: 'success' })
+    await sandbox.close()
+  })
+
+  test.skipIf(process.platform !== 'linux')('keeps a writer from result to result, until one is not in order', async () => {
+    const before = supervisors()
+    const { sandbox, run } = await openTestSandbox({ validator: 'off' })
+    const [supervisor = 0] = supervisors().filter((pid) => !before.includes(pid))
+    // Of all that wait, only a writer has the filter of system calls already.
+    const writers = (): number[] => descendants(supervisor).flatMap(({ pid }) => (isFiltered(pid) && isAlive(pid) ? [pid] : []))
+    await run(HONEST)
+    // The process that ran the code is on its way out.
+    await expect.poll(writers).toHaveLength(1)
+    const [writer = 0] = writers()
+    await run(HONEST)
+    await expect.poll(writers).toEqual([writer])
+    const forged =
+      'import os, frames\ndef forge(result, fd, *rest):\n    os.pwrite(fd, b"forged" * 100, 0)\n    return {"rows": 1, "columns": ["a"]}\nframes.store = forge\n'
+    expect(await run(`${forged}${HONEST}`)).toMatchObject({ status: 'error', message: expect.stringContaining('cannot be written as Parquet') as string })
+    await goneWithin(2_000, [{ pid: writer }])
     expect(await run(HONEST)).toMatchObject({ status: 'success' })
     await sandbox.close()
   })
