@@ -4,7 +4,7 @@
  */
 
 /** In the order in which lists show them. */
-export const ASSET_KINDS = ['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
+export const ASSET_KINDS = ['stream', 'files', 'table', 'task', 'alert', 'queue', 'live', 'dead_letters'] as const
 export type AssetKind = (typeof ASSET_KINDS)[number]
 
 /** The kind as people read it. */
@@ -12,6 +12,7 @@ export const KIND_WORDS: Readonly<Record<AssetKind, string>> = {
   stream: 'stream',
   files: 'files',
   table: 'table',
+  task: 'task',
   alert: 'alert',
   queue: 'queue',
   live: 'live cache',

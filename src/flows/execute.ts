@@ -346,10 +346,15 @@ function delayOf({ retryDelayMs, backoff: way, jitter }: TaskDefinition, attempt
   return jitter ? backoff(0, delay, delay) : delay
 }
 
-/** `:name` outside of quotes and casts becomes a literal. */
+/** `:name` outside of quotes and casts becomes what `literalOf` gives for it. */
+export function replaceValues(sql: string, literalOf: (name: string) => string): string {
+  return sql.replace(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|::|:([A-Za-z_]\w*)/g, (found, name: string | undefined) =>
+    name === undefined ? found : literalOf(name),
+  )
+}
+
 function bindSql(sql: string, input: Input, task: string): string {
-  return sql.replace(/'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|::|:([A-Za-z_]\w*)/g, (found, name: string | undefined) => {
-    if (name === undefined) return found
+  return replaceValues(sql, (name) => {
     if (!(name in input))
       throw invalid('flows.sql_value', `The SQL of task ${task} has :${name}, which its with does not name`, {
         hint: `It has ${Object.keys(input).join(', ') || 'nothing'}.`,

@@ -3,12 +3,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describeAlerts } from '../alerts/index.ts'
 import { createGraph, type Graph } from '../catalog/index.ts'
-import { describeTables, openDuck, planTables, type Duck, type TablePlan } from '../lake/index.ts'
+import { describeTables, openDuck, openSqlReader, planTables, type Duck, type TablePlan } from '../lake/index.ts'
 import { describeStreams } from '../streams/index.ts'
+import { describeFlows } from './flow-catalog.ts'
 import { loadProject, type Project } from './loader.ts'
 
 export async function composeCatalog(project: Project, plan: TablePlan, duck: Duck): Promise<Graph> {
-  return createGraph([describeStreams(project.streams), await describeTables(plan, duck), describeAlerts(project.alerts)])
+  const tables = await describeTables(plan, duck)
+  const connection = await duck.connect()
+  try {
+    const columns = new Map(
+      tables.assets.flatMap(({ kind, name, columns: own }) => (kind === 'table' ? [[name, own.map((column) => column.name)] as const] : [])),
+    )
+    const tasks = await describeFlows(project.flows, await openSqlReader(connection, columns))
+    return createGraph([describeStreams(project.streams), tables, tasks, describeAlerts(project.alerts)])
+  } finally {
+    connection.closeSync()
+  }
 }
 
 /** From the project's files alone: no database is started and nothing is written. */

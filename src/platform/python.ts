@@ -194,7 +194,7 @@ const quoted = (table: string): string =>
     .join('.')
 
 /** What a flow says of a task's input, in all the ways that it may say it. */
-function sourceOf(input: unknown): Source {
+export function sourceOf(input: unknown): Source {
   if (input === null || input === undefined) return { rows: [{}] }
   if (typeof input === 'string') {
     if (/^\s*(select|with|from)\s/i.test(input)) return { sql: input }

@@ -426,7 +426,7 @@ export const LiveMessage = z.object({
   reloaded: z.boolean().optional().describe('The project was changed and loaded again: fetch everything anew'),
 })
 
-const AssetKind = z.enum(['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'])
+const AssetKind = z.enum(['stream', 'files', 'table', 'task', 'alert', 'queue', 'live', 'dead_letters'])
 const AssetHead = z.object({
   id: z.string().describe('kind:name, such as table:silver.readings'),
   kind: AssetKind,

@@ -114,7 +114,7 @@ export const alertsSearch = (raw: Raw): AlertsSearch => {
   return { tab: oneOf(raw['tab'], alertTabs) ?? (Object.values(filters).some((each) => each !== undefined) ? 'history' : undefined), ...filters }
 }
 
-export const assetKinds = ['stream', 'files', 'table', 'alert', 'queue', 'live', 'dead_letters'] as const
+export const assetKinds = ['stream', 'files', 'table', 'task', 'alert', 'queue', 'live', 'dead_letters'] as const
 export const directions = ['up', 'both', 'down'] as const
 export const depths = [1, 2, 3, 5, 10, 100] as const
 export const defaultDepth = 3

@@ -1,5 +1,5 @@
 /** How assets of the catalogue are named and drawn: by kind, and a table by its tier. */
-import { Activity, Bell, Database, FolderOpen, type LucideIcon, MailX, Send, Zap } from 'lucide-react'
+import { Activity, Bell, Database, FolderOpen, type LucideIcon, MailX, Send, Workflow, Zap } from 'lucide-react'
 import type { AssetSummary } from '../api/index.ts'
 
 export type AssetKind = AssetSummary['kind']
@@ -7,6 +7,7 @@ export type AssetKind = AssetSummary['kind']
 export const kindIcons: Readonly<Record<AssetKind, LucideIcon>> = {
   stream: Activity,
   table: Database,
+  task: Workflow,
   alert: Bell,
   queue: Send,
   live: Zap,

@@ -42,10 +42,10 @@ export async function describeTables({ tables, models }: TablePlan, duck: Duck, 
   }
 }
 
-const tableId = (name: string): string => assetId('table', name)
-const placeOf = ({ table, column }: Source): Place => ({ asset: tableId(table), column })
+export const tableId = (name: string): string => assetId('table', name)
+export const placeOf = ({ table, column }: Source): Place => ({ asset: tableId(table), column })
 
-async function aggregateNames(connection: DuckDBConnection): Promise<(name: string) => boolean> {
+export async function aggregateNames(connection: DuckDBConnection): Promise<(name: string) => boolean> {
   const reader = await connection.runAndReadAll("select distinct lower(function_name) from duckdb_functions() where function_type = 'aggregate'")
   // Macros of the engine that stand for aggregates.
   const names = new Set([...reader.getRows().map(([name]) => String(name)), 'geomean', 'geometric_mean', 'weighted_avg', 'wavg'])

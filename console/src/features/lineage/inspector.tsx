@@ -117,6 +117,12 @@ function OpenScreen({ asset }: { asset: AssetShape }) {
         {say('lineage.openAlert')}
       </Link>
     )
+  if (asset.kind === 'task')
+    return (
+      <Link to="/flows/$name" params={{ name: asset.name.slice(0, asset.name.indexOf('.')) }} className="action-link">
+        {say('lineage.openFlow')}
+      </Link>
+    )
   const stream = asset.kind === 'stream' ? asset.name : asset.partOf === undefined ? undefined : placeName({ asset: asset.partOf })
   if (stream === undefined || (asset.kind !== 'stream' && asset.kind !== 'live' && asset.kind !== 'dead_letters')) return null
   const known = streams?.find(({ name }) => name === stream)
