@@ -13,6 +13,7 @@ import { inside } from './attacks/inside.ts'
 const JOBS = Number(process.env['LAGOA_TEST_HOSTILE_JOBS'] ?? 200)
 /** A process that writes results ends when it had nothing to do for 5 s. */
 const WRITERS_REST_MS = 5_500
+const HONEST = 'def process(df):\n    return df\n'
 const LIMITED = { ...LIMITS, wallMs: 1_000, cpuMs: 300, memoryBytes: 128 << 20, outputBytes: 4 << 20, logBytes: 4 << 10 }
 
 describe.skipIf(missingSandbox !== null)(`hostile jobs ${missingSandbox ?? ''}`, () => {
@@ -20,7 +21,7 @@ describe.skipIf(missingSandbox !== null)(`hostile jobs ${missingSandbox ?? ''}`,
     const before = supervisors()
     const { sandbox, run } = await openTestSandbox({ validator: 'off', capacity: 2 })
     const [supervisor = 0] = supervisors().filter((pid) => !before.includes(pid))
-    await run('def process(df):\n    return df\n')
+    for (const tenant of ['test', 'other']) await run(HONEST, { tenant })
     const rested = await atRest(supervisor)
     const attacks: readonly Attack[] = [...escaping, ...inside]
     let next = 0
@@ -30,7 +31,14 @@ describe.skipIf(missingSandbox !== null)(`hostile jobs ${missingSandbox ?? ''}`,
         if (attack !== undefined) await run(attack.code.replaceAll(/<<\w+>>/g, '1'), { limits: LIMITED })
       }
     }
-    await Promise.all([worker(), worker()])
+    // Meanwhile somebody else's jobs are answered as ever.
+    const others: string[] = []
+    const other = async (): Promise<void> => {
+      while (next < JOBS) others.push((await run(HONEST, { tenant: 'other' })).status)
+    }
+    await Promise.all([worker(), worker(), other()])
+    expect(others.length).toBeGreaterThan(0)
+    expect(new Set(others)).toEqual(new Set(['success']))
     expect(supervisors()).toContain(supervisor)
     expect(await atRest(supervisor)).toEqual(rested)
     await sandbox.close()
