@@ -5,6 +5,7 @@ import { useMemo } from 'react'
 import { alertPagesQuery, type RuleShape } from '../../api/index.ts'
 import { type AlertSpan, alertSpans, alertStates, severities } from '../../app/search.ts'
 import { AlertRow } from '../../ui/alerts.tsx'
+import { named, Pick } from '../../ui/filters.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice } from '../../ui/parts.tsx'
 import { Empty, Listed, More } from '../../ui/states.tsx'
@@ -35,45 +36,27 @@ export function History({ rules }: { rules: readonly RuleShape[] }) {
           options={[{ value: 'all', label: say('alerts.state.all') }, ...alertStates.map((each) => ({ value: each, label: say(`alert.${each}`) }))]}
           onChange={(next) => set({ state: next === 'all' ? undefined : next })}
         />
-        <select
-          className="select"
-          aria-label={say('alerts.rule')}
-          value={rule ?? ''}
-          onChange={(event) => set({ rule: event.currentTarget.value || undefined })}
-        >
-          <option value="">{say('alerts.rule.all')}</option>
-          {[...new Set([...rules.map(({ name }) => name), ...(rule === undefined ? [] : [rule])])].map((name) => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
-        <select
-          className="select"
-          aria-label={say('alerts.severity')}
-          value={severity ?? ''}
-          onChange={(event) => set({ severity: severities.find((each) => each === event.currentTarget.value) })}
-        >
-          <option value="">{say('alerts.severity.all')}</option>
-          {severities.map((each) => (
-            <option key={each} value={each}>
-              {say(`severity.${each}`)}
-            </option>
-          ))}
-        </select>
-        <select
-          className="select"
-          aria-label={say('alerts.span')}
-          value={span ?? ''}
-          onChange={(event) => set({ span: alertSpans.find((each) => each === event.currentTarget.value) })}
-        >
-          <option value="">{say('alerts.span.all')}</option>
-          {alertSpans.map((each) => (
-            <option key={each} value={each}>
-              {say(`alerts.span.${each}`)}
-            </option>
-          ))}
-        </select>
+        <Pick
+          label={say('alerts.rule')}
+          all={say('alerts.rule.all')}
+          value={rule}
+          options={named(rules.map(({ name }) => name))}
+          onChange={(next) => set({ rule: next })}
+        />
+        <Pick
+          label={say('alerts.severity')}
+          all={say('alerts.severity.all')}
+          value={severity}
+          options={severities.map((value) => ({ value, label: say(`severity.${value}`) }))}
+          onChange={(next) => set({ severity: next })}
+        />
+        <Pick
+          label={say('alerts.span')}
+          all={say('alerts.span.all')}
+          value={span}
+          options={alertSpans.map((value) => ({ value, label: say(`alerts.span.${value}`) }))}
+          onChange={(next) => set({ span: next })}
+        />
       </div>
       <Listed
         pages={pages}

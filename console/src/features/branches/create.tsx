@@ -4,6 +4,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { type FormEvent, useId, useState } from 'react'
 import { ApiError, type BranchShape, post, tablesQuery } from '../../api/index.ts'
+import { Find } from '../../ui/filters.tsx'
 import { Dialog } from '../../ui/dialog.tsx'
 import { InlineProblem, problemText } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -61,16 +62,7 @@ export function CreateBranch({ taken, onClose }: { taken: readonly string[]; onC
         </p>
         <fieldset aria-describedby={`${id}-tables-say`}>
           <legend>{say('branches.tables')}</legend>
-          {tables.length > tablesToFilter && (
-            <input
-              className="text-input"
-              type="search"
-              aria-label={say('lake.find')}
-              placeholder={say('lake.find')}
-              value={wanted}
-              onChange={(event) => setWanted(event.currentTarget.value)}
-            />
-          )}
+          {tables.length > tablesToFilter && <Find label={say('lake.find')} value={wanted} onChange={setWanted} />}
           <div className="tables-to-choose" tabIndex={0} role="group" aria-label={say('branches.tables')}>
             {shown.map((table) => (
               <label key={table.name}>

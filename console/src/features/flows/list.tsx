@@ -3,6 +3,7 @@ import './flows.css'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { type FlowShape, flowsQuery } from '../../api/index.ts'
+import { Find, named, NoMatch, Pick } from '../../ui/filters.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Mark, PageHead, Tag } from '../../ui/parts.tsx'
 import { RunBars, RunStateMark, RunTime } from '../../ui/runs/marks.tsx'
@@ -55,42 +56,16 @@ export function FlowsScreen() {
       ) : (
         <section className="panel" aria-label={say('page.flows')}>
           <div className="panel-head list-filters">
-            <input
-              className="text-input"
-              type="search"
-              aria-label={say('flows.find')}
-              placeholder={say('flows.find')}
-              value={search.q ?? ''}
-              onChange={(event) => set({ q: event.currentTarget.value || undefined })}
-            />
+            <Find label={say('flows.find')} value={search.q} onChange={(value) => set({ q: value || undefined })} />
             {tags.length > 0 && (
-              <select
-                className="select"
-                aria-label={say('flows.tag')}
-                value={search.tag ?? ''}
-                onChange={(event) => set({ tag: event.currentTarget.value || undefined })}
-              >
-                <option value="">{say('flows.tag.all')}</option>
-                {[...new Set([...tags, ...(search.tag === undefined ? [] : [search.tag])])].map((tag) => (
-                  <option key={tag} value={tag}>
-                    {tag}
-                  </option>
-                ))}
-              </select>
+              <Pick label={say('flows.tag')} all={say('flows.tag.all')} value={search.tag} options={named(tags)} onChange={(tag) => set({ tag })} />
             )}
             <div className="right" role="status">
               {shown.length < all.length && say('lake.shown', { shown: shown.length, all: all.length })}
             </div>
           </div>
           {shown.length === 0 ? (
-            <Empty
-              title={say('flows.nothing')}
-              actions={
-                <Link to="/flows" className="action-link">
-                  {say('lake.clear')}
-                </Link>
-              }
-            />
+            <NoMatch title={say('flows.nothing')} to="/flows" />
           ) : (
             <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.flows')}>
               <table className="list-table flow-list cards">

@@ -5,6 +5,7 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { Folder } from 'lucide-react'
 import { keyPagesQuery, keyPrefixesQuery, systemQuery } from '../../api/index.ts'
 import { keyTypes } from '../../app/search.ts'
+import { Find } from '../../ui/filters.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice, Mark, PageHead } from '../../ui/parts.tsx'
 import { Empty, Failure, InlineProblem, LoadingRows } from '../../ui/states.tsx'
@@ -79,15 +80,7 @@ export function KeysScreen() {
                 ))}
               </ol>
             </nav>
-            <input
-              className="text-input"
-              type="search"
-              maxLength={300}
-              aria-label={say('keys.find')}
-              placeholder={say('keys.find')}
-              value={search.q ?? ''}
-              onChange={(event) => set({ q: event.currentTarget.value || undefined })}
-            />
+            <Find label={say('keys.find')} value={search.q} onChange={(value) => set({ q: value || undefined })} />
             <Choice
               label={say('keys.type')}
               value={search.type ?? 'all'}

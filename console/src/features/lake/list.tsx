@@ -4,6 +4,7 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowDown, ArrowUp, GitBranch } from 'lucide-react'
 import { type TableSummary, tablesQuery } from '../../api/index.ts'
 import { type Sort, tiers } from '../../app/search.ts'
+import { Find, NoMatch } from '../../ui/filters.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice, Mark, PageHead, Tag } from '../../ui/parts.tsx'
 import { Empty, FailedScreen, LoadingScreen } from '../../ui/states.tsx'
@@ -96,27 +97,13 @@ export function LakeScreen() {
               options={[{ value: 'all', label: say('lake.tier.all') }, ...present.map((tier) => ({ value: tier, label: say(`tier.${tier}`) }))]}
               onChange={(tier) => set({ tier: tier === 'all' ? undefined : tier })}
             />
-            <input
-              className="text-input"
-              type="search"
-              aria-label={say('lake.find')}
-              placeholder={say('lake.find')}
-              value={search.q ?? ''}
-              onChange={(event) => set({ q: event.currentTarget.value || undefined })}
-            />
+            <Find label={say('lake.find')} value={search.q} onChange={(value) => set({ q: value || undefined })} />
             <div className="right" role="status">
               {shown.length < all.length && say('lake.shown', { shown: shown.length, all: all.length })}
             </div>
           </div>
           {shown.length === 0 ? (
-            <Empty
-              title={say('lake.nothing')}
-              actions={
-                <Link to="/lake" className="action-link">
-                  {say('lake.clear')}
-                </Link>
-              }
-            />
+            <NoMatch title={say('lake.nothing')} to="/lake" />
           ) : (
             <div className="scroll-x" tabIndex={0} role="region" aria-label={say('lake.tables')}>
               <table className="list-table lake-list">

@@ -6,6 +6,7 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { useEffect, useState } from 'react'
 import { assetPagesQuery, type AssetSummary } from '../../api/index.ts'
 import { assetKinds } from '../../app/search.ts'
+import { Find } from '../../ui/filters.tsx'
 import { kindIcons, tierOf } from '../../ui/assets.ts'
 import { Choice, PageHead, Tag } from '../../ui/parts.tsx'
 import { Empty, Failure, LoadingRows } from '../../ui/states.tsx'
@@ -32,14 +33,7 @@ export function Browse() {
       <PageHead title={say('lineage.title')} sub={say('lineage.sub')} />
       <section className="panel" aria-label={say('lineage.assets')}>
         <div className="panel-head list-filters">
-          <input
-            className="text-input"
-            type="search"
-            aria-label={say('lineage.find')}
-            placeholder={say('lineage.find')}
-            value={text}
-            onChange={(event) => setText(event.currentTarget.value)}
-          />
+          <Find label={say('lineage.find')} value={text} onChange={setText} />
           <Choice
             label={say('lineage.kind')}
             value={kind ?? 'all'}

@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import { type AssetShape, assetQuery, type LineageEdge, type LineageShape, streamsQuery } from '../../api/index.ts'
+import { Find } from '../../ui/filters.tsx'
 import { kindIcons, placeName, tierOf } from '../../ui/assets.ts'
 import { unitLabel } from '../../ui/format.ts'
 import { Mark, Tag } from '../../ui/parts.tsx'
@@ -187,14 +188,7 @@ function About({ asset, column, trace, onInspect, onTrace }: InspectorProps & { 
           </div>
           {asset.columns.length > columnsToFilter && (
             <div className="columns-find">
-              <input
-                className="text-input"
-                type="search"
-                aria-label={say('lineage.columns.find')}
-                placeholder={say('lineage.columns.find')}
-                value={typed}
-                onChange={(event) => setTyped(event.currentTarget.value)}
-              />
+              <Find label={say('lineage.columns.find')} value={typed} onChange={setTyped} />
             </div>
           )}
           <ul className="columns">

@@ -6,6 +6,7 @@ import { ChevronDown, Pause, Play } from 'lucide-react'
 import { useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { hub, latestQuery, recentAlertsQuery, type RuleShape, rulesQuery, type StreamShape, streamsQuery, systemQuery } from '../../api/index.ts'
 import { type Range, ranges, readNames, writeNames } from '../../app/search.ts'
+import { Find } from '../../ui/filters.tsx'
 import { AlertRow } from '../../ui/alerts.tsx'
 import { useNow } from '../../ui/now.ts'
 import { Choice, Mark, PageHead, Panel, Tag } from '../../ui/parts.tsx'
@@ -326,16 +327,7 @@ function StationFilter({ keys, chosen, onChosen }: { keys: readonly string[]; ch
         </Button>
       </Popover.Target>
       <Popover.Dropdown p={8}>
-        {keys.length > 8 && (
-          <input
-            className="text-input"
-            type="search"
-            aria-label={say('live.stations.find')}
-            placeholder={say('live.stations.find')}
-            value={text}
-            onChange={(event) => setText(event.currentTarget.value)}
-          />
-        )}
+        {keys.length > 8 && <Find label={say('live.stations.find')} value={text} onChange={setText} />}
         <div className="stations-menu" role="group" aria-label={say('live.stations')} tabIndex={-1}>
           {found.map((key) => (
             <Checkbox

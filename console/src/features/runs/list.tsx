@@ -1,9 +1,10 @@
 /** Everything that runs and ran: flows, workloads and what else is carried out as a run, newest first. */
 import '../../ui/runs/runs.css'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
-import { getRouteApi, Link } from '@tanstack/react-router'
+import { getRouteApi } from '@tanstack/react-router'
 import { flowsQuery, runPagesQuery } from '../../api/index.ts'
 import { runKinds } from '../../app/search.ts'
+import { named, NoMatch, Pick } from '../../ui/filters.tsx'
 import { Choice, PageHead } from '../../ui/parts.tsx'
 import { runStates } from '../../ui/runs/states.ts'
 import { RunsTable } from '../../ui/runs/table.tsx'
@@ -44,33 +45,20 @@ export function RunsScreen() {
             options={[{ value: 'all', label: say('runs.state.all') }, ...runStates.map((each) => ({ value: each, label: say(`run.state.${each}`) }))]}
             onChange={(next) => set({ state: next === 'all' ? undefined : next })}
           />
-          <select
-            className="select"
-            aria-label={say('runs.kind')}
-            value={kind ?? ''}
-            onChange={(event) => set({ kind: event.currentTarget.value || undefined })}
-          >
-            <option value="">{say('runs.kind.all')}</option>
-            {runKinds.map((each) => (
-              <option key={each} value={each}>
-                {say(`runs.kind.${each}`)}
-              </option>
-            ))}
-            {kind !== undefined && !runKinds.some((each) => each === kind) && <option value={kind}>{kind}</option>}
-          </select>
-          <select
-            className="select"
-            aria-label={say('runs.column.flow')}
-            value={flow ?? ''}
-            onChange={(event) => set({ flow: event.currentTarget.value || undefined })}
-          >
-            <option value="">{say('runs.flow.all')}</option>
-            {[...new Set([...flows.map(({ name }) => name), ...(flow === undefined ? [] : [flow])])].map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
-          </select>
+          <Pick<string>
+            label={say('runs.kind')}
+            all={say('runs.kind.all')}
+            value={kind}
+            options={runKinds.map((each) => ({ value: each, label: say(`runs.kind.${each}`) }))}
+            onChange={(next) => set({ kind: next })}
+          />
+          <Pick
+            label={say('runs.column.flow')}
+            all={say('runs.flow.all')}
+            value={flow}
+            options={named(flows.map(({ name }) => name))}
+            onChange={(next) => set({ flow: next })}
+          />
           {backfill !== undefined && (
             <button type="button" className="action-link" onClick={() => set({ backfill: undefined })}>
               {say('runs.backfill.clear')}
@@ -80,20 +68,7 @@ export function RunsScreen() {
         <Listed
           pages={pages}
           count={items.length}
-          empty={
-            <Empty
-              title={say(isFiltered ? 'runs.noMatch' : 'runs.none.title')}
-              actions={
-                isFiltered ? (
-                  <Link to="/runs" className="action-link">
-                    {say('lake.clear')}
-                  </Link>
-                ) : undefined
-              }
-            >
-              {isFiltered ? undefined : say('runs.none.text')}
-            </Empty>
-          }
+          empty={isFiltered ? <NoMatch title={say('runs.noMatch')} to="/runs" /> : <Empty title={say('runs.none.title')}>{say('runs.none.text')}</Empty>}
         >
           <RunsTable runs={items} label={say('page.runs')} />
         </Listed>

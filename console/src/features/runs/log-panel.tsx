@@ -5,6 +5,7 @@ import { ArrowDownToLine, Download } from 'lucide-react'
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { ApiError, fetchLog } from '../../api/index.ts'
 import { logLevels, type LogLevel } from '../../app/search.ts'
+import { Find } from '../../ui/filters.tsx'
 import { Choice } from '../../ui/parts.tsx'
 import { InlineProblem, LoadingRows, problemText } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -100,14 +101,7 @@ export function LogPanel({
           />
         )}
         <Choice label={say('log.level')} value={level} options={logLevels.map((value) => ({ value, label: count(value) }))} onChange={onLevel} />
-        <input
-          className="text-input"
-          type="search"
-          aria-label={say('log.find')}
-          placeholder={say('log.find')}
-          value={q}
-          onChange={(event) => onFind(event.currentTarget.value)}
-        />
+        <Find label={say('log.find')} value={q} onChange={onFind} />
         <div className="right">
           <span role="status">{q.trim() === '' ? '' : say('log.found', { n: shown.length, count: format.number(shown.length) })}</span>
           {goesOn && (

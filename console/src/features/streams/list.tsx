@@ -5,6 +5,7 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { ArrowDown, ArrowUp } from 'lucide-react'
 import { type StreamShape, streamsQuery } from '../../api/index.ts'
 import type { StreamSort } from '../../app/search.ts'
+import { Find, NoMatch } from '../../ui/filters.tsx'
 import { Mark, PageHead, Spark } from '../../ui/parts.tsx'
 import { Empty, FailedScreen, InlineProblem, LoadingScreen } from '../../ui/states.tsx'
 import { useWords } from '../../ui/words/index.tsx'
@@ -61,27 +62,13 @@ export function StreamsScreen() {
       ) : (
         <section className="panel" aria-label={say('page.streams')}>
           <div className="panel-head list-filters">
-            <input
-              className="text-input"
-              type="search"
-              aria-label={say('streams.find')}
-              placeholder={say('streams.find')}
-              value={search.q ?? ''}
-              onChange={(event) => set({ q: event.currentTarget.value || undefined })}
-            />
+            <Find label={say('streams.find')} value={search.q} onChange={(value) => set({ q: value || undefined })} />
             <div className="right" role="status">
               {shown.length < all.length && say('lake.shown', { shown: shown.length, all: all.length })}
             </div>
           </div>
           {shown.length === 0 ? (
-            <Empty
-              title={say('streams.nothing')}
-              actions={
-                <Link to="/streams" className="action-link">
-                  {say('lake.clear')}
-                </Link>
-              }
-            />
+            <NoMatch title={say('streams.nothing')} to="/streams" />
           ) : (
             <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.streams')}>
               <table className="list-table stream-list">

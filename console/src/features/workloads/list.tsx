@@ -6,6 +6,7 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { Plus } from 'lucide-react'
 import { useState } from 'react'
 import { type WorkloadShape, workloadKindsQuery, workloadPagesQuery } from '../../api/index.ts'
+import { Find, named, NoMatch, Pick } from '../../ui/filters.tsx'
 import { useNow } from '../../ui/now.ts'
 import { PageHead } from '../../ui/parts.tsx'
 import { RunStateMark, RunTime } from '../../ui/runs/marks.tsx'
@@ -48,44 +49,24 @@ export function WorkloadsScreen() {
       />
       <section className="panel" aria-label={say('page.workloads')}>
         <div className="panel-head list-filters">
-          <input
-            className="text-input"
-            type="search"
-            aria-label={say('workloads.find')}
-            placeholder={say('workloads.find')}
-            value={name ?? ''}
-            onChange={(event) => set({ name: event.currentTarget.value || undefined })}
+          <Find label={say('workloads.find')} value={name} onChange={(value) => set({ name: value || undefined })} />
+          <Pick
+            label={say('workloads.column.kind')}
+            all={say('workloads.kind.all')}
+            value={kind}
+            options={named(kinds.data?.items.map((each) => each.kind) ?? [])}
+            onChange={(next) => set({ kind: next })}
           />
-          <select
-            className="select"
-            aria-label={say('workloads.column.kind')}
-            value={kind ?? ''}
-            onChange={(event) => set({ kind: event.currentTarget.value || undefined })}
-          >
-            <option value="">{say('workloads.kind.all')}</option>
-            {[...new Set([...(kinds.data?.items.map((each) => each.kind) ?? []), ...(kind === undefined ? [] : [kind])])].map((each) => (
-              <option key={each} value={each}>
-                {each}
-              </option>
-            ))}
-          </select>
         </div>
         <Listed
           pages={pages}
           count={items.length}
           empty={
-            <Empty
-              title={say(isFiltered ? 'workloads.noMatch' : 'workloads.none.title')}
-              actions={
-                isFiltered ? (
-                  <Link to="/workloads" className="action-link">
-                    {say('lake.clear')}
-                  </Link>
-                ) : undefined
-              }
-            >
-              {isFiltered ? undefined : say('workloads.none.text')}
-            </Empty>
+            isFiltered ? (
+              <NoMatch title={say('workloads.noMatch')} to="/workloads" />
+            ) : (
+              <Empty title={say('workloads.none.title')}>{say('workloads.none.text')}</Empty>
+            )
           }
         >
           <div className="scroll-x" tabIndex={0} role="group" aria-label={say('page.workloads')}>
