@@ -9,7 +9,7 @@
  */
 import { basename, extname } from 'node:path'
 import { z } from 'zod'
-import { invalid, missing, newId, overLimit, toLagoaError, type LagoaError, type Log } from '../base/index.ts'
+import { invalid, missing, newId, toLagoaError, unavailable, type LagoaError, type Log } from '../base/index.ts'
 import { flow, task, type Flow, type Flows } from '../flows/index.ts'
 import type { Finding, Phase, RunJobOptions } from '../sandbox/index.ts'
 import type { Objects, Records } from '../storage/index.ts'
@@ -280,7 +280,7 @@ export function openProcessing({ walled, objects, records, flows, webhooks, keep
       if (webhook !== undefined) webhooks.check(webhook)
       if (!(await objects.head(request.dataset))) throw noDataset(request.dataset)
       if ((await store.openCount()) >= MOST_OPEN)
-        throw overLimit('process.busy', `${MOST_OPEN} jobs wait already`, { hint: 'Ask again when some have ended: GET /process/jobs?status=queued.' })
+        throw unavailable('process.busy', `${MOST_OPEN} jobs wait already`, { hint: 'Ask again when some have ended: GET /process/jobs?status=queued.' })
       const job = await store.insert({ id: newId(), request, key: key ?? null, webhook: webhook ?? null })
       // It is stored: what keeps it from the engine now is made up for by the worker.
       if (job.endedAt === null)

@@ -2,7 +2,7 @@
  * Who may run now. At most `capacity` at a time; the others wait, tenant by tenant in turn and each tenant's own in the order of their
  * arrival, so that one who sends a thousand jobs delays another's first by one job only. More than `most` waiting are refused.
  */
-import { overLimit } from '../base/index.ts'
+import { unavailable } from '../base/index.ts'
 
 interface Waiter {
   readonly start: () => void
@@ -21,7 +21,7 @@ export class Turns {
     this.#most = most
   }
 
-  /** Resolves when it is this one's turn; `leave` must follow. Rejects with kind `limit`, with the signal's reason, or with that of `refuseAll`. */
+  /** Resolves when it is this one's turn; `leave` must follow. Rejects with kind `unavailable`, with the signal's reason, or with that of `refuseAll`. */
   async enter(tenant: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.#running < this.#capacity) {
@@ -30,7 +30,7 @@ export class Turns {
     }
     const waiting = [...this.#waiting.values()].reduce((sum, { length }) => sum + length, 0)
     if (waiting >= this.#most) {
-      throw overLimit('sandbox.busy', `${this.#running} jobs run and ${waiting} wait, which is as many as may`, {
+      throw unavailable('sandbox.busy', `${this.#running} jobs run and ${waiting} wait, which is as many as may`, {
         hint: 'Try again later, or raise the limit of waiting jobs.',
       })
     }

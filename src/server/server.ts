@@ -98,9 +98,13 @@ export function startServer({ platform, door, logger }: ServerOptions): Server {
     if (error.kind === 'bug') logger.error('http.failed', { requestId, method: context.req.method, path: context.req.path, error })
     const { message, hint } = errorBody(error)
     const body = errorBody(new LagoaError(error.kind, error.code, hidePasswords(message), { hint }), requestId)
+    const { status } = ERROR_KINDS[error.kind]
     return Response.json(
       { error: body },
-      { status: error.code === 'lake.expectation_failed' ? 422 : ERROR_KINDS[error.kind].status, headers: { 'x-request-id': requestId } },
+      {
+        status: error.code === 'lake.expectation_failed' ? 422 : status,
+        headers: { 'x-request-id': requestId, ...(status === 503 ? { 'retry-after': '1' } : {}) },
+      },
     )
   })
 

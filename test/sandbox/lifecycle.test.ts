@@ -106,7 +106,7 @@ describe.skipIf(missingSandbox !== null)(`the sandbox ${missingSandbox ?? ''}`, 
     const first = run(FOREVER, {}, { signal: controller.signal, onLog: () => started.resolve() })
     first.catch(() => undefined)
     const second = run(HONEST)
-    await expect(run(HONEST)).rejects.toMatchObject({ kind: 'limit', code: 'sandbox.busy' })
+    await expect(run(HONEST)).rejects.toMatchObject({ kind: 'unavailable', code: 'sandbox.busy' })
     await started.promise
     controller.abort(new Error('enough'))
     await expect(first).rejects.toThrow('enough')

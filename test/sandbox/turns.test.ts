@@ -53,7 +53,7 @@ describe('turns', () => {
     const turns = new Turns(1, 1)
     await turns.enter('a', never)
     const waits = turns.enter('a', never)
-    await expect(turns.enter('b', never)).rejects.toMatchObject({ kind: 'limit' })
+    await expect(turns.enter('b', never)).rejects.toMatchObject({ kind: 'unavailable' })
     turns.refuseAll(new Error('over'))
     await expect(waits).rejects.toThrow('over')
   })
