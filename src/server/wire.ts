@@ -540,6 +540,7 @@ export type TableSummary = z.infer<typeof TableSummary>
 export type TableShape = z.infer<typeof TableShape>
 export type VersionShape = z.infer<typeof VersionShape>
 export type CheckShape = z.infer<typeof CheckShape>
+export type DriftShape = z.infer<typeof DriftShape>
 export type ReplayAnswer = z.infer<typeof ReplayAnswer>
 export type ProfileShape = z.infer<typeof ProfileShape>
 export type QueryResult = z.infer<typeof QueryResult>

@@ -106,6 +106,27 @@ test('a table past its freshness target is called stale, in the list and in the 
   }
 })
 
+test('a field that nobody declared is told beside the columns, with what it held', async () => {
+  await server.post('/api/v1/streams/air/records', [{ sensor: 'z', co: 1, note: 'from the roof' }])
+  await eventually(
+    'the field is noticed',
+    async () => (await server.get<{ items: { changes: string[] }[] }>('/api/v1/tables/bronze.air/drift')).items.length > 0,
+    30_000,
+  )
+  const context = await browser.newContext({ locale: 'en', viewport: { width: 390, height: 800 }, colorScheme: 'dark', reducedMotion: 'reduce' })
+  try {
+    const page = await context.newPage()
+    await page.goto(`${server.url}/lake/bronze.air?tab=schema`)
+    const panel = page.getByRole('region', { name: 'Changes of the columns' })
+    await panel.getByText('field note is not in the schema; 1 record carries it').waitFor({ timeout: 20_000 })
+    await panel.getByRole('cell', { name: 'from the roof' }).waitFor({ timeout: 20_000 })
+    await page.evaluate(AXE)
+    expect(await page.evaluate('axe.run().then(({ violations }) => violations.map(({ id }) => id))')).toEqual([])
+  } finally {
+    await context.close()
+  }
+})
+
 function exists(path: string): boolean {
   try {
     readFileSync(path, { flag: 'r' })

@@ -14,6 +14,7 @@ import type {
   BranchShape,
   CheckShape,
   DeadLetterList,
+  DriftShape,
   FlowDetailShape,
   FlowShape,
   ImpactShape,
@@ -149,6 +150,9 @@ export const historyQuery = (name: string) =>
 
 export const checksQuery = (name: string) =>
   queryOptions({ queryKey: ['table', name, 'checks'], queryFn: ({ signal }) => get<Page<CheckShape>>(`${table(name)}/checks`, {}, signal) })
+
+export const driftQuery = (name: string) =>
+  queryOptions({ queryKey: ['table', name, 'drift'], queryFn: ({ signal }) => get<Page<DriftShape>>(`${table(name)}/drift`, {}, signal) })
 
 export const profileQuery = (name: string) =>
   queryOptions({

@@ -14,6 +14,7 @@ export type {
   CheckShape,
   DeadLetterList,
   DeadLetterShape,
+  DriftShape,
   FieldShape,
   FindingList,
   FindingShape,

@@ -7,6 +7,7 @@ import {
   ApiError,
   assetQuery,
   checksQuery,
+  driftQuery,
   historyQuery,
   post,
   profileQuery,
@@ -24,6 +25,7 @@ import { Fact, PageHead, Panel, Tag } from '../../ui/parts.tsx'
 import { Empty, FailedScreen, Failure, InlineProblem, LoadingRows, LoadingScreen, problemText } from '../../ui/states.tsx'
 import { toast } from '../../ui/toasts.tsx'
 import { useWords } from '../../ui/words/index.tsx'
+import { DriftPanel } from './drift.tsx'
 import { Fresh } from './fresh.tsx'
 import { freshness } from './order.ts'
 import { ColumnProfile } from './profile.tsx'
@@ -177,7 +179,7 @@ function TablePage({ table }: { table: TableShape }) {
           </div>
         </Tabs.Panel>
         <Tabs.Panel value="schema">
-          <Schema table={table} />
+          <Schema table={table} now={now} />
         </Tabs.Panel>
         <Tabs.Panel value="history">
           {history.isPending ? (
@@ -348,8 +350,9 @@ function Preview({
   )
 }
 
-function Schema({ table }: { table: TableShape }) {
+function Schema({ table, now }: { table: TableShape; now: number }) {
   const { say } = useWords()
+  const drift = useQuery(driftQuery(table.name)).data?.items ?? []
   return (
     <div className="grid">
       <div className="panel scroll-x" tabIndex={0} role="region" aria-label={say('table.tab.schema')}>
@@ -380,6 +383,7 @@ function Schema({ table }: { table: TableShape }) {
           </tbody>
         </table>
       </div>
+      {drift.length > 0 && <DriftPanel drift={drift} now={now} />}
       {table.sql !== undefined && (
         <Panel title={say('schema.sql')} right={<span className="mono">{table.location}</span>}>
           <pre className="code" tabIndex={0}>
