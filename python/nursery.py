@@ -194,7 +194,8 @@ class Child:
         on_packet: Callable[[bytes], None] = lambda packet: None,
     ) -> Outcome:
         """A job of the child. Comes back when it said that it is done, or was ended; it may still be dying then. The limits of the first stay."""
-        given = sum(os.fstat(descriptor).st_size for descriptor in (files.source, *files.more))
+        # In whole pages, as the kernel counts what is mapped.
+        given = sum(-os.fstat(descriptor).st_size // PAGE * -PAGE for descriptor in (files.source, *files.more))
         if self.bounds is None:
             self.bounds, self.began = allowance.bounds, time.monotonic()
         self.jobs += 1

@@ -156,11 +156,13 @@ def live_one_job(supervisor: socket.socket, sysctl: int) -> None:
         while message is not None:
             do_job(supervisor, message["kind"], descriptors)
             supervisor.send(b"D")
-            if message["kind"] != "encode":
-                break
-            for descriptor in descriptors[1:]:
+            is_writer = message["kind"] == "encode"
+            for descriptor in descriptors[1:] if is_writer else []:
                 os.close(descriptor)
+            # Any other stays until its end, so that what it used can still be read off.
             message, descriptors = receive(supervisor)
+            if not is_writer:
+                break
     except MemoryError:
         supervisor.send(b"M")
     except BaseException:

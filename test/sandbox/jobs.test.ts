@@ -96,6 +96,13 @@ describe.skipIf(missingSandbox !== null)(`a job in the sandbox ${missingSandbox 
     expect(result).toMatchObject({ status: 'memory' })
   })
 
+  test('tells the most memory that it used, also when it was over before anybody looked', async () => {
+    const quick = await run('def process(df):\n    bytearray(b"x" * 50_000_000)\n    return df\n')
+    expect(quick.peakMemoryBytes).toBeGreaterThan(90_000_000)
+    expect(quick.peakMemoryBytes).toBeLessThan(130_000_000)
+    for (let again = 0; again < 3; again++) expect((await run('def process(df):\n    return df\n')).peakMemoryBytes).toBeLessThan(20_000_000)
+  })
+
   test('writes no result beyond its limit', async () => {
     const code = 'import numpy as np\nimport pandas as pd\ndef process(df):\n    return pd.DataFrame({"x": np.random.rand(1_000_000)})\n'
     const output = join(folder, 'large.parquet')
