@@ -43,6 +43,6 @@ export {
   type TableOptions,
 } from './lake/index.ts'
 export { alert, cel, queue, type Alert, type AlertOptions } from './alerts/index.ts'
-export { flow, task, type Flow, type FlowOptions, type Ref, type Task, type TaskContext, type TaskOptions } from './flows/index.ts'
+export { flow, task, until, type Flow, type FlowOptions, type Ref, type Task, type TaskContext, type TaskOptions } from './flows/index.ts'
 export { z } from 'zod'
 export { defineConfig, env, type ConfigInput } from './platform/define.ts'

@@ -2,6 +2,7 @@
 export { flow, task, type Flow, type FlowOptions, type Followed, type Params, type Ref, type Task, type TaskOptions } from './declare.ts'
 export type { BackfillPlan, BackfillRequest, Backfills, BackfillView } from './backfills.ts'
 export type { PythonAnswer, PythonCall, TaskContext, Tools } from './context.ts'
+export { until } from './sensors.ts'
 export { replaceValues } from './execute.ts'
 export { openFlows, type FlowDetail, type Flows, type FlowView, type Rest, type TriggerRequest } from './flows.ts'
 export { openRunEngine, type RunEngine, type RunEngineOptions } from './engine/engine.ts'

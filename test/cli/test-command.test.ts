@@ -13,7 +13,7 @@ describe('lagoa test', () => {
   test('runs all tests of a project', { timeout: 300_000 }, async () => {
     const { code, stdout, stderr } = await lagoa(['test', '--project', join(ROOT, 'test/lab/project')], { timeoutMs: 280_000 })
     expect(stderr).toBe('')
-    expect(stdout).toMatch(/pass 16\n/)
+    expect(stdout).toMatch(/pass 17\n/)
     expect(stdout).toMatch(/fail 0\n/)
     expect(code).toBe(0)
   })

@@ -1,4 +1,4 @@
-import { flow, task, z } from 'lagoa'
+import { flow, task, until, z } from 'lagoa'
 import { orders } from '../streams/orders.ts'
 import { daily } from '../tables/sales.ts'
 
@@ -55,4 +55,12 @@ export const stubborn = flow('stubborn', () => {
 
 export const forever = flow('forever', () => {
   task.sensor('never', { every: '1h', until: () => false })
+})
+
+/** Waits for one of each: an object, a table, a record, a moment. */
+export const waiting = flow('waiting', { params: z.object({ day: z.string(), least: z.number() }) }, ({ day, least }) => {
+  const file = task.sensor('file', { every: '1min', with: { day }, until: until.object(({ day }) => `inbox/${day}*`) })
+  const table = task.sensor('table', { every: '1min', after: file, with: { least }, until: until.version(daily, ({ least }) => least) })
+  const large = task.sensor('record', { every: '1min', after: table, until: until.record(orders, ({ amount }) => Number(amount) > 1_000) })
+  task.sensor('time', { every: '1min', after: large, until: until.time('2026-05-01T08:00:00-03:00') })
 })
