@@ -30,8 +30,12 @@ describe('a sensor', () => {
     await lab.advance('1h')
     const [run] = await lab.runs('waiting')
     assert.equal(run?.state, 'succeeded')
-    assert.equal((run?.tasks.file?.output as { path: string }).path, 'inbox/2026-05-01-b.csv')
-    assert.equal((run?.tasks.record?.output as { id: string }).id, 'b')
+    assert.deepEqual(run?.tasks.file?.output, {
+      path: 'inbox/2026-05-01-b.csv',
+      size: 1,
+      modified: (run?.tasks.file?.output as { modified?: number } | undefined)?.modified,
+    })
+    assert.deepEqual(run?.tasks.record?.output, order('b', 5_000))
     assert.equal(run?.tasks.time?.output, Date.parse('2026-05-01T11:00:00Z'))
   })
 })
