@@ -87,8 +87,8 @@ def _checked_table(data: pa.Buffer) -> pa.Table:
 def _layout(table: pa.Table) -> dict[str, Any]:
     """How each column is written, as a sample of it suggests: numbers get a dictionary only where they recur, and compression where it helps.
 
-    A large table is written for speed. Whole numbers are told by their differences, which is half the work of a dictionary, and what is compressed is
-    so with Snappy, where that makes it less than half: Zstandard makes it a quarter smaller and takes as long as all the rest of the job.
+    A large table is written for speed. Whole numbers are told by their differences, and what is compressed is so with Snappy, where that leaves less than
+    two fifths: Zstandard makes it a quarter smaller and takes as long as all the rest of the job.
     """
     is_large = table.nbytes >= FAST_BYTES
     numbers, worth = ("snappy", 0.4) if is_large else ("zstd", 0.9)
@@ -99,11 +99,12 @@ def _layout(table: pa.Table) -> dict[str, Any]:
         leaves = _leaves(field.name, field.type)
         sample = _sample(column) if _is_number(field.type) else None
         recurs = sample is None or _recurs(sample)
-        if is_large and (pa.types.is_int64(field.type) or pa.types.is_int32(field.type)):
+        by_differences = is_large and (pa.types.is_int64(field.type) or pa.types.is_int32(field.type))
+        if by_differences:
             encodings |= dict.fromkeys(leaves, "DELTA_BINARY_PACKED")
         elif recurs:
             recurring += leaves
-        codecs |= dict.fromkeys(leaves, "zstd" if sample is None else numbers if leaves[0] in (*recurring, *encodings) or _shrinks(sample, numbers, worth) else "none")
+        codecs |= dict.fromkeys(leaves, "zstd" if sample is None else numbers if recurs or by_differences or _shrinks(sample, numbers, worth) else "none")
     return {"use_dictionary": recurring, "column_encoding": encodings, "compression": codecs, "write_batch_size": BATCH_ROWS}
 
 

@@ -179,7 +179,8 @@ class Child:
     async def close(self) -> None:
         self.kill()
         await self.gone()
-        self.take()
+        self.taken = True
+        self.stop_rehearsal()
         self.zygote.ended.pop(self.serial, None)
         self.connection.close()
         os.close(self.process)

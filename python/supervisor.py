@@ -193,14 +193,12 @@ class Supervisor:
         name = request["id"]
         try:
             try:
-                async with self.zygote_for(request["tenant"]) as zygote:
-                    result = await self.phases(zygote, job)
+                result = await self.phases(job)
             except Fault as fault:
                 # Its zygote fell before a child got the code: nothing was done yet.
                 if fault.code != "sandbox.zygote" or job.handed:
                     raise
-                async with self.zygote_for(request["tenant"]) as zygote:
-                    result = await self.phases(zygote, job)
+                result = await self.phases(job)
         except Stopped as stopped:
             result = stopped.result
         except FileNotFoundError as error:
@@ -221,19 +219,20 @@ class Supervisor:
         measured = {"timings": job.timings, "cpuMs": job.cpu_ms, "peakMemoryBytes": job.peak_memory, "logTruncated": job.truncated}
         self.say({"type": "result", "id": name, "result": {**empty, **result, **measured}})
 
-    async def phases(self, zygote: Zygote, job: Running) -> dict:
-        with contextlib.ExitStack() as opened:
-            with self.phase(job, "decoding"):
-                arrow = await self.decoded(zygote, job, job.request["input"], opened)
-                more = {name: await self.decoded(zygote, job, source, opened) for name, source in job.request["inputs"].items()}
-            output = opened.enter_context(Memory("output"))
-            with self.phase(job, "validating" if job.request["validate"] else "running"):
-                report = await self.user_code(zygote, job, arrow, more, output)
-            self.split_timings(job, report.pop("validating"))
-            if report["status"] != "success":
-                return report
-            with self.phase(job, "encoding"):
-                return {"status": "success", **await self.encoded(zygote, job, output, opened)}
+    async def phases(self, job: Running) -> dict:
+        async with self.zygote_for(job.request["tenant"]) as zygote:
+            with contextlib.ExitStack() as opened:
+                with self.phase(job, "decoding"):
+                    arrow = await self.decoded(zygote, job, job.request["input"], opened)
+                    more = {name: await self.decoded(zygote, job, source, opened) for name, source in job.request["inputs"].items()}
+                output = opened.enter_context(Memory("output"))
+                with self.phase(job, "validating" if job.request["validate"] else "running"):
+                    report = await self.user_code(zygote, job, arrow, more, output)
+                self.split_timings(job, report.pop("validating"))
+                if report["status"] != "success":
+                    return report
+                with self.phase(job, "encoding"):
+                    return {"status": "success", **await self.encoded(zygote, job, output, opened)}
 
     @contextlib.contextmanager
     def phase(self, job: Running, name: str):

@@ -12,10 +12,7 @@ export async function composeCatalog(project: Project, plan: TablePlan, duck: Du
   const tables = await describeTables(plan, duck)
   const connection = await duck.connect()
   try {
-    const columns = new Map(
-      tables.assets.flatMap(({ kind, name, columns: own }) => (kind === 'table' ? [[name, own.map((column) => column.name)] as const] : [])),
-    )
-    const tasks = await describeFlows(project.flows, await openSqlReader(connection, columns))
+    const tasks = await describeFlows(project.flows, await openSqlReader(connection, tables))
     return createGraph([describeStreams(project.streams), tables, tasks, describeAlerts(project.alerts)])
   } finally {
     connection.closeSync()

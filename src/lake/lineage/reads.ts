@@ -1,6 +1,6 @@
 /** What a SELECT that is no model reads: a task's, for example. */
 import type { DuckDBConnection } from '@duckdb/node-api'
-import type { Place } from '../../catalog/index.ts'
+import type { Described, Place } from '../../catalog/index.ts'
 import { parseSelect } from '../parse.ts'
 import { aggregateNames, placeOf, tableId } from './describe.ts'
 import { lineageOf } from './select.ts'
@@ -16,8 +16,9 @@ export interface SqlReads {
 
 export type SqlReader = (text: string) => Promise<SqlReads>
 
-/** `columns` gives those of each table, by its name. Rejects for what is no SELECT. */
-export async function openSqlReader(connection: DuckDBConnection, columns: ReadonlyMap<string, readonly string[]>): Promise<SqlReader> {
+/** Knows the tables that were described. Rejects for what is no SELECT. */
+export async function openSqlReader(connection: DuckDBConnection, { assets }: Described): Promise<SqlReader> {
+  const columns = new Map(assets.flatMap((asset) => (asset.kind === 'table' ? [[asset.name, asset.columns.map(({ name }) => name)] as const] : [])))
   const isAggregate = await aggregateNames(connection)
   return async (text) => {
     const { tables, tree } = await parseSelect(connection, text)
